@@ -1,0 +1,44 @@
+# Every target sets up what it needs: a virtual environment in .venv with the versions of constraints.txt.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check slow bench docs results clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,data,dev]'
+	touch $(INSTALLED)
+
+demo: $(INSTALLED) ## train with and without ConR on real digits and write a report (under 4 minutes on 2 cores)
+	$(BIN)/conr demo
+
+test: $(INSTALLED) ## run the test suite (under 10 minutes on 2 cores)
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED) ## lint, formatting, types and tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+slow: $(INSTALLED) ## slow tests, then the full demo: reweighting too, and the abalone table
+	$(BIN)/python -m pytest -m slow
+	$(BIN)/conr demo --full
+
+bench: $(INSTALLED) ## time conr_loss against the plain form and write benchmarks/results/*.json
+	$(BIN)/python -m benchmarks.conr_loss
+
+docs: $(INSTALLED) ## build the documentation into site/ (warnings are errors)
+	$(BIN)/mkdocs build --strict --quiet
+
+results: $(INSTALLED) ## rebuild every table of the README and the docs from the committed result files
+	$(BIN)/python docs/tables.py
+
+clean: ## remove the virtual environment and all caches (never runs/)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis site

@@ -1,0 +1,35 @@
+"""ConR as one would write it down: full masks under autograd and a Python loop over the diagonal. The baseline."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def plain_conr(
+    features: Tensor,
+    labels: Tensor,
+    predictions: Tensor,
+    weights: Tensor,
+    *,
+    window: float,
+    temperature: float,
+    distance_scale: float,
+) -> Tensor:
+    """The loss of ``conr.conr_loss`` for one label dimension, push "exp" and weighted anchors; n x n masks throughout."""
+    n = len(features)
+    unit = F.normalize(features, dim=1)  # (n, d)
+    similarity = unit @ unit.T / temperature  # (n, n)
+    between_labels = (labels.unsqueeze(1) - labels.unsqueeze(0)).abs()  # (n, n)
+    between_predictions = (predictions.unsqueeze(1) - predictions.unsqueeze(0)).abs()  # (n, n)
+    positive = (between_labels <= window).to(similarity.dtype)  # (n, n)
+    negative = ((between_labels > window) & (between_predictions <= window)).to(similarity.dtype)  # (n, n)
+    for i in range(n):
+        positive[i, i] = 0
+    push = weights.unsqueeze(1) * torch.exp(distance_scale * between_labels)  # (n, n)
+    exponential = similarity.exp()  # (n, n)
+    denominator = (positive * exponential).sum(1) + (negative * push * exponential).sum(1)  # (n,)
+    count = positive.sum(1)  # (n,)
+    anchor = (count > 0) & (negative.sum(1) > 0)  # (n,)
+    log_ratio = similarity - torch.where(anchor, denominator, 1).log().unsqueeze(1)  # (n, n)
+    per_anchor = -(positive * log_ratio).sum(1) / count.clamp(min=1)  # (n,)
+    return (weights * per_anchor * anchor).sum() / n

@@ -1,0 +1,77 @@
+"""Argument checks that every public function shares: each error says what was expected and what came.
+
+Only shapes, dtypes and devices are looked at, never values: none of these checks makes a GPU wait.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+def check_features(features: Tensor) -> None:
+    """Require a floating-point matrix of shape (n, d)."""
+    _check_tensor("features", features)
+    if features.ndim != 2:
+        raise ValueError(f"features: expected shape (n, d), got {tuple(features.shape)}")
+    if not features.is_floating_point():
+        raise TypeError(f"features: expected a floating-point dtype, got {features.dtype}")
+
+
+def check_labels(name: str, labels: Tensor, n: int, device: torch.device) -> Tensor:
+    """Require labels or predictions of shape (n,), (n, 1) or (n, k) and return them as (n, k)."""
+    _check_tensor(name, labels)
+    if labels.ndim not in (1, 2):
+        raise ValueError(f"{name}: expected shape (n,) or (n, k), got {tuple(labels.shape)}")
+    if labels.shape[0] != n:
+        raise ValueError(f"{name}: expected {n} samples like features, got {labels.shape[0]}")
+    if labels.ndim == 2 and labels.shape[1] == 0:
+        raise ValueError(f"{name}: expected at least one label dimension, got shape {tuple(labels.shape)}")
+    if labels.dtype is torch.bool or labels.is_complex():
+        raise TypeError(f"{name}: expected real numbers, got {labels.dtype}")
+    check_device(name, labels, device)
+    return labels.reshape(n, -1)
+
+
+def check_weights(weights: Tensor, n: int, device: torch.device) -> Tensor:
+    """Require one floating-point weight per sample, shape (n,) or (n, 1), and return shape (n,)."""
+    _check_tensor("weights", weights)
+    if tuple(weights.shape) not in ((n,), (n, 1)):
+        raise ValueError(f"weights: expected shape ({n},), got {tuple(weights.shape)}")
+    if not weights.is_floating_point():
+        raise TypeError(f"weights: expected a floating-point dtype, got {weights.dtype}")
+    check_device("weights", weights, device)
+    return weights.reshape(n)
+
+
+def check_device(name: str, tensor: Tensor, device: torch.device) -> None:
+    """Require a tensor to lie where the others lie."""
+    if tensor.device != device:
+        raise ValueError(f"{name}: expected device {device} like the other inputs, got {tensor.device}")
+
+
+def check_number(name: str, value: float, *, low: float = -math.inf, open_low: bool = False) -> None:
+    """Require a finite number, at least ``low`` (more than ``low`` if ``open_low``)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name}: expected a finite number, got {value}")
+    if value < low or (open_low and value == low):
+        raise ValueError(f"{name}: expected a number {'above' if open_low else 'of at least'} {low:g}, got {value}")
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Require one of several words; a wrong one is answered with the nearest."""
+    known = list(choices)
+    if value in known:
+        return
+    near = difflib.get_close_matches(str(value), known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{name}: expected one of {', '.join(map(repr, known))}, got {value!r}{hint}")
+
+
+def _check_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")

@@ -1,0 +1,36 @@
+"""Optional dependencies: which extra brings which package."""
+
+from importlib.util import find_spec
+
+_EXTRA_OF = {
+    "lightning": "train",
+    "torchmetrics": "train",
+    "jsonargparse": "train",
+    "rich": "train",
+    "sklearn": "train",
+    "matplotlib": "train",
+    "jinja2": "train",
+    "tensorboard": "train",
+    "joblib": "train",
+    "mlxtend": "data",
+    "sklego": "data",
+    "pandas": "data",
+    "timm": "vision",
+    "torchvision": "vision",
+}
+
+
+def require(user: str, *packages: str) -> None:
+    """Raise a helpful error when an optional package is missing.
+
+    Args:
+        user: what needs the packages, for the message (``"conr.training"``).
+        *packages: import names, each a key of the table above.
+
+    Raises:
+        ImportError: a package is not installed; the message names the extra that brings it.
+    """
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        extras = ",".join(sorted({_EXTRA_OF[package] for package in missing}))
+        raise ImportError(f"{user} needs {', '.join(missing)}, not installed here: pip install 'conr[{extras}]'")

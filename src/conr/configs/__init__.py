@@ -1,0 +1,83 @@
+"""Presets that ship with the package: a name such as ``rotated-digits-sqinv+conr`` is a dataset and a mix of methods.
+
+The dataset's ``base.yaml`` comes first, then a fragment per method: the dataset's own ``METHOD.yaml`` if it has one, else
+``methods/METHOD.yaml``. ``vanilla`` is the dataset without any method.
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_FOLDER = Path(__file__).parent
+_METHODS = "methods"
+VANILLA = "vanilla"
+
+
+def dataset_names() -> list[str]:
+    """Datasets that have presets."""
+    return sorted(path.parent.name for path in _FOLDER.glob("*/base.yaml"))
+
+
+def method_names(dataset: str) -> list[str]:
+    """Methods that can be joined with ``+`` on a dataset."""
+    fragments = [*_FOLDER.glob(f"{_METHODS}/*.yaml"), *_FOLDER.glob(f"{dataset}/*.yaml")]
+    return [VANILLA, *sorted({path.stem for path in fragments} - {"base"})]
+
+
+def preset_names() -> list[str]:
+    """All presets of a single method; others join method names with ``+``."""
+    return [f"{dataset}-{method}" for dataset in dataset_names() for method in method_names(dataset)]
+
+
+def preset_config(name: str) -> dict[str, Any]:
+    """The configuration that a preset name stands for.
+
+    Args:
+        name: ``DATASET-METHOD`` or ``DATASET-METHOD+METHOD+...``.
+
+    Raises:
+        ValueError: an unknown dataset or method (the message names the nearest), or methods that contradict each other.
+    """
+    dataset = max((known for known in dataset_names() if name.startswith(f"{known}-")), key=len, default=None)
+    if dataset is None:
+        raise ValueError(f"preset: expected a file or DATASET-METHOD, got {name!r}{_nearest(name, preset_names())}")
+    mix = name.removeprefix(f"{dataset}-")
+    config = _read(_FOLDER / dataset / "base.yaml")
+    joined: dict[str, Any] = {}
+    for method in mix.split("+"):
+        known = method_names(dataset)
+        if method not in known:
+            raise ValueError(
+                f"preset: expected a method of {', '.join(known)} on {dataset}, got {method!r}{_nearest(method, known)}"
+            )
+        if method != VANILLA:
+            own = _FOLDER / dataset / f"{method}.yaml"
+            fragment = _read(own if own.is_file() else _FOLDER / _METHODS / f"{method}.yaml")
+            joined = _merge(joined, fragment, contradiction=f"preset {name!r}: {method!r} contradicts another method")
+    config = _merge(config, joined)
+    return _merge(config, {"output": {"method": mix}})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text())
+    return content
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any], *, contradiction: str | None = None) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = _merge(merged[key], value, contradiction=contradiction)
+        elif contradiction and key in merged and merged[key] != value:
+            raise ValueError(f"{contradiction} in {key!r}: {merged[key]!r} and {value!r}")
+        else:
+            merged[key] = value
+    return merged
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"

@@ -1,0 +1,73 @@
+"""The abalone table: predict the rings of a shell, while old animals are rare."""
+
+import numpy as np
+import torch
+
+from conr._checks import check_number
+from conr._extras import require
+from conr.data.module import ArrayDataset, RegressionData, Splits
+from conr.density import Bins
+
+
+class Abalone(RegressionData):
+    """The abalone table of scikit-lego: sex (one of three) and seven measures; the label is the number of rings.
+
+    Validation and test are balanced: of each number of rings a third of the animals, at most 20, goes to each. Numeric columns
+    are standardised by the training split; sex becomes three columns. Inputs have shape (10,).
+
+    Args:
+        data_seed: seed of the split.
+        batch_size: rows per batch.
+        num_workers: processes that load batches.
+    """
+
+    name = "abalone"
+    label_name = "rings"
+
+    def __init__(self, *, data_seed: int = 0, batch_size: int = 64, num_workers: int = 0) -> None:
+        super().__init__(batch_size=batch_size, num_workers=num_workers)
+        check_number("data_seed", data_seed, low=0)
+        self.data_seed = data_seed
+
+    def load(self) -> Splits:
+        """Read and split the table.
+
+        Raises:
+            ImportError: scikit-lego or pandas is not installed.
+        """
+        require("conr.data.Abalone", "sklego", "pandas")
+        import pandas as pd  # noqa: PLC0415  optional
+        from sklego.datasets import load_abalone  # noqa: PLC0415  optional
+
+        table = load_abalone(as_frame=True)
+        labels = table["rings"].to_numpy(np.float32)
+        sexes = pd.get_dummies(table["sex"]).to_numpy(np.float32)  # (n, 3)
+        measures = table.drop(columns=["rings", "sex"]).to_numpy(np.float32)  # (n, 7)
+        parts = balanced_split(labels, most=20, random=np.random.default_rng(self.data_seed))
+        train = measures[parts["train"]]
+        measures = (measures - train.mean(axis=0)) / train.std(axis=0)
+        inputs = torch.from_numpy(np.concatenate((sexes, measures), axis=1))
+        datasets = {
+            split: ArrayDataset(inputs[rows], torch.from_numpy(labels[rows]), [f"row-{row:04d}" for row in rows])
+            for split, rows in parts.items()
+        }
+        high = float(labels.max()) + 1
+        return Splits(**datasets, bins=Bins.by_width(width=1, low=float(labels.min()), high=high))
+
+
+def balanced_split(labels: np.ndarray, *, most: int, random: np.random.Generator) -> dict[str, np.ndarray]:
+    """Rows of train, val and test: of each distinct label a third, at most ``most``, to val and as many to test.
+
+    Args:
+        labels: shape (n,).
+        most: rows per label and split.
+        random: source of randomness.
+    """
+    rows: dict[str, list[np.ndarray]] = {"train": [], "val": [], "test": []}
+    for label in np.unique(labels):
+        members = random.permutation(np.flatnonzero(labels == label))
+        size = min(len(members) // 3, most)
+        rows["val"].append(members[:size])
+        rows["test"].append(members[size : 2 * size])
+        rows["train"].append(members[2 * size :])
+    return {split: np.sort(np.concatenate(parts)) for split, parts in rows.items()}

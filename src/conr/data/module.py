@@ -1,0 +1,128 @@
+"""What every dataset of the library is: three splits of inputs with labels, and the bins of the labels."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from conr._checks import check_number
+from conr.density import Bins, LabelDensity
+
+
+class ArrayDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Inputs and labels held in memory; item ``i`` is ``(input, label)``.
+
+    Args:
+        inputs: shape (n, ...).
+        labels: shape (n,) or (n, k), finite.
+        ids: one name per sample, as it appears in a predictions file; the position by default.
+
+    Raises:
+        ValueError: no samples, lengths differ, or a label is NaN or infinite (the message names the sample).
+    """
+
+    def __init__(self, inputs: Tensor, labels: Tensor, ids: Sequence[str] | None = None) -> None:
+        self.inputs = inputs
+        self.labels = labels
+        self.ids = [str(i) for i in range(len(labels))] if ids is None else list(ids)
+        if not len(inputs) == len(labels) == len(self.ids):
+            raise ValueError(
+                f"expected as many inputs as labels and ids, got {len(inputs)}, {len(labels)} and {len(self.ids)}"
+            )
+        if len(labels) == 0:
+            raise ValueError("expected at least one sample, got an empty split")
+        bad = ~torch.isfinite(labels.reshape(len(labels), -1)).all(dim=1)  # (n,)
+        if bad.any():
+            first = int(bad.nonzero()[0])
+            raise ValueError(f"expected finite labels, got {labels[first].tolist()} for sample {self.ids[first]!r}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.inputs[index], self.labels[index]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three parts of a dataset and the bins over which label rarity is measured."""
+
+    train: ArrayDataset
+    val: ArrayDataset
+    test: ArrayDataset
+    bins: Bins
+
+
+class RegressionData(LightningDataModule, ABC):
+    """Base of all datasets: a subclass says what it is called and loads its splits.
+
+    Class attributes of a subclass: ``name`` (as in presets and results), ``label_name`` and ``label_unit`` (for
+    tables and pictures; the unit may be empty), ``many`` and ``few`` (a label's bin with more than ``many`` training
+    samples is many-shot, with fewer than ``few`` few-shot, else median).
+
+    Args:
+        batch_size: samples per batch, before views are made.
+        num_workers: processes that load batches; 0 loads in the training process.
+    """
+
+    name: str
+    label_name: str
+    label_unit: str = ""
+    many: int = 100
+    few: int = 20
+
+    def __init__(self, *, batch_size: int = 64, num_workers: int = 0) -> None:
+        super().__init__()
+        check_number("batch_size", batch_size, low=1)
+        check_number("num_workers", num_workers, low=0)
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self._splits: Splits | None = None
+
+    @abstractmethod
+    def load(self) -> Splits:
+        """Read or make the splits; called once."""
+
+    @property
+    def splits(self) -> Splits:
+        """The splits, loaded on first use."""
+        if self._splits is None:
+            self._splits = self.load()
+        return self._splits
+
+    def shot_density(self) -> LabelDensity:
+        """Training counts and shot regions of the labels, as the metrics use them."""
+        return LabelDensity(many=self.many, few=self.few).fit(self.splits.train.labels, self.splits.bins)
+
+    def setup(self, stage: str) -> None:  # noqa: ARG002  Lightning passes it
+        """Load the splits; called by the trainer."""
+        self.splits  # noqa: B018  loads on first use
+
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        """Shuffled batches of the training split."""
+        return self._loader(self.splits.train, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        """Batches of the validation split, in order."""
+        return self._loader(self.splits.val, shuffle=False)
+
+    def test_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        """Batches of the test split, in order."""
+        return self._loader(self.splits.test, shuffle=False)
+
+    def predict_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        """Batches of the samples to predict, in order: the test split, with its labels for comparison."""
+        return self.test_dataloader()
+
+    def _loader(self, dataset: ArrayDataset, *, shuffle: bool) -> DataLoader[tuple[Tensor, Tensor]]:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            shuffle=shuffle,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )

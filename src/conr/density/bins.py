@@ -1,0 +1,214 @@
+"""Bins over one or several label dimensions."""
+
+import math
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from conr._checks import check_number
+
+
+class Bins:
+    r"""Half-open bins $[e_b, e_{b+1})$ over each label dimension; the last one is closed.
+
+    With several label dimensions the bins are the cells of the grid, numbered with the last dimension fastest.
+
+    Args:
+        edges: increasing numbers; or one such sequence per label dimension.
+        clamp: whether a label outside belongs to the nearest bin instead of being an error.
+
+    Attributes:
+        edges: per label dimension, float64, shape (bins + 1,).
+        clamp: as given.
+
+    Raises:
+        ValueError: fewer than two edges, or edges that are not finite and increasing.
+
+    Notes:
+        Labels and edges are compared in the labels' own floating-point type, so that the float32 label 0.3 lies in the bin
+        that starts at the edge 0.3.
+
+    Example:
+        >>> bins = Bins([0, 10, 20])
+        >>> bins.index(torch.tensor([0.0, 10.0, 20.0])).tolist()
+        [0, 1, 1]
+    """
+
+    def __init__(self, edges: Sequence[float] | Sequence[Sequence[float]], *, clamp: bool = False) -> None:
+        one_dimension = len(edges) == 0 or isinstance(edges[0], int | float)
+        per_dimension = [edges] if one_dimension else edges
+        self.edges = tuple(torch.as_tensor(one, dtype=torch.float64).clone() for one in per_dimension)
+        self.clamp = clamp
+        for one in self.edges:
+            if one.ndim != 1 or len(one) < 2:
+                raise ValueError(f"edges: expected at least two numbers per label dimension, got {one.tolist()}")
+            if not (torch.isfinite(one).all() and (one.diff() > 0).all()):
+                raise ValueError(f"edges: expected finite, strictly increasing numbers, got {one.tolist()}")
+
+    @classmethod
+    def by_width(
+        cls,
+        labels: Tensor | None = None,
+        *,
+        width: float | Sequence[float],
+        low: float | Sequence[float] | None = None,
+        high: float | Sequence[float] | None = None,
+        clamp: bool = False,
+    ) -> Self:
+        """Bins of equal width from ``low`` until ``high`` is covered.
+
+        Args:
+            labels: shape (n,) or (n, k); their range stands for a ``low`` or ``high`` that is None.
+            width: of a bin, in label units; one number, or one per label dimension.
+            low: first edge.
+            high: the last edge is the first one that is not below it.
+            clamp: see the class.
+
+        Raises:
+            ValueError: a width that is not positive; no labels and no range; a range of zero length without labels.
+
+        Example:
+            >>> len(Bins.by_width(width=0.1, low=0, high=5))
+            50
+        """
+        lows, highs = _range(labels, low, high)
+        widths = _per_dimension(width, len(lows), "width")
+        edges = []
+        for first, last, step in zip(lows, highs, widths, strict=True):
+            check_number("width", step, low=0, open_low=True)
+            if last < first:
+                raise ValueError(f"high: expected a number of at least {first:g}, got {last:g}")
+            # Rounding must not add a bin: 5 / 0.1 is 50 here.
+            count = max(1, math.ceil((last - first) / step - 1e-9))
+            edges.append([round(first + step * position, 12) for position in range(count + 1)])
+        return cls(edges, clamp=clamp)
+
+    @classmethod
+    def by_count(cls, labels: Tensor, *, count: int, clamp: bool = False) -> Self:
+        """At most ``count`` bins per label dimension that hold about equally many of the labels (quantiles).
+
+        Quantiles that coincide, because many labels are equal, are merged.
+
+        Args:
+            labels: shape (n,) or (n, k), finite.
+            count: wanted number of bins per label dimension.
+            clamp: see the class.
+
+        Raises:
+            ValueError: a count below 1, no labels, or a label dimension in which all labels are equal.
+        """
+        check_number("count", count, low=1)
+        columns = _columns(labels)  # (n, k)
+        if len(columns) == 0:
+            raise ValueError("labels: expected at least one label, got none")
+        steps = torch.linspace(0, 1, count + 1, dtype=torch.float64)
+        edges = [torch.quantile(column, steps).unique().tolist() for column in columns.T]
+        return cls(edges, clamp=clamp)
+
+    @property
+    def dimensions(self) -> int:
+        """Number of label dimensions."""
+        return len(self.edges)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Bins per label dimension."""
+        return tuple(len(one) - 1 for one in self.edges)
+
+    @property
+    def centers(self) -> Tensor:
+        """Middle of each bin, shape (len, k), float64."""
+        middles = [(one[:-1] + one[1:]) / 2 for one in self.edges]
+        return torch.stack(torch.meshgrid(*middles, indexing="ij"), dim=-1).reshape(-1, self.dimensions)
+
+    def index(self, labels: Tensor, *, check: bool = True) -> Tensor:
+        """Bin of each label.
+
+        Args:
+            labels: shape (n,) or (n, k), any real dtype and device.
+            check: whether values are checked. The check makes a GPU wait; without it a label outside is clamped, and NaN
+                falls into a bin nobody should rely on.
+
+        Returns:
+            Shape (n,), int64, on the labels' device.
+
+        Raises:
+            ValueError: wrong number of label dimensions; a label that is NaN; one outside the bins, unless ``clamp``.
+        """
+        columns = _columns(labels)  # (n, k)
+        if columns.shape[1] != self.dimensions:
+            raise ValueError(
+                f"labels: expected {self.dimensions} label dimension(s), got shape {tuple(labels.shape)}"
+            )
+        if check:
+            self._check_inside(columns)
+        flat = torch.zeros(len(columns), dtype=torch.long, device=labels.device)
+        for one, column, size in zip(self.edges, columns.T, self.shape, strict=True):
+            inner = one[1:-1].to(column.device, column.dtype)  # labels beyond the first or last edge fall into the end bins
+            flat = flat * size + torch.bucketize(column.contiguous(), inner, right=True)
+        return flat
+
+    def _check_inside(self, columns: Tensor) -> None:
+        for dimension, (one, column) in enumerate(zip(self.edges, columns.T, strict=True)):
+            low, high = one[0].to(column.dtype), one[-1].to(column.dtype)
+            bad = column.isnan() if self.clamp else ~((column >= low) & (column <= high))  # (n,)
+            if bad.any():
+                position = int(bad.nonzero()[0])
+                where = f" in label dimension {dimension}" if self.dimensions > 1 else ""
+                raise ValueError(
+                    f"labels: expected numbers in [{one[0]:g}, {one[-1]:g}]{where}, "
+                    f"got {column[position].item():g} at position {position}"
+                )
+
+    def __len__(self) -> int:
+        return math.prod(self.shape)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Bins):
+            return NotImplemented
+        return (
+            self.clamp == other.clamp
+            and self.shape == other.shape
+            and all(torch.equal(mine, its) for mine, its in zip(self.edges, other.edges, strict=True))
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        ranges = ", ".join(f"{len(one) - 1} over [{one[0]:g}, {one[-1]:g}]" for one in self.edges)
+        return f"Bins({ranges}{', clamp=True' if self.clamp else ''})"
+
+
+def _columns(labels: Tensor) -> Tensor:
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"labels: expected a torch.Tensor, got {type(labels).__name__}")
+    if labels.ndim not in (1, 2):
+        raise ValueError(f"labels: expected shape (n,) or (n, k), got {tuple(labels.shape)}")
+    columns = labels.detach().reshape(len(labels), -1) if labels.ndim == 1 else labels.detach()
+    return columns.to(torch.promote_types(columns.dtype, torch.float32))
+
+
+def _per_dimension(value: float | Sequence[float], dimensions: int, name: str) -> list[float]:
+    values = [float(value)] * dimensions if isinstance(value, int | float) else [float(one) for one in value]
+    if len(values) != dimensions:
+        raise ValueError(f"{name}: expected {dimensions} numbers, one per label dimension, got {len(values)}")
+    return values
+
+
+def _range(
+    labels: Tensor | None, low: float | Sequence[float] | None, high: float | Sequence[float] | None
+) -> tuple[list[float], list[float]]:
+    if labels is None:
+        if low is None or high is None:
+            raise ValueError("labels: expected labels, or both low and high, got neither")
+        dimensions = 1 if isinstance(low, int | float) else len(low)
+    else:
+        columns = _columns(labels).double()  # (n, k)
+        if len(columns) == 0 or not torch.isfinite(columns).all():
+            raise ValueError("labels: expected at least one label and finite values")
+        dimensions = columns.shape[1]
+        low = columns.amin(dim=0).tolist() if low is None else low
+        high = columns.amax(dim=0).tolist() if high is None else high
+    return _per_dimension(low, dimensions, "low"), _per_dimension(high, dimensions, "high")

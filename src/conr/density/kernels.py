@@ -1,0 +1,68 @@
+"""Kernels of label distribution smoothing (LDS), number for number as the DIR benchmarks use them."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from conr._checks import check_choice, check_number
+
+KERNELS = ("gaussian", "triangular", "laplace")
+
+
+def lds_kernel(name: str, *, size: int, sigma: float = 2.0) -> Tensor:
+    r"""Symmetric smoothing window with peak 1.
+
+    - ``"gaussian"``: a unit impulse of length ``size``, filtered by a Gaussian whose ends are reflected *inside the window*.
+      For small windows this is much flatter than a Gaussian cut off at the window's edge: size 5 and sigma 2 give
+      0.858, 0.946, 1, 0.946, 0.858.
+    - ``"triangular"``: falls linearly to zero just outside the window.
+    - ``"laplace"``: $e^{-|x| / \sigma}$.
+
+    Source: Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021, and its released code, which these values
+    reproduce.
+
+    Args:
+        name: see above.
+        size: odd number of bins.
+        sigma: width of the Gaussian or Laplace kernel, in bins; positive. The triangular one has none.
+
+    Returns:
+        Shape (size,), float64.
+
+    Raises:
+        ValueError: an unknown name, an even or non-positive size, or a sigma that is not positive.
+
+    Example:
+        >>> lds_kernel("triangular", size=3)
+        tensor([0.5000, 1.0000, 0.5000], dtype=torch.float64)
+    """
+    check_choice("kernel", name, KERNELS)
+    check_number("kernel_size", size, low=1)
+    if size != int(size) or size % 2 == 0:
+        raise ValueError(f"kernel_size: expected an odd integer, got {size}")
+    check_number("sigma", sigma, low=0, open_low=True)
+    half = size // 2
+    offsets = torch.arange(-half, half + 1, dtype=torch.float64)  # (size,)
+    if name == "gaussian":
+        kernel = _reflected_gaussian(size, sigma)
+    elif name == "triangular":
+        kernel = 1 - offsets.abs() / (half + 1)
+    else:
+        kernel = torch.exp(-offsets.abs() / sigma)
+    return kernel / kernel.max()
+
+
+def _reflected_gaussian(size: int, sigma: float) -> Tensor:
+    radius = int(4 * sigma + 0.5)
+    middle = size // 2
+    response = torch.zeros(size, dtype=torch.float64)
+    total = sum(math.exp(-0.5 * (step / sigma) ** 2) for step in range(-radius, radius + 1))
+    for position in range(size):
+        for step in range(-radius, radius + 1):
+            # Half-sample reflection (d c b a | a b c d | d c b a) repeats with period 2 * size.
+            source = (position + step) % (2 * size)
+            source = min(source, 2 * size - 1 - source)
+            if source == middle:
+                response[position] += math.exp(-0.5 * (step / sigma) ** 2) / total
+    return response

@@ -1,0 +1,178 @@
+"""Sample weights and shot regions from the distribution of the training labels."""
+
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from conr._checks import check_choice, check_number
+from conr.density.bins import Bins
+from conr.density.kernels import lds_kernel
+
+REGIONS = ("many", "median", "few")
+SCHEMES = ("none", "inverse", "sqrt_inverse")
+BOUNDARIES = ("zero", "reflect")
+
+
+class LabelDensity(nn.Module):
+    r"""How rare each label is among the training labels: weights for a loss, counts and shot regions for a report.
+
+    $$w_i \propto 1 / \tilde c_{b(i)}, \qquad \tilde c = k * g(N)$$
+
+    Symbols: $N$ training samples per bin, $b(i)$ bin of label i, $g$ the scheme (clip for INV, square root for SQINV),
+    $k$ the smoothing kernel of LDS. The order of operations is that of the DIR benchmarks: transform, then smooth, then
+    invert, then scale so that the weights of the training samples have mean 1 (Yang et al., ICML 2021, section 3.1).
+
+    An empty bin whose count stays zero gets the largest weight of any other bin: nothing is divided by zero.
+
+    Args:
+        bins: bins of the labels; may be given to `fit` instead.
+        scheme: ``"none"`` (all weights 1), ``"inverse"`` (INV) or ``"sqrt_inverse"`` (SQINV).
+        clip: smallest and largest count for ``"inverse"``, such as (5, 1000) in the age benchmarks.
+        kernel: ``"gaussian"``, ``"triangular"`` or ``"laplace"`` for LDS; no smoothing if None.
+        kernel_size: odd number of bins.
+        sigma: width of the kernel, in bins.
+        boundary: what lies beyond the first and last bin while smoothing: ``"zero"`` counts, or ``"reflect"``.
+        many: a bin with more training samples is many-shot.
+        few: a bin with fewer training samples is few-shot; all others are median-shot.
+
+    Raises:
+        ValueError: an unknown scheme, kernel or boundary; a clip without scheme "inverse" or not 0 < low <= high; few > many.
+
+    Notes:
+        A module, so that its tables move with the model; they are not part of its state_dict, as they follow from the
+        training labels. Weights are float32.
+
+    Example:
+        >>> labels = torch.tensor([1.0, 1.0, 1.0, 1.0, 2.0])
+        >>> density = LabelDensity(Bins([1, 2, 3]), scheme="inverse").fit(labels)
+        >>> density.weights(torch.tensor([1.0, 2.0]))
+        tensor([0.6250, 2.5000])
+    """
+
+    counts: Tensor
+    region_of_bin: Tensor
+    _weight_of_bin: Tensor
+
+    def __init__(
+        self,
+        bins: Bins | None = None,
+        *,
+        scheme: str = "none",
+        clip: tuple[float, float] | None = None,
+        kernel: str | None = None,
+        kernel_size: int = 5,
+        sigma: float = 2.0,
+        boundary: str = "zero",
+        many: int = 100,
+        few: int = 20,
+    ) -> None:
+        super().__init__()
+        check_choice("scheme", scheme, SCHEMES)
+        check_choice("boundary", boundary, BOUNDARIES)
+        check_number("few", few, low=0)
+        check_number("many", many, low=few)
+        if clip is not None and scheme != "inverse":
+            raise ValueError(f"clip: expected scheme 'inverse', got {scheme!r}")
+        if clip is not None and not 0 < clip[0] <= clip[1]:
+            raise ValueError(f"clip: expected 0 < low <= high, got {clip}")
+        self.bins = bins
+        self.scheme = scheme
+        self.clip = clip
+        self.boundary = boundary
+        self.many = many
+        self.few = few
+        self._kernel = None if kernel is None else lds_kernel(kernel, size=kernel_size, sigma=sigma)
+        for name in ("counts", "region_of_bin", "_weight_of_bin"):
+            self.register_buffer(name, None, persistent=False)
+
+    def fit(self, labels: Tensor, bins: Bins | None = None) -> Self:
+        """Count the training labels and make the tables of weights and regions.
+
+        Args:
+            labels: training labels, shape (n,) or (n, k).
+            bins: used if the constructor got none.
+
+        Returns:
+            self.
+
+        Raises:
+            ValueError: no bins, or different ones than the constructor's; no labels; a label that is NaN or outside.
+        """
+        if self.bins is not None and bins is not None and self.bins != bins:
+            raise ValueError(f"bins: expected those of the constructor, {self.bins}, got {bins}")
+        self.bins = bins if self.bins is None else self.bins
+        if self.bins is None:
+            raise ValueError("bins: expected Bins in the constructor or in fit, got none")
+        index = self.bins.index(labels)  # (n,)
+        if len(index) == 0:
+            raise ValueError("labels: expected at least one training label, got none")
+        counts = torch.bincount(index, minlength=len(self.bins))  # (bins,)
+        weights = self._weights_of_bins(counts.double().reshape(self.bins.shape)).flatten()  # (bins,)
+        weights = weights * (len(index) / weights[index].sum())
+        self.counts = counts.reshape(self.bins.shape)
+        self.region_of_bin = torch.where(counts > self.many, 0, torch.where(counts < self.few, 2, 1))
+        self._weight_of_bin = weights.float()
+        return self
+
+    def weights(self, labels: Tensor, *, check: bool = True) -> Tensor:
+        """Weight of each label: 1 on average over the training samples.
+
+        Args:
+            labels: shape (n,) or (n, k).
+            check: whether labels are checked, which makes a GPU wait; see `Bins.index`.
+
+        Returns:
+            Shape (n,), float32.
+
+        Raises:
+            RuntimeError: not fitted.
+            ValueError: a label that is NaN or outside the bins.
+        """
+        return self._weight_of_bin[self._fitted_bins().index(labels, check=check)]
+
+    def regions(self, labels: Tensor, *, check: bool = True) -> Tensor:
+        """Shot region of each label by the training count of its bin: position in ``REGIONS``, shape (n,), int64.
+
+        Arguments and errors are those of `weights`.
+        """
+        return self.region_of_bin[self._fitted_bins().index(labels, check=check)]
+
+    def _weights_of_bins(self, counts: Tensor) -> Tensor:
+        if self.scheme == "none":
+            return torch.ones_like(counts)
+        if self.scheme == "sqrt_inverse":
+            counts = counts.sqrt()
+        elif self.clip is not None:
+            counts = counts.clamp(*self.clip)
+        if self._kernel is not None:
+            counts = _smooth(counts, self._kernel, self.boundary)
+        known = counts > 0
+        rarest = counts[known].min()
+        return 1 / torch.where(known, counts, rarest)
+
+    def _fitted_bins(self) -> Bins:
+        if self.bins is None or self.counts is None:
+            raise RuntimeError("this LabelDensity has not seen training labels: call fit(labels) first")
+        return self.bins
+
+    def extra_repr(self) -> str:
+        """Settings, for printing."""
+        return f"bins={self.bins}, scheme={self.scheme!r}, many={self.many}, few={self.few}"
+
+
+def _smooth(counts: Tensor, kernel: Tensor, boundary: str) -> Tensor:
+    half = len(kernel) // 2
+    for dimension in range(counts.ndim):
+        rows = counts.movedim(dimension, -1)  # (..., bins)
+        size = rows.shape[-1]
+        positions = torch.arange(-half, size + half)  # (bins + 2 half,)
+        if boundary == "reflect":
+            positions = positions % (2 * size)
+            padded = rows[..., torch.minimum(positions, 2 * size - 1 - positions)]
+        else:
+            padded = F.pad(rows, (half, half))
+        windows = padded.unfold(-1, len(kernel), 1)  # (..., bins, size of kernel)
+        counts = (windows * kernel).sum(-1).movedim(-1, dimension)  # the kernel is symmetric
+    return counts

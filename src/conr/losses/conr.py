@@ -1,0 +1,303 @@
+r"""ConR: the contrastive regularizer for deep imbalanced regression (Keramati, Meng, Evans, ICLR 2024)."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from conr._checks import check_choice, check_device, check_features, check_labels, check_number, check_weights
+from conr.pairwise import DISTANCES, Distance, contrast_dense, pair_sets
+
+Push = str | Callable[[Tensor], Tensor]
+"""``"exp"``, ``"linear"``, or a function of the scaled label distances (n, n) to positive push factors (n, n)."""
+
+PUSHES = ("exp", "linear")
+REDUCTIONS = ("mean", "sum", "none")
+
+
+class ConRStatistics(NamedTuple):
+    """What `conr_statistics` counts in a batch."""
+
+    anchors: Tensor  # scalar: samples with positives and negatives
+    positives: Tensor  # (n,): positives per sample
+    negatives: Tensor  # (n,): negatives per sample
+    agreeing: Tensor  # (regions,): pairs whose predictions agree, by the shot region of their first sample
+    colliding: Tensor  # (regions,): those among them whose labels differ
+
+    @property
+    def collapse(self) -> Tensor:
+        """Share of same-prediction pairs with different labels, (regions,); NaN where predictions never agree."""
+        return self.colliding / self.agreeing
+
+
+def conr_loss(
+    features: Tensor,
+    labels: Tensor,
+    predictions: Tensor,
+    *,
+    window: float,
+    temperature: float = 0.07,
+    distance_scale: float = 0.01,
+    push: Push = "exp",
+    distance: Distance = "l2",
+    weights: Tensor | None = None,
+    weight_anchors: bool = True,
+    reduction: str = "mean",
+    reference: bool = False,
+) -> Tensor:
+    r"""Pull features of samples with similar labels together; push apart those that only the predictions confuse.
+
+    $$\ell_i = -\frac{1}{|P_i|} \sum_{j \in P_i} s_{ij}
+      + \log\Big( \sum_{p \in P_i} e^{s_{ip}} + \sum_{q \in Q_i} S_{iq}\, e^{s_{iq}} \Big), \qquad
+      L = \frac{1}{n} \sum_{i \in A} a_i \ell_i$$
+
+    $$P_i = \{j \neq i : d(y_i, y_j) \le \omega\}, \quad
+      Q_i = \{q : d(y_i, y_q) > \omega,\ d(\hat y_i, \hat y_q) \le \omega\}, \quad
+      A = \{i : P_i, Q_i \neq \emptyset\}$$
+
+    $$s_{ij} = \cos(z_i, z_j) / \tau, \qquad S_{iq} = w_i\, e^{\eta\, d(y_i, y_q)}$$
+
+    Symbols: $z$ features, $y$ labels, $\hat y$ predictions, $w$ weights, $\omega$ window, $\tau$ temperature, $\eta$
+    distance_scale, $S$ push, $a_i = w_i$ with ``weight_anchors``, else 1. Source: "ConR: Contrastive Regularizer for Deep
+    Imbalanced Regression", ICLR 2024, equations 2 to 4. The total loss of training is $L_R + \beta L$.
+
+    Differences from the paper and from the authors' code:
+
+    - The anchor weight $a_i = w_i$ is the released code's for age estimation; the paper's equation has $a_i = 1$.
+    - The released code multiplies masked logits, so that every key that is not a positive (the anchor too) adds 1 to the
+      denominator; here they add nothing. ``reference=True`` restores the released numbers.
+    - An anchor without positives is NaN in the released code; here it is left out.
+
+    Args:
+        features: shape (n, d), float16, bfloat16, float32 or float64: the encoder's output, not normalised.
+        labels: shape (n,), (n, 1) or (n, k), in label units.
+        predictions: like labels. Detached.
+        window: largest distance of labels (of predictions) that count as similar, in label units; positive. The finest
+            difference of labels that matters: 1 year of age, 0.2 m of depth.
+        temperature: positive; smaller is harder.
+        distance_scale: how much more strongly far labels repel, in 1 / label units; about 1 / label range.
+        push: ``"exp"`` (as above), ``"linear"`` ($S = w_i\, \eta\, d$), or a function $f$ of the scaled distances
+            $\eta d$, so that $S = w_i f(\eta d)$; its values must be positive.
+        distance: ``"l1"``, ``"l2"``, ``"linf"``, ``"angular"`` (labels are pitch and yaw in radians, so is the window), or a
+            function of labels (n, k) and (n, k) that returns (n, n).
+        weights: positive rarity of each label, shape (n,), such as ``LabelDensity.weights`` gives; 1 if None.
+        weight_anchors: whether an anchor's term is also multiplied by its weight.
+        reduction: ``"mean"`` over all n samples (not only anchors, as in the paper), ``"sum"``, or ``"none"``: shape (n,),
+            0 for samples that are no anchors.
+        reference: reproduce the released code: with ``push="exp"`` its age variant (always weights anchors), with
+            ``push="linear"`` its depth variant (never does; divides positives by $|P_i| + 1$). Labels, predictions and
+            weights of the depth variant are image means (`image_means`), features are flattened maps.
+
+    Returns:
+        A scalar, or shape (n,): float32, or float64 for float64 features. Without anchors 0, with a graph.
+
+    Raises:
+        ValueError: wrong rank, lengths or devices; window or temperature not positive; distance_scale negative; an
+            unknown push, distance or reduction; ``reference`` with a push that was never released.
+        TypeError: not tensors; integer features or weights; a number that is none.
+
+    Notes:
+        n^2 d time and n^2 memory. Labels, predictions and weights are constants; differentiable once in features.
+        Arithmetic is float32 at least, also under autocast. Values are not checked, as that would make a GPU wait: a NaN
+        in the input is a NaN in the loss, and so is a negative weight.
+
+    Example:
+        >>> import torch
+        >>> features = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]])
+        >>> labels = torch.tensor([10.0, 11.0, 40.0, 41.0])
+        >>> predictions = torch.tensor([12.0, 12.5, 13.0, 40.0])
+        >>> conr_loss(features, labels, predictions, window=1.0, temperature=0.5)
+        tensor(0.4137)
+    """
+    _check_hyperparameters(window, temperature, distance_scale, push, distance, reference)
+    check_choice("reduction", reduction, REDUCTIONS)
+    check_features(features)
+    n = len(features)
+    labels = check_labels("labels", labels, n, features.device)  # (n, k)
+    predictions = check_labels("predictions", predictions, n, features.device)  # (n, k)
+    if predictions.shape != labels.shape:
+        raise ValueError(f"predictions: expected shape {tuple(labels.shape)} like labels, got {tuple(predictions.shape)}")
+    if weights is None:
+        weights = features.new_ones(n)
+    weights = check_weights(weights, n, features.device).detach()  # (n,)
+
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    features, weights = features.to(dtype), weights.to(dtype)
+    positives, negatives, between_labels = pair_sets(labels, predictions, window=window, distance=distance)
+    log_push = weights.log().unsqueeze(1) + _log_push(between_labels.to(dtype) * distance_scale, push)  # (n, n)
+    log_push = torch.where(negatives, log_push, -math.inf).masked_fill(positives, 0)  # (n, n)
+    log_total, mean_positive = contrast_dense(features, positives, log_push, temperature=temperature)  # (n,), (n,)
+    if reference:
+        per_anchor = _reference_term(log_total, mean_positive, positives, weights, push)  # (n,)
+    else:
+        per_anchor = log_total - mean_positive  # (n,)
+        if weight_anchors:
+            per_anchor = per_anchor * weights
+    is_anchor = positives.any(dim=1) & negatives.any(dim=1)  # (n,)
+    per_anchor = torch.where(is_anchor, per_anchor, 0)
+    if reduction == "none":
+        return per_anchor
+    return per_anchor.sum() if reduction == "sum" else per_anchor.sum() / max(n, 1)
+
+
+def _log_push(scaled_distance: Tensor, push: Push) -> Tensor:
+    if callable(push):
+        factors = push(scaled_distance)
+        if factors.shape != scaled_distance.shape:
+            raise ValueError(
+                f"push: expected shape {tuple(scaled_distance.shape)} from the given function, got {tuple(factors.shape)}"
+            )
+        return factors.detach().to(scaled_distance.dtype).log()
+    return scaled_distance if push == "exp" else scaled_distance.log()
+
+
+def _reference_term(
+    log_total: Tensor, mean_positive: Tensor, positives: Tensor, weights: Tensor, push: Push
+) -> Tensor:
+    # NOTE[DIFF]: the released code's mask multiplies logits, so each of the n - |P_i| other keys (self too) adds e^0.
+    count = positives.sum(dim=1, dtype=log_total.dtype)  # (n,)
+    others = len(positives) - count  # (n,); at least 1: the anchor itself
+    per_anchor = torch.logaddexp(log_total, others.log()) - mean_positive  # (n,)
+    if push == "exp":
+        return per_anchor * weights
+    # NOTE[DIFF]: the depth variant counts the anchor among its positives where it divides, and weights no anchor.
+    return per_anchor * (count / (count + 1))
+
+
+def conr_statistics(
+    labels: Tensor,
+    predictions: Tensor,
+    *,
+    window: float,
+    distance: Distance = "l2",
+    regions: Tensor | None = None,
+    num_regions: int = 1,
+) -> ConRStatistics:
+    r"""What ConR sees in a batch: how many anchors and pairs, and how often equal predictions hide different labels.
+
+    The collapse of a shot region is the share of pairs (i, j), i in the region, with $d(\hat y_i, \hat y_j) \le \omega$
+    whose labels differ by more than $\omega$: what ConR works against.
+
+    Args:
+        labels: shape (n,) or (n, k).
+        predictions: like labels.
+        window: $\omega$, in label units.
+        distance: as for `conr_loss`.
+        regions: shot region of each label, shape (n,), integers in [0, num_regions), as ``LabelDensity.regions`` gives;
+            one region for all samples if None.
+        num_regions: how many regions there are.
+
+    Returns:
+        Counts as float tensors, so that they add up over batches before ``collapse`` divides them.
+
+    Raises:
+        ValueError, TypeError: as for `conr_loss`; regions of another shape or not integers.
+
+    Example:
+        >>> import torch
+        >>> found = conr_statistics(torch.tensor([1.0, 1.5, 9.0]), torch.tensor([2.0, 5.0, 2.0]), window=1.0)
+        >>> found.negatives.tolist(), found.collapse.tolist()
+        ([1.0, 0.0, 1.0], [1.0])
+    """
+    check_number("window", window, low=0, open_low=True)
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"labels: expected a torch.Tensor, got {type(labels).__name__}")
+    n = len(labels) if labels.ndim else 0
+    labels = check_labels("labels", labels, n, labels.device)  # (n, k)
+    predictions = check_labels("predictions", predictions, n, labels.device)  # (n, k)
+    if regions is None:
+        regions = torch.zeros(n, dtype=torch.long, device=labels.device)
+    if regions.shape != (n,) or regions.is_floating_point():
+        raise ValueError(f"regions: expected integers of shape ({n},), got {regions.dtype} of {tuple(regions.shape)}")
+    check_device("regions", regions, labels.device)
+    positives, negatives, _ = pair_sets(labels, predictions, window=window, distance=distance)
+    agree = pair_sets(predictions, labels, window=window, distance=distance).positives  # (n, n); roles exchanged
+    colliding = negatives.sum(dim=1, dtype=torch.float32)  # (n,)
+    agreeing = agree.sum(dim=1, dtype=torch.float32)  # (n,)
+    by_region = torch.zeros(2, num_regions, device=labels.device)
+    by_region.index_add_(1, regions.long(), torch.stack((agreeing, colliding)))
+    positive_count = positives.sum(dim=1, dtype=torch.float32)  # (n,)
+    return ConRStatistics(
+        anchors=((positive_count > 0) & (colliding > 0)).sum(dtype=torch.float32),
+        positives=positive_count,
+        negatives=colliding,
+        agreeing=by_region[0],
+        colliding=by_region[1],
+    )
+
+
+def _check_hyperparameters(
+    window: float, temperature: float, distance_scale: float, push: Push, distance: Distance, reference: bool
+) -> None:
+    check_number("window", window, low=0, open_low=True)
+    check_number("temperature", temperature, low=0, open_low=True)
+    check_number("distance_scale", distance_scale, low=0)
+    if not callable(push):
+        check_choice("push", push, PUSHES)
+    elif reference:
+        raise ValueError("reference: expected push 'exp' or 'linear', the released variants, got a function")
+    if not callable(distance):
+        check_choice("distance", distance, DISTANCES)
+
+
+class ConRLoss(nn.Module):
+    """ConR as a module: stores and checks the hyper-parameters of `conr_loss`, which has the equation and all arguments.
+
+    Example:
+        >>> import torch
+        >>> regularizer = ConRLoss(window=1.0, temperature=0.1)
+        >>> features = torch.zeros(4, 8, requires_grad=True)
+        >>> labels, predictions = torch.tensor([1.0, 2.0, 8.0, 9.0]), torch.tensor([5.0, 5.0, 5.0, 5.0])
+        >>> regularizer(features, labels, predictions)
+        tensor(1.1458, grad_fn=<DivBackward0>)
+    """
+
+    def __init__(
+        self,
+        *,
+        window: float,
+        temperature: float = 0.07,
+        distance_scale: float = 0.01,
+        push: Push = "exp",
+        distance: Distance = "l2",
+        weight_anchors: bool = True,
+        reduction: str = "mean",
+        reference: bool = False,
+    ) -> None:
+        super().__init__()
+        _check_hyperparameters(window, temperature, distance_scale, push, distance, reference)
+        check_choice("reduction", reduction, REDUCTIONS)
+        self.window = window
+        self.temperature = temperature
+        self.distance_scale = distance_scale
+        self.push = push
+        self.distance = distance
+        self.weight_anchors = weight_anchors
+        self.reduction = reduction
+        self.reference = reference
+
+    def forward(self, features: Tensor, labels: Tensor, predictions: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Loss of a batch: features (n, d), labels and predictions (n,) or (n, k), weights (n,) or None."""
+        return conr_loss(
+            features,
+            labels,
+            predictions,
+            window=self.window,
+            temperature=self.temperature,
+            distance_scale=self.distance_scale,
+            push=self.push,
+            distance=self.distance,
+            weights=weights,
+            weight_anchors=self.weight_anchors,
+            reduction=self.reduction,
+            reference=self.reference,
+        )
+
+    def extra_repr(self) -> str:
+        """Hyper-parameters, for printing."""
+        return (
+            f"window={self.window}, temperature={self.temperature}, distance_scale={self.distance_scale}, "
+            f"push={self.push!r}, distance={self.distance!r}, weight_anchors={self.weight_anchors}"
+        )

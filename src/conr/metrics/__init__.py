@@ -1,0 +1,10 @@
+"""Metrics over all samples and per shot region."""
+
+from conr._extras import require
+
+require("conr.metrics", "torchmetrics")
+
+from conr.metrics.collapse import CollapseMetric  # noqa: E402  the check comes first
+from conr.metrics.shot import METRIC_NAMES, regression_metrics, shot_metrics  # noqa: E402
+
+__all__ = ["METRIC_NAMES", "CollapseMetric", "regression_metrics", "shot_metrics"]

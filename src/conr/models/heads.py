@@ -1,0 +1,25 @@
+"""Heads: features to predictions."""
+
+from torch import Tensor, nn
+
+from conr._checks import check_number
+
+
+class LinearHead(nn.Module):
+    """One linear layer: features (n, d) to predictions (n,), or (n, k) for k label dimensions.
+
+    Args:
+        in_features: d.
+        out_features: label dimensions.
+    """
+
+    def __init__(self, in_features: int, out_features: int = 1) -> None:
+        super().__init__()
+        check_number("in_features", in_features, low=1)
+        check_number("out_features", out_features, low=1)
+        self.linear = nn.Linear(in_features, out_features)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Predictions of a batch."""
+        predictions: Tensor = self.linear(features)  # (n, k)
+        return predictions.squeeze(1) if predictions.shape[1] == 1 else predictions

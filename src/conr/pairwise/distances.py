@@ -1,0 +1,75 @@
+"""Distances between labels, for every pair of two sets of samples."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from conr._checks import check_choice
+
+Distance = str | Callable[[Tensor, Tensor], Tensor]
+"""A name of ``DISTANCES``, or a function of labels (n, k) and (m, k) that returns their distances (n, m)."""
+
+
+def _minkowski(first: Tensor, second: Tensor, *, p: float) -> Tensor:
+    if first.shape[1] == 1:
+        return (first - second.T).abs()  # (n, m); every norm is the absolute difference
+    # The product form of the Euclidean distance is faster but loses ties at the window's edge to rounding.
+    return torch.cdist(first, second, p=p, compute_mode="donot_use_mm_for_euclid_dist")  # (n, m)
+
+
+def _angular(first: Tensor, second: Tensor) -> Tensor:
+    directions, others = _directions(first), _directions(second)  # (n, 3), (m, 3)
+    # Stable for tiny and for opposite angles, where acos of the dot product is not.
+    apart = _minkowski(directions, others, p=2.0)  # (n, m)
+    together = _minkowski(directions, -others, p=2.0)  # (n, m)
+    return 2 * torch.atan2(apart, together)
+
+
+def _directions(pitch_yaw: Tensor) -> Tensor:
+    pitch, yaw = pitch_yaw[:, 0], pitch_yaw[:, 1]  # (n,), (n,)
+    return torch.stack((pitch.cos() * yaw.sin(), pitch.sin(), pitch.cos() * yaw.cos()), dim=1)  # (n, 3)
+
+
+DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": partial(_minkowski, p=1.0),
+    "l2": partial(_minkowski, p=2.0),
+    "linf": partial(_minkowski, p=float("inf")),
+    "angular": _angular,
+}
+
+
+def label_distance(first: Tensor, second: Tensor, distance: Distance) -> Tensor:
+    r"""Distance between every label of one set and every label of another.
+
+    Args:
+        first: shape (n, k), any real dtype; computed in float32, or in float64 if given so.
+        second: shape (m, k).
+        distance: ``"l1"``, ``"l2"``, ``"linf"`` in label units; ``"angular"``, the angle in radians between two directions
+            given as pitch and yaw in radians (k = 2); or a function of both sets that returns shape (n, m).
+
+    Returns:
+        Distances, shape (n, m), without gradient.
+
+    Raises:
+        ValueError: unknown name; different or unfit k; a function that returns another shape.
+    """
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(f"labels: expected equal label dimensions, got {first.shape[1]} and {second.shape[1]}")
+    first, second = _real(first), _real(second)
+    if callable(distance):
+        result = distance(first, second)
+        if result.shape != (len(first), len(second)):
+            raise ValueError(
+                f"distance: expected shape {(len(first), len(second))} from the given function, got {tuple(result.shape)}"
+            )
+        return result.detach()
+    check_choice("distance", distance, DISTANCES)
+    if distance == "angular" and first.shape[1] != 2:
+        raise ValueError(f"distance: 'angular' expects labels (n, 2) of pitch and yaw, got k = {first.shape[1]}")
+    return DISTANCES[distance](first, second)
+
+
+def _real(labels: Tensor) -> Tensor:
+    return labels.detach().to(torch.promote_types(labels.dtype, torch.float32))

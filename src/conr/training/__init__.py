@@ -1,0 +1,9 @@
+"""Training with Lightning: the module that joins encoder, head, criterion and regularizers, and what records a run."""
+
+from conr._extras import require
+
+require("conr.training", "lightning", "torchmetrics", "jsonargparse", "rich", "tensorboard")
+
+from conr.training.module import RegressionModule, Regularizer  # noqa: E402  the check comes first
+
+__all__ = ["RegressionModule", "Regularizer"]

@@ -1,0 +1,240 @@
+"""What records a run: random state for exact resuming, time, the result file, the predictions file."""
+
+import csv
+import platform
+import random
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+from torch import Tensor
+
+import conr
+from conr.data import RegressionData
+from conr.density import REGIONS
+from conr.training.module import RegressionModule
+from conr.training.results import Outputs, RunResult, read_history
+
+MAX_FEATURES = 2000
+
+
+class RandomState(Callback):
+    """Save the random state with each checkpoint, so that a resumed run goes on exactly as the killed one would have."""
+
+    def __init__(self) -> None:
+        self._restored: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Random state of Python, NumPy and torch, in types that load without executing code."""
+        numpy_state = np.random.get_state(legacy=True)  # noqa: NPY002  the global state is what is saved
+        return {
+            "python": random.getstate(),
+            "numpy": (numpy_state[0], torch.from_numpy(np.array(numpy_state[1])), *numpy_state[2:]),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the state until training starts: what is built in between also draws random numbers."""
+        self._restored = state_dict
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Restore the state of the checkpoint that training resumes from."""
+        if self._restored is None:
+            return
+        state, self._restored = self._restored, None
+        version, internal, gauss = state["python"]
+        random.setstate((version, tuple(internal), gauss))
+        name, keys, *rest = state["numpy"]
+        np.random.set_state((name, keys.numpy(), *rest))  # noqa: NPY002
+        torch.set_rng_state(state["torch"])
+        if len(state["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["cuda"])
+
+
+class EpochClock(Callback):
+    """Log the seconds that each epoch took, validation included, as ``train/seconds``."""
+
+    def __init__(self, on_epoch: Callable[[int], None] | None = None) -> None:
+        self._start = 0.0
+        self._on_epoch = on_epoch
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Start the clock."""
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the time and tell who waits for it."""
+        pl_module.log("train/seconds", time.perf_counter() - self._start)
+        if self._on_epoch is not None:
+            self._on_epoch(trainer.current_epoch)
+
+
+class ResultWriter(Callback):
+    """After a test, write ``result.json`` and ``outputs.npz`` into the run's folder.
+
+    Args:
+        folder: the run's folder.
+        method: name of the method in tables.
+        seed: the run's seed.
+        checkpoint: the tested checkpoint.
+    """
+
+    def __init__(self, folder: Path, *, method: str, seed: int | None, checkpoint: Path | None) -> None:
+        self.folder = folder
+        self.method = method
+        self.seed = seed
+        self.checkpoint = checkpoint
+        self._outputs: list[dict[str, Tensor]] = []
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Refuse several processes: their samplers repeat samples, and the metrics would count these twice."""
+        if trainer.world_size > 1:
+            raise ValueError(f"test: expected one process (--trainer.devices 1), got {trainer.world_size}")
+        self._outputs = []
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep what the model gave for a batch."""
+        del trainer, pl_module, batch, batch_idx, dataloader_idx
+        self._outputs.append({name: value.detach().float().cpu() for name, value in outputs.items()})
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write both files."""
+        data: RegressionData = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(pl_module, RegressionModule)  # noqa: S101  the command builds no other
+        gathered = {name: torch.cat([output[name] for output in self._outputs]) for name in self._outputs[0]}
+        kept = _spread(len(gathered["labels"]), MAX_FEATURES)
+        Outputs(
+            ids=np.array(data.splits.test.ids[: len(gathered["labels"])]),
+            labels=gathered["labels"].numpy(),
+            predictions=gathered["predictions"].numpy(),
+            features=gathered["features"][kept].flatten(1).half().numpy(),
+            feature_labels=gathered["labels"][kept].numpy(),
+        ).write(self.folder)
+        self._result(trainer, data, pl_module).write(self.folder)
+
+    def _result(self, trainer: Trainer, data: RegressionData, module: RegressionModule) -> RunResult:
+        history = read_history(self.folder)
+        epochs = [epoch for values in history.values() for epoch, _ in values]
+        density = module.shot_density
+        return RunResult(
+            dataset=data.name,
+            method=self.method,
+            seed=self.seed,
+            label={"name": data.label_name, "unit": data.label_unit},
+            bins={
+                "edges": [edges.tolist() for edges in data.splits.bins.edges],
+                "train_counts": density.counts.flatten().tolist(),
+                "regions": [REGIONS[region] for region in density.region_of_bin.tolist()],
+            },
+            metrics=_metrics_by_region(trainer.callback_metrics),
+            checkpoint=self._checkpoint_summary(history),
+            epochs=max(epochs) + 1 if epochs else 0,
+            train_seconds=sum(seconds for _, seconds in history.get("train/seconds", [])),
+            versions={
+                "conr": conr.__version__,
+                "torch": torch.__version__,
+                "lightning": lightning.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            hardware={
+                "device": trainer.strategy.root_device.type,
+                "threads": torch.get_num_threads(),
+                "platform": platform.platform(terse=True),
+            },
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def _checkpoint_summary(self, history: dict[str, list[tuple[int, float]]]) -> dict[str, Any]:
+        if self.checkpoint is None:
+            return {"path": None, "epoch": None, "val_mae": None}
+        epoch = torch.load(self.checkpoint, map_location="cpu", weights_only=True)["epoch"]
+        inside = self.checkpoint.is_relative_to(self.folder)
+        return {
+            "path": str(self.checkpoint.relative_to(self.folder) if inside else self.checkpoint),
+            "epoch": epoch,
+            "val_mae": dict(history.get("val/mae", [])).get(epoch),
+        }
+
+
+def _metrics_by_region(logged: dict[str, Tensor]) -> dict[str, dict[str, float]]:
+    by_region: dict[str, dict[str, float]] = {region: {} for region in ("all", *REGIONS)}
+    for key, value in logged.items():
+        name = key.removeprefix("test/")
+        metric, _, region = name.rpartition("_")
+        if name != key and region in REGIONS:
+            by_region[region][metric] = float(value)
+        elif name != key:
+            by_region["all"][name] = float(value)
+    return by_region
+
+
+def _spread(n: int, most: int) -> Tensor:
+    return torch.linspace(0, n - 1, min(n, most)).round().long()
+
+
+class PredictionWriter(BasePredictionWriter):
+    """Write the predictions of all samples as CSV: id, label if known, prediction (one column per label dimension).
+
+    Args:
+        path: the file; it must not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(write_interval="epoch")
+        self.path = path
+
+    def write_on_epoch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        predictions: Sequence[Any],
+        batch_indices: Sequence[Any],
+    ) -> None:
+        """Gather the predictions of all processes and write them in the order of the dataset."""
+        del pl_module
+        indices = [int(index) for batches in batch_indices for batch in batches for index in batch]
+        rows = dict(zip(indices, torch.cat([batch.cpu() for batch in predictions]).tolist(), strict=True))
+        if trainer.world_size > 1:
+            parts: list[dict[int, Any]] = [{} for _ in range(trainer.world_size)]
+            torch.distributed.all_gather_object(parts, rows)
+            rows = {index: value for part in parts for index, value in part.items()}
+        if trainer.is_global_zero:
+            self._write(trainer, rows)
+
+    def _write(self, trainer: Trainer, rows: dict[int, Any]) -> None:
+        dataset = trainer.predict_dataloaders.dataset  # type: ignore[union-attr]
+        labels = getattr(dataset, "labels", None)
+        known = None if labels is None else labels.tolist()
+        first = next(iter(rows.values()))
+        width = len(first) if isinstance(first, list) else 1
+        names = [""] if width == 1 else [f"_{dimension}" for dimension in range(width)]
+        temporary = self.path.with_suffix(".tmp")
+        with temporary.open("w", newline="") as file:
+            writer = csv.writer(file)
+            label_columns = [] if known is None else [f"label{name}" for name in names]
+            writer.writerow(["id", *label_columns, *(f"prediction{name}" for name in names)])
+            for index in sorted(rows):
+                label = [] if known is None else _as_list(known[index])
+                writer.writerow([dataset.ids[index], *label, *_as_list(rows[index])])
+        temporary.replace(self.path)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

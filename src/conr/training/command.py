@@ -1,0 +1,225 @@
+"""The verbs fit, validate, test and predict: Lightning's command line, with presets by name and run folders."""
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar, RichProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from conr.configs import preset_config
+from conr.data import RegressionData
+from conr.training.callbacks import EpochClock, PredictionWriter, RandomState, ResultWriter
+from conr.training.module import RegressionModule
+from conr.training.run_folder import (
+    BEST_CHECKPOINT,
+    CONFIG,
+    LAST_CHECKPOINT,
+    best_checkpoint,
+    check_run_folder,
+    free_path,
+    new_run_folder,
+)
+
+@dataclass
+class Output:
+    """Where a run is kept and what it is called in tables.
+
+    Args:
+        root: folder of all runs; a run goes to ROOT/DATASET/METHOD/seed-SEED, or the next free name.
+        method: name of the method.
+        monitor: the validation metric whose lowest value marks the best epoch.
+    """
+
+    root: str = "runs"
+    method: str = "custom"
+    monitor: str = "val/mae"
+
+
+def run_command(arguments: Sequence[str], *, on_epoch: Callable[[int], None] | None = None) -> Path:
+    """Run ``fit``, ``validate``, ``test`` or ``predict`` with its options, as typed after ``conr``.
+
+    Args:
+        arguments: the verb and its options. ``--config`` takes a file or the name of a preset; ``--resume RUN`` (fit) and
+            ``--run RUN`` (the others) name the folder of an earlier run and bring its configuration and checkpoint.
+        on_epoch: called with the number of each training epoch that has ended.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        ValueError, FileNotFoundError: an unknown preset, or a folder that is no run's.
+        SystemExit: options that do not parse; the message is printed.
+    """
+    _silence_known_noise()
+    verb, options = arguments[0], list(arguments[1:])
+    folder = None
+    flag = "--resume" if verb == "fit" else "--run"
+    options, named = _take_option(options, flag)
+    if named is not None:
+        folder = check_run_folder(Path(named))
+        options = [f"--config={folder / CONFIG}", *options]
+        if verb != "fit":
+            options.append(f"--ckpt_path={best_checkpoint(folder)}")
+        elif (folder / LAST_CHECKPOINT).is_file():
+            options.append(f"--ckpt_path={folder / LAST_CHECKPOINT}")
+    command = RunCommand([verb, *_expand_presets(options)], folder=folder, on_epoch=on_epoch)
+    return command.folder
+
+
+class RunCommand(LightningCLI):
+    """Lightning's command line on `RegressionModule` and any `RegressionData`; see `run_command`."""
+
+    folder: Path
+
+    def __init__(
+        self, arguments: Sequence[str], *, folder: Path | None, on_epoch: Callable[[int], None] | None
+    ) -> None:
+        self._given_folder = folder
+        self._on_epoch = on_epoch
+        super().__init__(
+            RegressionModule,
+            RegressionData,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            save_config_callback=_SaveConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            seed_everything_default=0,
+            args=list(arguments),
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add ``--output``."""
+        parser.add_class_arguments(Output, "output")
+
+    def before_instantiate_classes(self) -> None:
+        """Choose the run's folder once the options are known to be right."""
+        if self._given_folder is not None:
+            self.folder = self._given_folder
+            return
+        output = self._get(self.config, "output")
+        self.folder = new_run_folder(
+            Path(output.root), _dataset_name(self._get(self.config, "data").class_path), output.method, self._seed()
+        )
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer with the run's loggers and callbacks beside the configured ones."""
+        configured = self._get(self.config_init, "trainer")
+        callbacks = _as_list(configured.callbacks) + self._callbacks(configured)
+        return super().instantiate_trainer(
+            logger=self._loggers() + [item for item in _as_list(configured.logger) if isinstance(item, Logger)],
+            default_root_dir=self.folder,
+            callbacks=callbacks,
+            **kwargs,
+        )
+
+    def _loggers(self) -> list[Logger]:
+        if self.subcommand != "fit":
+            return []
+        # A resumed run's CSV logger opens the next version_N; TensorBoard adds a file to the same folder.
+        return [CSVLogger(self.folder, name="csv"), TensorBoardLogger(self.folder, name="tensorboard", version="")]
+
+    def _callbacks(self, trainer: Namespace) -> list[Callback]:
+        callbacks: list[Callback] = []
+        wants_bar = trainer.enable_progress_bar is not False
+        if wants_bar and not any(isinstance(callback, ProgressBar) for callback in _as_list(trainer.callbacks)):
+            callbacks.append(RichProgressBar())
+        if self.subcommand == "fit":
+            callbacks += [RandomState(), EpochClock(self._on_epoch), LearningRateMonitor("epoch"), self._checkpoint()]
+        elif self.subcommand == "test":
+            checkpoint = self._get(self.config_init, "ckpt_path")
+            callbacks.append(
+                ResultWriter(
+                    self.folder,
+                    method=self._get(self.config, "output").method,
+                    seed=self._seed(),
+                    checkpoint=None if checkpoint is None else Path(checkpoint),
+                )
+            )
+        elif self.subcommand == "predict":
+            callbacks.append(PredictionWriter(free_path(self.folder / "predictions.csv")))
+        return callbacks
+
+    def _checkpoint(self) -> ModelCheckpoint:
+        return ModelCheckpoint(
+            dirpath=self.folder / BEST_CHECKPOINT.parent,
+            filename=BEST_CHECKPOINT.stem,
+            monitor=self._get(self.config, "output").monitor,
+            mode="min",
+            save_last=True,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+
+    def _seed(self) -> int | None:
+        seed = self._get(self.config, "seed_everything")
+        return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
+
+
+class _SaveConfig(SaveConfigCallback):
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        del pl_module, stage
+        path = Path(trainer.default_root_dir) / CONFIG
+        if not path.exists():
+            path.write_text(self.parser.dump(self.config, skip_none=False))
+
+
+def _silence_known_noise() -> None:
+    # Lightning's hints that do not apply: presets are expanded on purpose; small datasets load fast in one process.
+    for message in ("LightningCLI's args parameter", ".*does not have many workers", ".*isinstance\\(treespec, LeafSpec"):
+        warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return "Tip: For seamless" not in record.getMessage()
+
+
+def _take_option(options: list[str], flag: str) -> tuple[list[str], str | None]:
+    for position, option in enumerate(options):
+        if option.startswith(f"{flag}="):
+            return options[:position] + options[position + 1 :], option.removeprefix(f"{flag}=")
+        if option == flag:
+            if position + 1 == len(options):
+                raise ValueError(f"{flag}: expected the folder of a run, got nothing")
+            return options[:position] + options[position + 2 :], options[position + 1]
+    return options, None
+
+
+def _expand_presets(options: list[str]) -> list[str]:
+    expanded = []
+    expects_config = False
+    for option in options:
+        prefix, value = ("", option) if expects_config else _split_config(option)
+        expects_config = option in ("--config", "-c")
+        if value is None or Path(value).is_file():
+            expanded.append(option)
+        elif Path(value).suffix in (".yaml", ".yml", ".json"):
+            raise FileNotFoundError(f"--config: expected a file or the name of a preset, found no file {value}")
+        else:
+            expanded.append(prefix + json.dumps(preset_config(value)))
+    return expanded
+
+
+def _split_config(option: str) -> tuple[str, str | None]:
+    return ("--config=", option.removeprefix("--config=")) if option.startswith("--config=") else ("", None)
+
+
+def _dataset_name(class_path: str) -> str:
+    module, _, name = class_path.rpartition(".")
+    return str(getattr(import_module(module), name).name)
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None or isinstance(value, bool):
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]

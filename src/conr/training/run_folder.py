@@ -1,0 +1,68 @@
+"""Where a run keeps its files, and how a folder is chosen so that no run overwrites another."""
+
+import os
+from pathlib import Path
+
+CONFIG = "config.yaml"
+LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
+BEST_CHECKPOINT = Path("checkpoints") / "best.ckpt"
+
+_CHILD_VARIABLE = "CONR_RUN_FOLDER"
+
+
+def new_run_folder(root: Path, dataset: str, method: str, seed: int | None) -> Path:
+    """Make and return ``root/dataset/method/seed-S``, or the first of ``seed-S-2``, ``seed-S-3``, ... that is free.
+
+    Processes that the trainer starts for the same run (DDP) get the folder of the process that started them.
+
+    Raises:
+        OSError: the folder cannot be made (read-only or full disk).
+    """
+    inherited = os.environ.get(_CHILD_VARIABLE)
+    if inherited and int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        return Path(inherited)
+    stem = f"seed-{seed}" if seed is not None else "seed-none"
+    attempt = 1
+    while True:
+        folder = root / dataset / method / (stem if attempt == 1 else f"{stem}-{attempt}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            attempt += 1
+            continue
+        os.environ[_CHILD_VARIABLE] = str(folder)
+        return folder
+
+
+def check_run_folder(folder: Path) -> Path:
+    """Require a folder that a run has made.
+
+    Raises:
+        FileNotFoundError: the folder or its configuration is not there; the message says which.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"expected the folder of a run, found no folder {folder}")
+    if not (folder / CONFIG).is_file():
+        raise FileNotFoundError(f"expected a run's {CONFIG} in {folder}, found none")
+    return folder
+
+
+def best_checkpoint(folder: Path) -> Path:
+    """The checkpoint of the best epoch of a run.
+
+    Raises:
+        FileNotFoundError: the run has none, because its first epoch did not end.
+    """
+    path = check_run_folder(folder) / BEST_CHECKPOINT
+    if not path.is_file():
+        raise FileNotFoundError(f"expected the run's best checkpoint at {path}, found none: has its first epoch ended?")
+    return path
+
+
+def free_path(path: Path) -> Path:
+    """The path itself if nothing is there, else the first of ``NAME-2``, ``NAME-3``, ... that is free."""
+    candidate, attempt = path, 1
+    while candidate.exists():
+        attempt += 1
+        candidate = path.with_stem(f"{path.stem}-{attempt}")
+    return candidate

@@ -1,0 +1,1 @@
+"""What every registered regularizer must do, whatever its equation."""

@@ -1,0 +1,1 @@
+"""Plain loops in float64, written from the equations; nothing here imports conr."""
