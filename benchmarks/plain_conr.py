@@ -15,7 +15,7 @@ def plain_conr(
     temperature: float,
     distance_scale: float,
 ) -> Tensor:
-    """The loss of ``conr.conr_loss`` for one label dimension, push "exp" and weighted anchors; n x n masks throughout."""
+    """The loss of ``conr.conr_loss`` for one label dimension, push "exp" and weighted anchors, with n x n masks."""
     n = len(features)
     unit = F.normalize(features, dim=1)  # (n, d)
     similarity = unit @ unit.T / temperature  # (n, n)

@@ -38,7 +38,7 @@ def interleaved(forms: Mapping[str, Callable[[], object]], *, seconds: float) ->
 
 def write_results(name: str, cases: list[dict[str, Any]]) -> Path:
     """Write the cases beside what they ran on."""
-    commit = subprocess.run(  # noqa: S603
+    commit = subprocess.run(
         ["git", "rev-parse", "HEAD"],  # noqa: S607
         capture_output=True,
         text=True,

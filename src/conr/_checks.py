@@ -32,7 +32,7 @@ def check_labels(name: str, labels: Tensor, n: int, device: torch.device) -> Ten
     if labels.dtype is torch.bool or labels.is_complex():
         raise TypeError(f"{name}: expected real numbers, got {labels.dtype}")
     check_device(name, labels, device)
-    return labels.reshape(n, -1)
+    return labels.unsqueeze(1) if labels.ndim == 1 else labels
 
 
 def check_weights(weights: Tensor, n: int, device: torch.device) -> Tensor:
@@ -67,7 +67,7 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
     known = list(choices)
     if value in known:
         return
-    near = difflib.get_close_matches(str(value), known, n=1)
+    near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{name}: expected one of {', '.join(map(repr, known))}, got {value!r}{hint}")
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.oracles.conr import conr_per_anchor
 from torch import nn
 
 from conr import ConRLoss
-from tests.oracles.conr import conr_per_anchor
 
 Oracle = Callable[..., list[float]]
 
@@ -33,8 +33,8 @@ def _conr(**settings: Any) -> Case:
     return Case(ConRLoss, conr_per_anchor, complete, dimensions)
 
 
-# A window of 1.0 is hit exactly by integer labels under l1, l2 and linf; the angle between two directions is rounded, so
-# that a pair at the window's very edge could fall on either side: 1.0005 is no angle between multiples of 0.25.
+# A window of 1.0 is hit exactly by integer labels under l1, l2 and linf; the angle between two directions is rounded,
+# so that a pair at the window's very edge could fall on either side: 1.0005 is no angle between multiples of 0.25.
 REGULARIZERS = {
     "conr": _conr(),
     "conr-linear": _conr(push="linear"),

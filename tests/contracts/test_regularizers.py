@@ -1,29 +1,29 @@
 import copy
 import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
-
 from tests.contracts.batches import Batch, batches, make_batch
 from tests.contracts.registry import REGULARIZERS, Case
 from tests.tolerances import TOLERANCE
+from torch import Tensor
 
 every_case = pytest.mark.parametrize("case", REGULARIZERS.values(), ids=REGULARIZERS.keys())
 
 
-def gradient(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+def gradient(module: Callable[..., Tensor], batch: Batch) -> tuple[Tensor, Tensor]:
     features = batch.features.detach().clone().requires_grad_()
     loss = module(features, batch.labels, batch.predictions, batch.weights)
-    loss.sum().backward()
+    loss.sum().backward()  # type: ignore[no-untyped-call]
     assert features.grad is not None
     return loss.detach(), features.grad
 
 
 def batch_for(case: Case, seed: int = 3, n: int = 16) -> Batch:
-    return make_batch(seed, n=n, k=case.label_dimensions[-1])
+    return make_batch(seed, n=n, k=min(2, case.label_dimensions[-1]))
 
 
 @every_case
@@ -32,7 +32,11 @@ def batch_for(case: Case, seed: int = 3, n: int = 16) -> Batch:
 def test_equals_its_oracle(case: Case, data: st.DataObject) -> None:
     batch = data.draw(batches(case.label_dimensions))
     expected = case.oracle(
-        batch.features.tolist(), batch.labels.tolist(), batch.predictions.tolist(), batch.weights.tolist(), **case.settings
+        batch.features.tolist(),
+        batch.labels.tolist(),
+        batch.predictions.tolist(),
+        batch.weights.tolist(),
+        **case.settings,
     )
     terms = case.build(reduction="none")(*batch)
     torch.testing.assert_close(terms, torch.tensor(expected, dtype=torch.float64), **TOLERANCE[torch.float64])
@@ -66,13 +70,18 @@ def test_order_of_samples_does_not_matter(case: Case) -> None:
     torch.testing.assert_close(shuffled_grad, grad[order], **TOLERANCE[torch.float64])
 
 
-DEGENERATE = {
+def far_apart(batch: Batch) -> Batch:
+    """Four labels further apart than the window, also as angles."""
+    labels = torch.zeros_like(batch.labels)
+    labels[:, -1] = torch.tensor([0.0, 1.5, 3.0, 4.5])
+    return batch._replace(labels=labels)
+
+
+DEGENERATE: dict[str, Callable[[Batch], Batch]] = {
     "one sample": lambda batch: Batch(*(tensor[:1] for tensor in batch)),
     "no samples": lambda batch: Batch(*(tensor[:0] for tensor in batch)),
     "equal labels": lambda batch: batch._replace(labels=torch.zeros_like(batch.labels)),
-    "no positives": lambda batch: batch._replace(
-        labels=0.5 * torch.arange(len(batch.labels), dtype=torch.float64).unsqueeze(1).expand_as(batch.labels) ** 2 * 7
-    ),
+    "no positives": lambda batch: far_apart(Batch(*(tensor[:4] for tensor in batch))),
     "no negatives": lambda batch: batch._replace(predictions=batch.labels * 1000),
     "equal predictions": lambda batch: batch._replace(predictions=torch.zeros_like(batch.predictions)),
     "zero features": lambda batch: batch._replace(features=torch.zeros_like(batch.features)),

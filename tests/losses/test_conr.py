@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import given, settings
+from tests.contracts.batches import Batch, batches, make_batch
+from tests.tolerances import TOLERANCE
 from torch import Tensor
 
 from conr import ConRLoss, conr_loss, conr_statistics
 from conr.losses import image_means
-from tests.contracts.batches import Batch, batches, make_batch
-from tests.tolerances import TOLERANCE
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "conr_released_code.json").read_text())["cases"]
 
@@ -36,7 +36,9 @@ def test_reference_reproduces_the_released_numbers(case: dict[str, Any]) -> None
         reference=True,
     )
     loss.backward()  # type: ignore[no-untyped-call]
-    torch.testing.assert_close(loss.detach(), torch.tensor(case["loss"], dtype=torch.float64), **TOLERANCE[torch.float64])
+    torch.testing.assert_close(
+        loss.detach(), torch.tensor(case["loss"], dtype=torch.float64), **TOLERANCE[torch.float64]
+    )
     expected = torch.tensor(case["grad_features"], dtype=torch.float64)
     torch.testing.assert_close(features.grad, expected, **TOLERANCE[torch.float64])
 
@@ -46,9 +48,10 @@ def test_golden_cases_cover_both_variants() -> None:
 
 
 def test_four_samples_by_hand() -> None:
-    """Anchor 0: positive 1 (cos 0.8), negative 2 (cos 0.0, distance 30). Anchor 1: positive 0, negative 2 (cos 0.6, 29).
+    """Anchor 0: positive 1 (cos 0.8), negative 2 (cos 0.0, distance 30).
 
-    Anchor 2: positive 3 (cos 0.8), negatives 0 and 1. Sample 3 predicts as nobody else does, so it is no anchor.
+    Anchor 1: positive 0, negative 2 (cos 0.6, distance 29). Anchor 2: positive 3 (cos 0.8), negatives 0 and 1. Sample 3
+    predicts as nobody else does, so it is no anchor.
     """
     features = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]], dtype=torch.float64)
     labels = torch.tensor([10.0, 11.0, 40.0, 41.0], dtype=torch.float64)
@@ -66,7 +69,7 @@ def test_four_samples_by_hand() -> None:
         term(2.0, 0.8, [(0.0, 30.0), (0.6, 29.0)]),
         0.0,
     ]
-    settings_ = {"window": 1.0, "temperature": tau, "distance_scale": scale, "weights": weights}
+    settings_: dict[str, Any] = {"window": 1.0, "temperature": tau, "distance_scale": scale, "weights": weights}
     terms = conr_loss(features, labels, predictions, reduction="none", **settings_)
     torch.testing.assert_close(terms, torch.tensor(expected, dtype=torch.float64))
     assert conr_loss(features, labels, predictions, **settings_).item() == pytest.approx(sum(expected) / 4)
@@ -76,7 +79,9 @@ def test_four_samples_by_hand() -> None:
 @given(batch=batches((1,)))
 def test_shapes_of_one_label_dimension_are_equivalent(batch: Batch) -> None:
     flat = conr_loss(batch.features, batch.labels.squeeze(1), batch.predictions.squeeze(1), window=1.0)
-    column = conr_loss(batch.features, batch.labels, batch.predictions, window=1.0, weights=torch.ones(len(batch.labels), 1))
+    column = conr_loss(
+        batch.features, batch.labels, batch.predictions, window=1.0, weights=torch.ones(len(batch.labels), 1)
+    )
     assert torch.equal(flat, column)
 
 
@@ -139,7 +144,11 @@ GOOD: dict[str, Any] = {
     ("change", "error", "message"),
     [
         ({"features": torch.zeros(4)}, ValueError, r"features: expected shape \(n, d\), got \(4,\)"),
-        ({"features": torch.zeros(4, 3, dtype=torch.long)}, TypeError, "features: expected a floating-point dtype, got"),
+        (
+            {"features": torch.zeros(4, 3, dtype=torch.long)},
+            TypeError,
+            "features: expected a floating-point dtype, got",
+        ),
         ({"features": [[1.0]]}, TypeError, "features: expected a torch.Tensor, got list"),
         ({"labels": torch.zeros(5)}, ValueError, "labels: expected 4 samples like features, got 5"),
         ({"labels": torch.zeros(4, 1, 1)}, ValueError, r"labels: expected shape \(n,\) or \(n, k\), got \(4, 1, 1\)"),
@@ -154,9 +163,13 @@ GOOD: dict[str, Any] = {
         ({"window": "1"}, TypeError, "window: expected a number, got str"),
         ({"temperature": -0.1}, ValueError, "temperature: expected a number above 0, got -0.1"),
         ({"distance_scale": -1.0}, ValueError, "distance_scale: expected a number of at least 0, got -1.0"),
-        ({"distance": "l3"}, ValueError, "distance: expected one of 'l1', 'l2', 'linf', 'angular', got 'l3'; did you mean"),
+        (
+            {"distance": "l3"},
+            ValueError,
+            "distance: expected one of 'l1', 'l2', 'linf', 'angular', got 'l3'; did you mean",
+        ),
         ({"distance": "angular"}, ValueError, r"'angular' expects labels \(n, 2\) of pitch and yaw, got k = 1"),
-        ({"distance": lambda a, b: a}, ValueError, r"distance: expected shape \(4, 4\) from the given function"),
+        ({"distance": lambda a, _: a}, ValueError, r"distance: expected shape \(4, 4\) from the given function"),
         ({"push": "expp"}, ValueError, "push: expected one of 'exp', 'linear', got 'expp'; did you mean 'exp'"),
         ({"push": lambda scaled: scaled[0]}, ValueError, r"push: expected shape \(4, 4\) from the given function"),
         ({"push": torch.exp, "reference": True}, ValueError, "reference: expected push 'exp' or 'linear'"),
@@ -212,7 +225,7 @@ def test_statistics_count_what_a_loop_counts(batch: Batch) -> None:
 def test_statistics_refuse_bad_input() -> None:
     with pytest.raises(ValueError, match=r"regions: expected integers of shape \(3,\), got torch.int64 of \(2,\)"):
         conr_statistics(torch.zeros(3), torch.zeros(3), window=1.0, regions=torch.zeros(2, dtype=torch.long))
-    with pytest.raises(TypeError, match="labels: expected a torch.Tensor, got list"):
+    with pytest.raises(TypeError, match=r"labels: expected a torch\.Tensor, got list"):
         conr_statistics([0.0], torch.zeros(1), window=1.0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="predictions: expected 3 samples"):
         conr_statistics(torch.zeros(3), torch.zeros(2), window=1.0)

@@ -65,7 +65,7 @@ def test_image_means() -> None:
     mask = torch.tensor([[[True, False], [True, False]], [[False, False], [False, False]]])
     assert image_means(depth, mask).tolist() == [3.0, 0.0]
     assert image_means(depth.half()).dtype == torch.float32
-    with pytest.raises(ValueError, match="at least one pixel dimension, got"):
+    with pytest.raises(ValueError, match="with at least one pixel dimension, got"):
         image_means(torch.zeros(3))
-    with pytest.raises(ValueError, match="mask: expected a bool tensor of shape"):
+    with pytest.raises(ValueError, match=r"mask: expected torch\.bool of shape"):
         image_means(depth, torch.ones(2, 2, 2))

@@ -33,9 +33,7 @@ def conr_per_anchor(
     for i in range(n):
         positives = [j for j in range(n) if j != i and d(labels[i], labels[j]) <= window]
         negatives = [
-            j
-            for j in range(n)
-            if d(labels[i], labels[j]) > window and d(predictions[i], predictions[j]) <= window
+            j for j in range(n) if d(labels[i], labels[j]) > window and d(predictions[i], predictions[j]) <= window
         ]
         if not positives or not negatives:
             terms.append(0.0)

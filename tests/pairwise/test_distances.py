@@ -2,9 +2,9 @@ import math
 
 import pytest
 import torch
+from tests.oracles.conr import DISTANCES
 
 from conr.pairwise import label_distance
-from tests.oracles.conr import DISTANCES
 
 
 @pytest.mark.parametrize("name", DISTANCES)

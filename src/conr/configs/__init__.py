@@ -1,7 +1,7 @@
 """Presets that ship with the package: a name such as ``rotated-digits-sqinv+conr`` is a dataset and a mix of methods.
 
-The dataset's ``base.yaml`` comes first, then a fragment per method: the dataset's own ``METHOD.yaml`` if it has one, else
-``methods/METHOD.yaml``. ``vanilla`` is the dataset without any method.
+The dataset's ``base.yaml`` comes first, then a fragment per method: the dataset's own ``METHOD.yaml`` if it has one,
+else ``methods/METHOD.yaml``. ``vanilla`` is the dataset without any method.
 """
 
 import difflib

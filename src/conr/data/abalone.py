@@ -12,8 +12,8 @@ from conr.density import Bins
 class Abalone(RegressionData):
     """The abalone table of scikit-lego: sex (one of three) and seven measures; the label is the number of rings.
 
-    Validation and test are balanced: of each number of rings a third of the animals, at most 20, goes to each. Numeric columns
-    are standardised by the training split; sex becomes three columns. Inputs have shape (10,).
+    Validation and test are balanced: of each number of rings a third of the animals, at most 20, goes to each. Sex
+    becomes three columns, the measures are standardised by the training split. Inputs have shape (10,).
 
     Args:
         data_seed: seed of the split.

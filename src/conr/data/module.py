@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -17,12 +16,12 @@ class ArrayDataset(Dataset[tuple[Tensor, Tensor]]):
     """Inputs and labels held in memory; item ``i`` is ``(input, label)``.
 
     Args:
-        inputs: shape (n, ...).
+        inputs: shape (n, ...), finite.
         labels: shape (n,) or (n, k), finite.
         ids: one name per sample, as it appears in a predictions file; the position by default.
 
     Raises:
-        ValueError: no samples, lengths differ, or a label is NaN or infinite (the message names the sample).
+        ValueError: no samples, lengths differ, or an input or label is NaN or infinite (the message names the sample).
     """
 
     def __init__(self, inputs: Tensor, labels: Tensor, ids: Sequence[str] | None = None) -> None:
@@ -31,14 +30,12 @@ class ArrayDataset(Dataset[tuple[Tensor, Tensor]]):
         self.ids = [str(i) for i in range(len(labels))] if ids is None else list(ids)
         if not len(inputs) == len(labels) == len(self.ids):
             raise ValueError(
-                f"expected as many inputs as labels and ids, got {len(inputs)}, {len(labels)} and {len(self.ids)}"
+                f"inputs: expected as many as labels and ids, got {len(inputs)}, {len(labels)} and {len(self.ids)}"
             )
         if len(labels) == 0:
-            raise ValueError("expected at least one sample, got an empty split")
-        bad = ~torch.isfinite(labels.reshape(len(labels), -1)).all(dim=1)  # (n,)
-        if bad.any():
-            first = int(bad.nonzero()[0])
-            raise ValueError(f"expected finite labels, got {labels[first].tolist()} for sample {self.ids[first]!r}")
+            raise ValueError("inputs: expected at least one sample, got none")
+        _check_finite("inputs", inputs, self.ids)
+        _check_finite("labels", labels, self.ids)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -126,3 +123,11 @@ class RegressionData(LightningDataModule, ABC):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
         )
+
+
+def _check_finite(name: str, values: Tensor, ids: Sequence[str]) -> None:
+    rows = values.unsqueeze(1).flatten(1)  # (n, entries)
+    bad = ~rows.isfinite()  # (n, entries)
+    if bad.any():
+        sample, entry = bad.nonzero()[0].tolist()
+        raise ValueError(f"{name}: expected finite numbers, got {rows[sample, entry].item()} in sample {ids[sample]!r}")

@@ -1,6 +1,7 @@
 """Real handwritten digits, rotated: predict the angle, while large angles are rare in training."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ def _bimodal(angles: np.ndarray) -> np.ndarray:
     return np.where((angles >= 40) & (angles < 50), 0.0, peaks)
 
 
-DISTRIBUTIONS = {
+DISTRIBUTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "exponential": _exponential,
     "normal": _normal,
     "bimodal": _bimodal,
@@ -45,8 +46,9 @@ class RotatedDigits(RegressionData):
     validation and test uniform. Inputs are images (1, 28, 28), normalised by MNIST's mean and deviation.
 
     Args:
-        distribution: of the training angles, cut at 0 and 90 degrees and floored: "exponential" with mean 14 before the cut;
-            "normal" around 45, deviation 12; "bimodal" around 22 and 68, deviation 7, nothing from 40 to 49; "uniform".
+        distribution: of the training angles, cut at 0 and 90 degrees and floored: "exponential" with mean 14 before the
+            cut; "normal" around 45, deviation 12; "bimodal" around 22 and 68, deviation 7, nothing from 40 to 49;
+            "uniform".
         data_seed: seed of the split and of all angles.
         batch_size: images per batch.
         num_workers: processes that load batches.
@@ -105,11 +107,12 @@ def sample_angles(distribution: str, size: int, random: np.random.Generator) -> 
     fine = (np.arange(ANGLES * 100) + 0.5) / 100  # a hundredth of a degree: exact enough below the floor
     cumulative = np.cumsum(DISTRIBUTIONS[distribution](fine))
     drawn = np.searchsorted(cumulative, random.random(size) * cumulative[-1], side="right")
-    return np.floor(fine[drawn])
+    angles: np.ndarray = np.floor(fine[drawn])
+    return angles
 
 
 def rotate(images: Tensor, angles: Tensor) -> Tensor:
-    """Images (n, 1, height, width) rotated anticlockwise by angles (n,) in degrees; zeros move in at the corners."""
+    """Square images (n, channels, side, side) rotated anticlockwise by angles (n,) in degrees; zeros move in."""
     radians = angles * (math.pi / 180)
     cosine, sine, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)
     # The grid says where each output pixel comes from, in coordinates whose y axis points down.

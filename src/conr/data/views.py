@@ -28,13 +28,15 @@ def make_views(inputs: Tensor, labels: Tensor, transform: nn.Module | None, mode
         labels: shape (n,) or (n, k); repeated for each view.
         transform: makes one random view of a batch of inputs; None leaves them as they are.
         mode: "two": two random views, both terms on all 2n rows; "original+two": the inputs and two random views, the
-            criterion on the first n rows, the regularizers on the last 2n (as ConR's authors trained); "one": one random
-            view, both terms on its n rows.
+            criterion on the first n rows, the regularizers on the last 2n (as ConR's authors trained); "one": one
+            random view, both terms on its n rows.
 
     Raises:
-        ValueError: an unknown mode.
+        ValueError: an unknown mode; not as many labels as inputs.
     """
-    check_choice("view_mode", mode, VIEW_MODES)
+    check_choice("mode", mode, VIEW_MODES)
+    if len(labels) != len(inputs):
+        raise ValueError(f"labels: expected {len(inputs)} samples like inputs, got {len(labels)}")
 
     def view() -> Tensor:
         return inputs if transform is None else transform(inputs)
@@ -53,8 +55,11 @@ class ImageViews(nn.Module):
     """Shift each image by some pixels, differently for each, and add noise.
 
     Args:
-        shift: largest shift along each axis, in pixels; what moves in repeats the border pixel.
+        shift: largest shift along each axis, in whole pixels; what moves in repeats the border pixel.
         noise: standard deviation of Gaussian noise, in units of the (normalised) pixels.
+
+    Raises:
+        ValueError: a negative number.
     """
 
     def __init__(self, *, shift: int = 2, noise: float = 0.1) -> None:
@@ -65,9 +70,8 @@ class ImageViews(nn.Module):
         self.noise = noise
 
     def forward(self, images: Tensor) -> Tensor:
-        """A view of images (n, channels, height, width), same shape."""
-        if images.ndim != 4:
-            raise ValueError(f"images: expected shape (n, channels, height, width), got {tuple(images.shape)}")
+        """A view of floating-point images (n, channels, height, width), same shape."""
+        _check_inputs("images", images, ("n", "channels", "height", "width"))
         n, _, height, width = images.shape
         if self.shift:
             padded = F.pad(images, (self.shift,) * 4, mode="replicate")  # (n, c, height + 2 shift, width + 2 shift)
@@ -82,12 +86,17 @@ class ImageViews(nn.Module):
 class TableViews(nn.Module):
     """Replace some entries of each row by those of other rows (SCARF), and add noise.
 
-    Source of the corruption: Bahri et al., "SCARF: Self-Supervised Contrastive Learning using Random Feature Corruption",
-    ICLR 2022. Its marginal distribution of a column is here the column's values in the batch.
+    Source of the corruption: Bahri et al., "SCARF: Self-Supervised Contrastive Learning using Random Feature
+    Corruption", ICLR 2022. It draws from a column's values in the training set, here they are those of the batch's
+    other rows.
 
     Args:
-        corruption: probability that an entry is replaced by the same column's entry of a random row of the batch.
+        corruption: probability that an entry is replaced by the same column's entry of another row of the batch, each
+            as likely. A batch of one row has no other and stays as it is.
         noise: standard deviation of Gaussian noise, in units of the (standardised) columns.
+
+    Raises:
+        ValueError: a corruption outside [0, 1] or a negative noise.
     """
 
     def __init__(self, *, corruption: float = 0.1, noise: float = 0.0) -> None:
@@ -99,11 +108,19 @@ class TableViews(nn.Module):
         self.noise = noise
 
     def forward(self, rows: Tensor) -> Tensor:
-        """A view of rows (n, columns), same shape."""
-        if rows.ndim != 2:
-            raise ValueError(f"rows: expected shape (n, columns), got {tuple(rows.shape)}")
-        if self.corruption:
-            donors = torch.randint(0, len(rows), rows.shape, device=rows.device)  # (n, columns)
+        """A view of floating-point rows (n, columns), same shape."""
+        _check_inputs("rows", rows, ("n", "columns"))
+        n = len(rows)
+        if self.corruption and n > 1:
+            steps = torch.randint(1, n, rows.shape, device=rows.device)  # (n, columns): 1 to n - 1 rows further down
+            donors = (torch.arange(n, device=rows.device).unsqueeze(1) + steps) % n  # (n, columns), never the own row
             replaced = torch.rand(rows.shape, device=rows.device) < self.corruption  # (n, columns)
             rows = torch.where(replaced, rows.gather(0, donors), rows)
         return rows + self.noise * torch.randn_like(rows) if self.noise else rows
+
+
+def _check_inputs(name: str, inputs: Tensor, shape: tuple[str, ...]) -> None:
+    if inputs.ndim != len(shape):
+        raise ValueError(f"{name}: expected shape ({', '.join(shape)}), got {tuple(inputs.shape)}")
+    if not inputs.is_floating_point():
+        raise TypeError(f"{name}: expected a floating-point dtype, got {inputs.dtype}")

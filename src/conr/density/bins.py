@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,23 +25,25 @@ class Bins:
         clamp: as given.
 
     Raises:
-        ValueError: fewer than two edges, or edges that are not finite and increasing.
+        ValueError: fewer than two edges, or edges that are not finite and strictly increasing.
 
     Notes:
-        Labels and edges are compared in the labels' own floating-point type, so that the float32 label 0.3 lies in the bin
-        that starts at the edge 0.3.
+        Labels and edges are compared in the labels' own floating-point type, so that the float32 label 0.3 lies in the
+        bin that starts at the edge 0.3. Half-precision labels are compared in float32, integers in float64.
 
     Example:
+        >>> import torch
         >>> bins = Bins([0, 10, 20])
         >>> bins.index(torch.tensor([0.0, 10.0, 20.0])).tolist()
         [0, 1, 1]
     """
 
     def __init__(self, edges: Sequence[float] | Sequence[Sequence[float]], *, clamp: bool = False) -> None:
-        one_dimension = len(edges) == 0 or isinstance(edges[0], int | float)
+        one_dimension = len(edges) == 0 or np.ndim(edges[0]) == 0
         per_dimension = [edges] if one_dimension else edges
         self.edges = tuple(torch.as_tensor(one, dtype=torch.float64).clone() for one in per_dimension)
         self.clamp = clamp
+        self._inner: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
         for one in self.edges:
             if one.ndim != 1 or len(one) < 2:
                 raise ValueError(f"edges: expected at least two numbers per label dimension, got {one.tolist()}")
@@ -60,14 +63,16 @@ class Bins:
         """Bins of equal width from ``low`` until ``high`` is covered.
 
         Args:
-            labels: shape (n,) or (n, k); their range stands for a ``low`` or ``high`` that is None.
+            labels: shape (n,) or (n, k), finite; their range stands for a ``low`` or ``high`` that is None.
             width: of a bin, in label units; one number, or one per label dimension.
             low: first edge.
-            high: the last edge is the first one that is not below it.
+            high: the last edge is the first one that is not below it. A millionth of a width is taken for rounding and
+                makes no bin of its own.
             clamp: see the class.
 
         Raises:
-            ValueError: a width that is not positive; no labels and no range; a range of zero length without labels.
+            ValueError: a width that is not positive; neither labels nor a range; no labels, or one that is not finite;
+                high below low.
 
         Example:
             >>> len(Bins.by_width(width=0.1, low=0, high=5))
@@ -78,11 +83,9 @@ class Bins:
         edges = []
         for first, last, step in zip(lows, highs, widths, strict=True):
             check_number("width", step, low=0, open_low=True)
-            if last < first:
-                raise ValueError(f"high: expected a number of at least {first:g}, got {last:g}")
-            # Rounding must not add a bin: 5 / 0.1 is 50 here.
-            count = max(1, math.ceil((last - first) / step - 1e-9))
-            edges.append([round(first + step * position, 12) for position in range(count + 1)])
+            check_number("low", first)
+            check_number("high", last, low=first)
+            edges.append(_equal_edges(first, last, step))
         return cls(edges, clamp=clamp)
 
     @classmethod
@@ -100,11 +103,9 @@ class Bins:
             ValueError: a count below 1, no labels, or a label dimension in which all labels are equal.
         """
         check_number("count", count, low=1)
-        columns = _columns(labels)  # (n, k)
-        if len(columns) == 0:
-            raise ValueError("labels: expected at least one label, got none")
-        steps = torch.linspace(0, 1, count + 1, dtype=torch.float64)
-        edges = [torch.quantile(column, steps).unique().tolist() for column in columns.T]
+        columns = _finite_columns(labels)  # (n, k)
+        steps = np.linspace(0, 1, count + 1)
+        edges = [np.unique(np.quantile(column, steps)).tolist() for column in columns.T.cpu().numpy()]
         return cls(edges, clamp=clamp)
 
     @property
@@ -128,27 +129,33 @@ class Bins:
 
         Args:
             labels: shape (n,) or (n, k), any real dtype and device.
-            check: whether values are checked. The check makes a GPU wait; without it a label outside is clamped, and NaN
-                falls into a bin nobody should rely on.
+            check: whether values are checked, which makes a GPU wait. Without the check a label outside is clamped, and
+                NaN falls into a bin nobody should rely on.
 
         Returns:
             Shape (n,), int64, on the labels' device.
 
         Raises:
+            TypeError: labels that are no tensor of real numbers.
             ValueError: wrong number of label dimensions; a label that is NaN; one outside the bins, unless ``clamp``.
         """
         columns = _columns(labels)  # (n, k)
         if columns.shape[1] != self.dimensions:
-            raise ValueError(
-                f"labels: expected {self.dimensions} label dimension(s), got shape {tuple(labels.shape)}"
-            )
+            raise ValueError(f"labels: expected {self.dimensions} label dimension(s), got shape {tuple(labels.shape)}")
         if check:
             self._check_inside(columns)
         flat = torch.zeros(len(columns), dtype=torch.long, device=labels.device)
-        for one, column, size in zip(self.edges, columns.T, self.shape, strict=True):
-            inner = one[1:-1].to(column.device, column.dtype)  # labels beyond the first or last edge fall into the end bins
+        inner_edges = self._inner_edges(columns.device, columns.dtype)
+        for inner, column, size in zip(inner_edges, columns.T, self.shape, strict=True):
             flat = flat * size + torch.bucketize(column.contiguous(), inner, right=True)
         return flat
+
+    def _inner_edges(self, device: torch.device, dtype: torch.dtype) -> list[Tensor]:
+        # Without the outer two edges, labels beyond them fall into the end bins. Kept, as each copy makes a GPU wait.
+        key = (device, dtype)
+        if key not in self._inner:
+            self._inner[key] = [one[1:-1].to(device, dtype) for one in self.edges]
+        return self._inner[key]
 
     def _check_inside(self, columns: Tensor) -> None:
         for dimension, (one, column) in enumerate(zip(self.edges, columns.T, strict=True)):
@@ -161,6 +168,9 @@ class Bins:
                     f"labels: expected numbers in [{one[0]:g}, {one[-1]:g}]{where}, "
                     f"got {column[position].item():g} at position {position}"
                 )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_inner": {}}
 
     def __len__(self) -> int:
         return math.prod(self.shape)
@@ -186,8 +196,30 @@ def _columns(labels: Tensor) -> Tensor:
         raise TypeError(f"labels: expected a torch.Tensor, got {type(labels).__name__}")
     if labels.ndim not in (1, 2):
         raise ValueError(f"labels: expected shape (n,) or (n, k), got {tuple(labels.shape)}")
-    columns = labels.detach().reshape(len(labels), -1) if labels.ndim == 1 else labels.detach()
-    return columns.to(torch.promote_types(columns.dtype, torch.float32))
+    if labels.dtype is torch.bool or labels.is_complex():
+        raise TypeError(f"labels: expected real numbers, got {labels.dtype}")
+    columns = labels.detach().unsqueeze(1) if labels.ndim == 1 else labels.detach()
+    least = torch.float32 if labels.is_floating_point() else torch.float64
+    return columns.to(torch.promote_types(columns.dtype, least))
+
+
+def _finite_columns(labels: Tensor) -> Tensor:
+    columns = _columns(labels).double()  # (n, k)
+    if len(columns) == 0:
+        raise ValueError("labels: expected at least one label, got none")
+    bad = ~columns.isfinite().all(dim=1)  # (n,)
+    if bad.any():
+        first = int(bad.nonzero()[0])
+        raise ValueError(f"labels: expected finite numbers, got {columns[first].tolist()} at position {first}")
+    return columns
+
+
+def _equal_edges(first: float, last: float, step: float) -> list[float]:
+    count = max(1, math.ceil((last - first) / step - 1e-6))  # 5 / 0.1 is 50 here, in spite of rounding
+    # To twelve significant digits, so that an edge is the number a person would write: 0.3, not 0.30000000000000004.
+    digits = 12 - math.ceil(math.log10(max(abs(first), abs(last), step)))
+    edges = [round(first + step * position, digits) for position in range(count + 1)]
+    return [first, *edges[1:-1], max(edges[-1], last)]
 
 
 def _per_dimension(value: float | Sequence[float], dimensions: int, name: str) -> list[float]:
@@ -202,12 +234,10 @@ def _range(
 ) -> tuple[list[float], list[float]]:
     if labels is None:
         if low is None or high is None:
-            raise ValueError("labels: expected labels, or both low and high, got neither")
+            raise ValueError("labels: expected labels, or both low and high, got none")
         dimensions = 1 if isinstance(low, int | float) else len(low)
     else:
-        columns = _columns(labels).double()  # (n, k)
-        if len(columns) == 0 or not torch.isfinite(columns).all():
-            raise ValueError("labels: expected at least one label and finite values")
+        columns = _finite_columns(labels)  # (n, k)
         dimensions = columns.shape[1]
         low = columns.amin(dim=0).tolist() if low is None else low
         high = columns.amax(dim=0).tolist() if high is None else high

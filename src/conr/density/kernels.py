@@ -13,9 +13,9 @@ KERNELS = ("gaussian", "triangular", "laplace")
 def lds_kernel(name: str, *, size: int, sigma: float = 2.0) -> Tensor:
     r"""Symmetric smoothing window with peak 1.
 
-    - ``"gaussian"``: a unit impulse of length ``size``, filtered by a Gaussian whose ends are reflected *inside the window*.
-      For small windows this is much flatter than a Gaussian cut off at the window's edge: size 5 and sigma 2 give
-      0.858, 0.946, 1, 0.946, 0.858.
+    - ``"gaussian"``: a unit impulse of length ``size``, filtered by a Gaussian (cut off at 4 sigma) whose ends are
+      reflected *inside the window*. For small windows this is much flatter than a Gaussian cut off at the window's
+      edge: size 5 and sigma 2 give 0.858, 0.946, 1, 0.946, 0.858.
     - ``"triangular"``: falls linearly to zero just outside the window.
     - ``"laplace"``: $e^{-|x| / \sigma}$.
 
@@ -39,7 +39,7 @@ def lds_kernel(name: str, *, size: int, sigma: float = 2.0) -> Tensor:
     """
     check_choice("kernel", name, KERNELS)
     check_number("kernel_size", size, low=1)
-    if size != int(size) or size % 2 == 0:
+    if not isinstance(size, int) or size % 2 == 0:
         raise ValueError(f"kernel_size: expected an odd integer, got {size}")
     check_number("sigma", sigma, low=0, open_low=True)
     half = size // 2

@@ -24,7 +24,7 @@ class LabelDensity(nn.Module):
     $k$ the smoothing kernel of LDS. The order of operations is that of the DIR benchmarks: transform, then smooth, then
     invert, then scale so that the weights of the training samples have mean 1 (Yang et al., ICML 2021, section 3.1).
 
-    An empty bin whose count stays zero gets the largest weight of any other bin: nothing is divided by zero.
+    An empty bin whose count stays zero gets the largest weight of a bin with samples: nothing is divided by zero.
 
     Args:
         bins: bins of the labels; may be given to `fit` instead.
@@ -38,13 +38,16 @@ class LabelDensity(nn.Module):
         few: a bin with fewer training samples is few-shot; all others are median-shot.
 
     Raises:
-        ValueError: an unknown scheme, kernel or boundary; a clip without scheme "inverse" or not 0 < low <= high; few > many.
+        ValueError: an unknown scheme, kernel or boundary; a kernel with scheme "none", which has nothing to smooth; a
+            clip with another scheme than "inverse", or not 0 < low <= high; few > many.
 
     Notes:
         A module, so that its tables move with the model; they are not part of its state_dict, as they follow from the
-        training labels. Weights are float32.
+        training labels. They lie on the device of the labels that `fit` saw, until moved. Weights are float32 for
+        labels of any type.
 
     Example:
+        >>> import torch
         >>> labels = torch.tensor([1.0, 1.0, 1.0, 1.0, 2.0])
         >>> density = LabelDensity(Bins([1, 2, 3]), scheme="inverse").fit(labels)
         >>> density.weights(torch.tensor([1.0, 2.0]))
@@ -71,6 +74,8 @@ class LabelDensity(nn.Module):
         super().__init__()
         check_choice("scheme", scheme, SCHEMES)
         check_choice("boundary", boundary, BOUNDARIES)
+        if kernel is not None and scheme == "none":
+            raise ValueError(f"kernel: expected scheme 'inverse' or 'sqrt_inverse' to go with {kernel!r}, got 'none'")
         check_number("few", few, low=0)
         check_number("many", many, low=few)
         if clip is not None and scheme != "inverse":
@@ -102,18 +107,20 @@ class LabelDensity(nn.Module):
         """
         if self.bins is not None and bins is not None and self.bins != bins:
             raise ValueError(f"bins: expected those of the constructor, {self.bins}, got {bins}")
-        self.bins = bins if self.bins is None else self.bins
-        if self.bins is None:
+        bins = bins if self.bins is None else self.bins
+        if bins is None:
             raise ValueError("bins: expected Bins in the constructor or in fit, got none")
-        index = self.bins.index(labels)  # (n,)
+        index = bins.index(labels).cpu()  # (n,)
         if len(index) == 0:
             raise ValueError("labels: expected at least one training label, got none")
-        counts = torch.bincount(index, minlength=len(self.bins))  # (bins,)
-        weights = self._weights_of_bins(counts.double().reshape(self.bins.shape)).flatten()  # (bins,)
+        counts = torch.bincount(index, minlength=len(bins))  # (bins,)
+        weights = self._weights_of_bins(counts.double().reshape(bins.shape)).flatten()  # (bins,)
         weights = weights * (len(index) / weights[index].sum())
-        self.counts = counts.reshape(self.bins.shape)
-        self.region_of_bin = torch.where(counts > self.many, 0, torch.where(counts < self.few, 2, 1))
-        self._weight_of_bin = weights.float()
+        regions = torch.where(counts > self.many, 0, torch.where(counts < self.few, 2, 1))  # (bins,)
+        self.bins = bins
+        self.counts = counts.reshape(bins.shape).to(labels.device)
+        self.region_of_bin = regions.to(labels.device)
+        self._weight_of_bin = weights.float().to(labels.device)
         return self
 
     def weights(self, labels: Tensor, *, check: bool = True) -> Tensor:
@@ -130,32 +137,36 @@ class LabelDensity(nn.Module):
             RuntimeError: not fitted.
             ValueError: a label that is NaN or outside the bins.
         """
-        return self._weight_of_bin[self._fitted_bins().index(labels, check=check)]
+        return self._weight_of_bin[self.fitted_bins().index(labels, check=check)]
 
     def regions(self, labels: Tensor, *, check: bool = True) -> Tensor:
         """Shot region of each label by the training count of its bin: position in ``REGIONS``, shape (n,), int64.
 
         Arguments and errors are those of `weights`.
         """
-        return self.region_of_bin[self._fitted_bins().index(labels, check=check)]
+        return self.region_of_bin[self.fitted_bins().index(labels, check=check)]
+
+    def fitted_bins(self) -> Bins:
+        """The bins.
+
+        Raises:
+            RuntimeError: not fitted.
+        """
+        if self.bins is None or self.counts is None:
+            raise RuntimeError("this LabelDensity has not seen training labels: call fit(labels) first")
+        return self.bins
 
     def _weights_of_bins(self, counts: Tensor) -> Tensor:
         if self.scheme == "none":
             return torch.ones_like(counts)
+        occupied = counts > 0
         if self.scheme == "sqrt_inverse":
             counts = counts.sqrt()
         elif self.clip is not None:
             counts = counts.clamp(*self.clip)
         if self._kernel is not None:
             counts = _smooth(counts, self._kernel, self.boundary)
-        known = counts > 0
-        rarest = counts[known].min()
-        return 1 / torch.where(known, counts, rarest)
-
-    def _fitted_bins(self) -> Bins:
-        if self.bins is None or self.counts is None:
-            raise RuntimeError("this LabelDensity has not seen training labels: call fit(labels) first")
-        return self.bins
+        return 1 / torch.where(counts > 0, counts, counts[occupied].min())
 
     def extra_repr(self) -> str:
         """Settings, for printing."""

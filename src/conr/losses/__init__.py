@@ -2,7 +2,7 @@
 
 from conr.losses.conr import ConRLoss, ConRStatistics, conr_loss, conr_statistics
 from conr.losses.dense_labels import image_means
-from conr.losses.elementwise import Huber, L1, MSE, elementwise_loss
+from conr.losses.elementwise import L1, MSE, Huber, elementwise_loss
 
 __all__ = [
     "L1",

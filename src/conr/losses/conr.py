@@ -60,14 +60,14 @@ def conr_loss(
     $$s_{ij} = \cos(z_i, z_j) / \tau, \qquad S_{iq} = w_i\, e^{\eta\, d(y_i, y_q)}$$
 
     Symbols: $z$ features, $y$ labels, $\hat y$ predictions, $w$ weights, $\omega$ window, $\tau$ temperature, $\eta$
-    distance_scale, $S$ push, $a_i = w_i$ with ``weight_anchors``, else 1. Source: "ConR: Contrastive Regularizer for Deep
-    Imbalanced Regression", ICLR 2024, equations 2 to 4. The total loss of training is $L_R + \beta L$.
+    distance_scale, $S$ push, $a_i = w_i$ with ``weight_anchors``, else 1. Source: "ConR: Contrastive Regularizer for
+    Deep Imbalanced Regression", ICLR 2024, equations 2 to 4. The total loss of training is $L_R + \beta L$.
 
     Differences from the paper and from the authors' code:
 
     - The anchor weight $a_i = w_i$ is the released code's for age estimation; the paper's equation has $a_i = 1$.
-    - The released code multiplies masked logits, so that every key that is not a positive (the anchor too) adds 1 to the
-      denominator; here they add nothing. ``reference=True`` restores the released numbers.
+    - The released code multiplies masked logits, so that every key that is not a positive (the anchor too) adds 1 to
+      the denominator; here they add nothing. ``reference=True`` restores the released numbers.
     - An anchor without positives is NaN in the released code; here it is left out.
 
     Args:
@@ -80,12 +80,12 @@ def conr_loss(
         distance_scale: how much more strongly far labels repel, in 1 / label units; about 1 / label range.
         push: ``"exp"`` (as above), ``"linear"`` ($S = w_i\, \eta\, d$), or a function $f$ of the scaled distances
             $\eta d$, so that $S = w_i f(\eta d)$; its values must be positive.
-        distance: ``"l1"``, ``"l2"``, ``"linf"``, ``"angular"`` (labels are pitch and yaw in radians, so is the window), or a
-            function of labels (n, k) and (n, k) that returns (n, n).
+        distance: ``"l1"``, ``"l2"``, ``"linf"``, ``"angular"`` (labels are pitch and yaw in radians, so is the window),
+            or a function of labels (n, k) and (n, k) that returns (n, n).
         weights: positive rarity of each label, shape (n,), such as ``LabelDensity.weights`` gives; 1 if None.
         weight_anchors: whether an anchor's term is also multiplied by its weight.
-        reduction: ``"mean"`` over all n samples (not only anchors, as in the paper), ``"sum"``, or ``"none"``: shape (n,),
-            0 for samples that are no anchors.
+        reduction: ``"mean"`` over all n samples (not only anchors, as in the paper), ``"sum"``, or ``"none"``: shape
+            (n,), 0 for samples that are no anchors.
         reference: reproduce the released code: with ``push="exp"`` its age variant (always weights anchors), with
             ``push="linear"`` its depth variant (never does; divides positives by $|P_i| + 1$). Labels, predictions and
             weights of the depth variant are image means (`image_means`), features are flattened maps.
@@ -100,8 +100,8 @@ def conr_loss(
 
     Notes:
         n^2 d time and n^2 memory. Labels, predictions and weights are constants; differentiable once in features.
-        Arithmetic is float32 at least, also under autocast. Values are not checked, as that would make a GPU wait: a NaN
-        in the input is a NaN in the loss, and so is a negative weight.
+        Arithmetic is float32 at least, also under autocast. Values are not checked, as that would make a GPU wait: a
+        NaN in the input is a NaN in the loss, and so is a negative weight.
 
     Example:
         >>> import torch
@@ -111,14 +111,22 @@ def conr_loss(
         >>> conr_loss(features, labels, predictions, window=1.0, temperature=0.5)
         tensor(0.4137)
     """
-    _check_hyperparameters(window, temperature, distance_scale, push, distance, reference)
+    _check_hyperparameters(
+        window=window,
+        temperature=temperature,
+        distance_scale=distance_scale,
+        push=push,
+        distance=distance,
+        reference=reference,
+    )
     check_choice("reduction", reduction, REDUCTIONS)
     check_features(features)
     n = len(features)
     labels = check_labels("labels", labels, n, features.device)  # (n, k)
     predictions = check_labels("predictions", predictions, n, features.device)  # (n, k)
     if predictions.shape != labels.shape:
-        raise ValueError(f"predictions: expected shape {tuple(labels.shape)} like labels, got {tuple(predictions.shape)}")
+        expected, got = tuple(labels.shape), tuple(predictions.shape)
+        raise ValueError(f"predictions: expected shape {expected} like labels, got {got}")
     if weights is None:
         weights = features.new_ones(n)
     weights = check_weights(weights, n, features.device).detach()  # (n,)
@@ -146,16 +154,13 @@ def _log_push(scaled_distance: Tensor, push: Push) -> Tensor:
     if callable(push):
         factors = push(scaled_distance)
         if factors.shape != scaled_distance.shape:
-            raise ValueError(
-                f"push: expected shape {tuple(scaled_distance.shape)} from the given function, got {tuple(factors.shape)}"
-            )
+            expected, got = tuple(scaled_distance.shape), tuple(factors.shape)
+            raise ValueError(f"push: expected shape {expected} from the given function, got {got}")
         return factors.detach().to(scaled_distance.dtype).log()
     return scaled_distance if push == "exp" else scaled_distance.log()
 
 
-def _reference_term(
-    log_total: Tensor, mean_positive: Tensor, positives: Tensor, weights: Tensor, push: Push
-) -> Tensor:
+def _reference_term(log_total: Tensor, mean_positive: Tensor, positives: Tensor, weights: Tensor, push: Push) -> Tensor:
     # NOTE[DIFF]: the released code's mask multiplies logits, so each of the n - |P_i| other keys (self too) adds e^0.
     count = positives.sum(dim=1, dtype=log_total.dtype)  # (n,)
     others = len(positives) - count  # (n,); at least 1: the anchor itself
@@ -229,7 +234,7 @@ def conr_statistics(
 
 
 def _check_hyperparameters(
-    window: float, temperature: float, distance_scale: float, push: Push, distance: Distance, reference: bool
+    *, window: float, temperature: float, distance_scale: float, push: Push, distance: Distance, reference: bool
 ) -> None:
     check_number("window", window, low=0, open_low=True)
     check_number("temperature", temperature, low=0, open_low=True)
@@ -243,7 +248,7 @@ def _check_hyperparameters(
 
 
 class ConRLoss(nn.Module):
-    """ConR as a module: stores and checks the hyper-parameters of `conr_loss`, which has the equation and all arguments.
+    """ConR as a module: stores and checks the hyper-parameters; `conr_loss` has the equation and all arguments.
 
     Example:
         >>> import torch
@@ -267,7 +272,14 @@ class ConRLoss(nn.Module):
         reference: bool = False,
     ) -> None:
         super().__init__()
-        _check_hyperparameters(window, temperature, distance_scale, push, distance, reference)
+        _check_hyperparameters(
+            window=window,
+            temperature=temperature,
+            distance_scale=distance_scale,
+            push=push,
+            distance=distance,
+            reference=reference,
+        )
         check_choice("reduction", reduction, REDUCTIONS)
         self.window = window
         self.temperature = temperature

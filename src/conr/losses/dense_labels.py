@@ -25,7 +25,9 @@ def image_means(values: Tensor, mask: Tensor | None = None) -> Tensor:
         tensor([4.])
     """
     if values.ndim < 2:
-        raise ValueError(f"values: expected shape (n, ...) with at least one pixel dimension, got {tuple(values.shape)}")
+        raise ValueError(
+            f"values: expected shape (n, ...) with at least one pixel dimension, got {tuple(values.shape)}"
+        )
     pixels = values.flatten(1)  # (n, pixels)
     if not (pixels.is_floating_point() and pixels.element_size() >= 4):
         pixels = pixels.float()
@@ -33,7 +35,7 @@ def image_means(values: Tensor, mask: Tensor | None = None) -> Tensor:
         return pixels.mean(dim=1)
     if mask.shape != values.shape or mask.dtype != torch.bool:
         raise ValueError(
-            f"mask: expected a bool tensor of shape {tuple(values.shape)}, got {mask.dtype} of shape {tuple(mask.shape)}"
+            f"mask: expected torch.bool of shape {tuple(values.shape)}, got {mask.dtype} of shape {tuple(mask.shape)}"
         )
     check_device("mask", mask, values.device)
     inside = mask.flatten(1)  # (n, pixels)

@@ -21,8 +21,8 @@ def elementwise_loss(
 
     $$\ell_i = w_i \, \frac{1}{k} \sum_c f(\hat y_{ic} - y_{ic})$$
 
-    with $f(e) = |e|$ (``"l1"``), $e^2$ (``"mse"``), or $e^2 / 2\delta$ where $|e| < \delta$ and $|e| - \delta/2$ elsewhere
-    (``"huber"``, as in the DIR benchmarks: the slope of the linear part is 1 for every $\delta$).
+    with $f(e) = |e|$ (``"l1"``), $e^2$ (``"mse"``), or $e^2 / 2\delta$ where $|e| < \delta$ and $|e| - \delta/2$
+    elsewhere (``"huber"``, as in the DIR benchmarks: the slope of the linear part is 1 for every $\delta$).
 
     Symbols: $\hat y$ predictions, $y$ labels, $w$ weights, $k$ label dimensions, $\delta$ delta in label units.
 
@@ -58,7 +58,8 @@ def elementwise_loss(
         )
     check_device("labels", labels, predictions.device)
     dtype = torch.promote_types(predictions.dtype, torch.float32)
-    errors = (predictions.to(dtype) - labels.to(dtype)).reshape(len(labels), -1)  # (n, k)
+    errors = predictions.to(dtype) - labels.to(dtype)
+    errors = errors.unsqueeze(1) if errors.ndim == 1 else errors  # (n, k)
     magnitudes = errors.abs()  # (n, k)
     if kind == "l1":
         losses = magnitudes
@@ -71,7 +72,7 @@ def elementwise_loss(
         per_sample = per_sample * check_weights(weights, len(labels), predictions.device).to(dtype)
     if reduction == "none":
         return per_sample
-    return per_sample.sum() if reduction == "sum" else per_sample.mean()
+    return per_sample.sum() if reduction == "sum" else per_sample.sum() / max(len(labels), 1)
 
 
 class L1(nn.Module):

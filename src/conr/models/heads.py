@@ -11,6 +11,9 @@ class LinearHead(nn.Module):
     Args:
         in_features: d.
         out_features: label dimensions.
+
+    Raises:
+        ValueError: a number below 1.
     """
 
     def __init__(self, in_features: int, out_features: int = 1) -> None:
@@ -20,6 +23,8 @@ class LinearHead(nn.Module):
         self.linear = nn.Linear(in_features, out_features)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Predictions of a batch."""
+        """Predictions (n,) or (n, k) of features (n, d)."""
+        if features.ndim != 2 or features.shape[1] != self.linear.in_features:
+            raise ValueError(f"features: expected shape (n, {self.linear.in_features}), got {tuple(features.shape)}")
         predictions: Tensor = self.linear(features)  # (n, k)
         return predictions.squeeze(1) if predictions.shape[1] == 1 else predictions

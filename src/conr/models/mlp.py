@@ -17,6 +17,9 @@ class MLP(nn.Module):
 
     Attributes:
         out_features: width of the last layer.
+
+    Raises:
+        ValueError: no layer, a width below 1, or a dropout outside [0, 1).
     """
 
     def __init__(self, in_features: int, *, hidden: Sequence[int] = (128, 128), dropout: float = 0.0) -> None:
@@ -29,6 +32,7 @@ class MLP(nn.Module):
         layers: list[nn.Module] = []
         width = in_features
         for units in hidden:
+            check_number("hidden", units, low=1)
             layers += [nn.Linear(width, units), nn.ReLU()]
             if dropout:
                 layers.append(nn.Dropout(dropout))

@@ -16,14 +16,15 @@ def contrast_dense(
 
     Symbols: $z$ features, $\tau$ temperature, $P_i$ positives, $u$ log-weights. The loss of anchor i is $A_i - B_i$.
 
-    The backward pass is written out: it needs one product of matrices where autograd would make two, and gives a feature
-    vector of zeros (common after ReLU) no gradient, where differentiating the normalisation would give it a huge one.
+    The backward pass is written out: it needs one product of matrices where autograd would make two, and gives a
+    feature vector of zeros (common after ReLU) no gradient, where differentiating the normalisation would give it a
+    huge one.
 
     Args:
         features: shape (n, d), float32 or float64.
         positives: shape (n, n), bool.
-        log_weights: shape (n, n), dtype of features: logarithm of each pair's weight in the sum, minus infinity for pairs
-            outside it. Positives must have log-weight 0.
+        log_weights: shape (n, n), dtype of features: logarithm of each pair's weight in the sum, minus infinity for
+            pairs outside it. Positives must have log-weight 0.
         temperature: positive.
 
     Returns:
@@ -32,7 +33,10 @@ def contrast_dense(
     Notes:
         n^2 d time; saves two n x n matrices (one of them bool) and the normalised features.
     """
-    return _Contrast.apply(features, positives, log_weights, temperature)  # type: ignore[no-untyped-call, no-any-return]
+    if len(features) == 0:  # nothing to take the largest logit of
+        nothing = features.sum(dim=1)  # (0,)
+        return nothing, nothing
+    return _Contrast.apply(features, positives, log_weights, temperature)  # type: ignore[no-any-return]
 
 
 class _Contrast(torch.autograd.Function):
@@ -60,7 +64,7 @@ class _Contrast(torch.autograd.Function):
         return log_total, mean_positive
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_log_total: Tensor, grad_mean_positive: Tensor) -> tuple[Tensor, None, None, None]:
         unit, inverse_norms, positives, count, probabilities = ctx.saved_tensors
         with torch.autocast(unit.device.type, enabled=False):

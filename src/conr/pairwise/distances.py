@@ -46,8 +46,8 @@ def label_distance(first: Tensor, second: Tensor, distance: Distance) -> Tensor:
     Args:
         first: shape (n, k), any real dtype; computed in float32, or in float64 if given so.
         second: shape (m, k).
-        distance: ``"l1"``, ``"l2"``, ``"linf"`` in label units; ``"angular"``, the angle in radians between two directions
-            given as pitch and yaw in radians (k = 2); or a function of both sets that returns shape (n, m).
+        distance: ``"l1"``, ``"l2"``, ``"linf"`` in label units; ``"angular"``, the angle in radians between two
+            directions given as pitch and yaw in radians (k = 2); or a function of both sets that returns shape (n, m).
 
     Returns:
         Distances, shape (n, m), without gradient.
@@ -61,9 +61,8 @@ def label_distance(first: Tensor, second: Tensor, distance: Distance) -> Tensor:
     if callable(distance):
         result = distance(first, second)
         if result.shape != (len(first), len(second)):
-            raise ValueError(
-                f"distance: expected shape {(len(first), len(second))} from the given function, got {tuple(result.shape)}"
-            )
+            expected, got = (len(first), len(second)), tuple(result.shape)
+            raise ValueError(f"distance: expected shape {expected} from the given function, got {got}")
         return result.detach()
     check_choice("distance", distance, DISTANCES)
     if distance == "angular" and first.shape[1] != 2:

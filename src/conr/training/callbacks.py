@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import numpy as np
@@ -26,17 +26,17 @@ MAX_FEATURES = 2000
 
 
 class RandomState(Callback):
-    """Save the random state with each checkpoint, so that a resumed run goes on exactly as the killed one would have."""
+    """Save the random state with each checkpoint: a resumed run goes on exactly as the killed one would have."""
 
     def __init__(self) -> None:
         self._restored: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Random state of Python, NumPy and torch, in types that load without executing code."""
-        numpy_state = np.random.get_state(legacy=True)  # noqa: NPY002  the global state is what is saved
+        name, keys, *rest = cast("tuple[Any, ...]", np.random.get_state())  # noqa: NPY002  the global state is saved
         return {
             "python": random.getstate(),
-            "numpy": (numpy_state[0], torch.from_numpy(np.array(numpy_state[1])), *numpy_state[2:]),
+            "numpy": (name, torch.from_numpy(np.array(keys)), *rest),
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
@@ -100,7 +100,7 @@ class ResultWriter(Callback):
             raise ValueError(f"test: expected one process (--trainer.devices 1), got {trainer.world_size}")
         self._outputs = []
 
-    def on_test_batch_end(
+    def on_test_batch_end(  # noqa: PLR0917  Lightning's signature
         self,
         trainer: Trainer,
         pl_module: LightningModule,

@@ -29,6 +29,7 @@ from conr.training.run_folder import (
     new_run_folder,
 )
 
+
 @dataclass
 class Output:
     """Where a run is kept and what it is called in tables.
@@ -48,8 +49,8 @@ def run_command(arguments: Sequence[str], *, on_epoch: Callable[[int], None] | N
     """Run ``fit``, ``validate``, ``test`` or ``predict`` with its options, as typed after ``conr``.
 
     Args:
-        arguments: the verb and its options. ``--config`` takes a file or the name of a preset; ``--resume RUN`` (fit) and
-            ``--run RUN`` (the others) name the folder of an earlier run and bring its configuration and checkpoint.
+        arguments: the verb and its options. ``--config`` takes a file or the name of a preset; ``--resume RUN`` (fit)
+            and ``--run RUN`` (the others) name the folder of an earlier run and bring its configuration and checkpoint.
         on_epoch: called with the number of each training epoch that has ended.
 
     Returns:
@@ -175,7 +176,11 @@ class _SaveConfig(SaveConfigCallback):
 
 def _silence_known_noise() -> None:
     # Lightning's hints that do not apply: presets are expanded on purpose; small datasets load fast in one process.
-    for message in ("LightningCLI's args parameter", ".*does not have many workers", ".*isinstance\\(treespec, LeafSpec"):
+    for message in (
+        "LightningCLI's args parameter",
+        ".*does not have many workers",
+        ".*isinstance\\(treespec, LeafSpec",
+    ):
         warnings.filterwarnings("ignore", message=message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
 

@@ -38,10 +38,12 @@ class Regularizer:
 
 
 class RegressionModule(LightningModule):
-    r"""One step: batch -> views -> encoder -> features -> [smoothing] -> head -> predictions -> criterion + regularizers.
+    r"""Encoder, head, criterion and regularizers, trained together.
 
-    Regularizers see the features that leave the encoder, before smoothing and head. Every term is logged as ``train/NAME``,
-    the metrics of `conr.metrics.shot_metrics` as ``val/...`` and ``test/...``, each also per shot region.
+    One step: batch -> views -> encoder -> features -> [smoothing] -> head -> predictions -> criterion + regularizers.
+    Regularizers see the features that leave the encoder, before smoothing and head. Every term is logged as
+    ``train/NAME``, the metrics of `conr.metrics.shot_metrics` as ``val/...`` and ``test/...``, each also per shot
+    region.
 
     Args:
         encoder: inputs to features (n, d); has ``out_features``, or give a head.
@@ -60,8 +62,9 @@ class RegressionModule(LightningModule):
             (``train/collapse_few``, ...; see `conr.losses.conr_statistics`); not measured if None.
 
     Raises:
-        ValueError: an unknown view mode or scheduler; an encoder without ``out_features`` and no head; training without a
-            `conr.data.RegressionData`, whose training labels all densities are fitted on.
+        ValueError: an unknown view mode or scheduler.
+        TypeError: an encoder without ``out_features`` and no head; training without a `conr.data.RegressionData`, whose
+            training labels all densities are fitted on.
     """
 
     def __init__(
@@ -107,23 +110,25 @@ class RegressionModule(LightningModule):
             return
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, RegressionData):
-            raise ValueError(
+            raise TypeError(
                 f"{stage}: expected a datamodule that is a conr.data.RegressionData, got {type(data).__name__}"
             )
         labels = data.splits.train.labels
         for density in (self.criterion_density, *self.regularizer_densities.values()):
             if density is not None:
-                cast(LabelDensity, density).fit(labels, data.splits.bins)
+                cast("LabelDensity", density).fit(labels, data.splits.bins)
         self.shot_density = data.shot_density()
         self.val_metrics = shot_metrics(self.shot_density, prefix="val/")
         self.test_metrics = shot_metrics(self.shot_density, prefix="test/")
-        self.collapse = CollapseMetric(
-            self.shot_density, window=self.collapse_window, prefix="train/"
-        ) if self.collapse_window is not None else None
+        self.collapse = (
+            CollapseMetric(self.shot_density, window=self.collapse_window, prefix="train/")
+            if self.collapse_window is not None
+            else None
+        )
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Predictions (n,) or (n, k) for a batch of inputs."""
-        return cast(Tensor, self.head(self.encoder(inputs)))
+        return cast("Tensor", self.head(self.encoder(inputs)))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002  Lightning passes it
         """Total loss of a batch."""
@@ -132,7 +137,7 @@ class RegressionModule(LightningModule):
         smoothed = features if self.smoothing is None else self.smoothing(features, labels)  # (m, d)
         predictions = self.head(smoothed)  # (m,) or (m, k)
 
-        terms = {
+        terms: dict[str, Tensor] = {
             "criterion": self.criterion(
                 predictions[criterion_rows],
                 labels[criterion_rows],
@@ -184,7 +189,7 @@ class RegressionModule(LightningModule):
 
     def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Predictions of a batch, with or without labels in it."""
-        return cast(Tensor, self(batch if isinstance(batch, Tensor) else batch[0]))
+        return cast("Tensor", self(batch if isinstance(batch, Tensor) else batch[0]))
 
     def _log_metrics(self, metrics: MetricCollection | Metric) -> None:
         # Computed here and not by Lightning, whose logging of a collection expects one number per metric.
@@ -195,7 +200,7 @@ class RegressionModule(LightningModule):
         """Optimizer and learning-rate schedule."""
         optimizer = self.optimizer(self.parameters())
         if callable(self.scheduler):
-            scheduler = cast(Callable[[Any], Any], self.scheduler)(optimizer)
+            scheduler = cast("Callable[[Any], Any]", self.scheduler)(optimizer)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
         if self.scheduler == "constant":
             return optimizer
@@ -208,7 +213,7 @@ class RegressionModule(LightningModule):
 def _default_head(encoder: nn.Module) -> nn.Module:
     out_features = getattr(encoder, "out_features", None)
     if not isinstance(out_features, int):
-        raise ValueError(
+        raise TypeError(
             f"encoder: expected an integer attribute out_features to size the linear head, got {out_features!r} "
             f"from {type(encoder).__name__}; add it, or give a head"
         )

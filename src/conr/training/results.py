@@ -1,39 +1,63 @@
-"""The result files of a run: a summary as JSON and the outputs on the test split as arrays."""
+"""The files of a finished run: ``result.json``, ``outputs.npz`` and the metrics of each epoch."""
 
 import csv
+import io
 import json
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 SCHEMA = "conr.result/1"
 RESULT = "result.json"
 OUTPUTS = "outputs.npz"
 
-History = dict[str, list[tuple[int, float]]]
+_REGIONS = ("all", "many", "median", "few")
+_METRICS = ("count", "mae", "mse", "rmse", "gm", "bmae", "pearson", "spearman")
+_KEYS: dict[str, tuple[str, ...]] = {
+    "dataset": (),
+    "method": (),
+    "seed": (),
+    "label": ("name", "unit"),
+    "bins": ("edges", "train_counts", "regions"),
+    "metrics": _REGIONS,
+    "checkpoint": ("path", "epoch", "val_mae"),
+    "epochs": (),
+    "train_seconds": (),
+    "versions": (),
+    "hardware": (),
+    "created": (),
+}
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a tested run found; ``result.json`` is this with the schema's name, NaN as null.
+    """What one run measured on its test split, and how it came about; the content of ``result.json``.
 
-    Attributes:
+    Args:
         dataset: name of the dataset.
-        method: name of the method.
-        seed: of the run.
-        label: its "name" and "unit".
-        bins: "edges" per label dimension, "train_counts" and "regions" per bin.
-        metrics: for "all" and each shot region: metric name to value.
-        checkpoint: "path", "epoch" and "val_mae" of the tested checkpoint.
-        epochs: trained.
-        train_seconds: time of all epochs with validation.
+        method: name of the method in tables.
+        seed: the run's seed; None if it was not fixed.
+        label: ``name`` and ``unit`` of the label; the unit may be empty.
+        bins: ``edges`` (one list per label dimension), ``train_counts`` and ``regions`` ("many", "median", "few"), the
+            last two with one entry per bin, the last label dimension fastest.
+        metrics: for "all", "many", "median" and "few": ``count``, ``mae``, ``mse``, ``rmse``, ``gm``, ``bmae``,
+            ``pearson``, ``spearman`` in label units; NaN where undefined, as in a region without test samples.
+        checkpoint: ``path`` (relative to the run's folder if inside), ``epoch`` and ``val_mae`` of what was tested.
+        epochs: number of epochs trained.
+        train_seconds: time of training with validation, over all parts of a resumed run.
         versions: of the packages that matter.
-        hardware: "device", "threads", "platform".
-        created: UTC time in ISO form.
+        hardware: ``device``, ``threads``, ``platform``.
+        created: time of the test, ISO 8601 with offset.
     """
 
     dataset: str
@@ -49,115 +73,209 @@ class RunResult:
     hardware: dict[str, Any]
     created: str
 
-    def write(self, folder: Path) -> None:
-        """Write ``result.json`` in one step, so that no half-written file is ever seen."""
-        content = {"schema": SCHEMA, **_nan_to_null(asdict(self))}
-        temporary = folder / f"{RESULT}.tmp"
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-        temporary.replace(folder / RESULT)
+    def write(self, run_dir: Path) -> Path:
+        """Write ``result.json`` into the run's folder and return its path.
 
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Read ``result.json`` of a run's folder.
+        The file appears complete or not at all. JSON has no NaN or infinity: both are written as null.
 
         Raises:
-            FileNotFoundError: there is none.
-            ValueError: it is not JSON, of another schema, or a key is missing; the message names file and key.
+            OSError: the file cannot be written.
         """
-        path = folder / RESULT
+        content = {"schema": SCHEMA, **asdict(self)}
+        text = json.dumps(_finite_or_none(content), indent=1, allow_nan=False, ensure_ascii=False)
+        return _write_whole(run_dir / RESULT, lambda file: file.write(f"{text}\n".encode()))
+
+    @classmethod
+    def read(cls, run_dir: Path) -> Self:
+        """Read ``result.json`` of a run's folder; null metrics become NaN.
+
+        Raises:
+            FileNotFoundError: the folder has no such file.
+            ValueError: no complete JSON, another schema, or a missing key; the message names the file and the key.
+        """
+        path = run_dir / RESULT
         if not path.is_file():
-            raise FileNotFoundError(f"expected a result file at {path}, found none: has the run been tested?")
+            raise FileNotFoundError(f"expected {RESULT} in {run_dir}, found none: has the run been tested?")
         try:
-            content = json.loads(path.read_text())
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: expected JSON, got an error at {error}") from error
-        found = content.get("schema") if isinstance(content, dict) else type(content).__name__
-        if found != SCHEMA:
-            raise ValueError(f"{path}: expected schema {SCHEMA!r}, got {found!r}")
-        names = [field.name for field in fields(cls)]
-        missing = [name for name in names if name not in content]
-        if missing:
-            raise ValueError(f"{path}: expected keys {', '.join(names)}, got none named {', '.join(missing)}")
-        values = {name: content[name] for name in names}
-        values["metrics"] = {
-            region: {name: math.nan if value is None else float(value) for name, value in metrics.items()}
-            for region, metrics in content["metrics"].items()
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: expected a complete JSON file, got one that breaks: {error}") from error
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if schema != SCHEMA:
+            raise ValueError(f"{path}: expected schema {SCHEMA!r}, got {schema!r}")
+        for key, inner in _KEYS.items():
+            _check_keys(path, content, key, inner)
+        for region in _REGIONS:
+            _check_keys(path, content["metrics"], region, _METRICS, parent="metrics.")
+        content["metrics"] = {
+            region: {name: math.nan if value is None else value for name, value in values.items()}
+            for region, values in content["metrics"].items()
         }
-        return cls(**values)
+        return cls(**{key: content[key] for key in _KEYS})
 
 
 class Outputs(NamedTuple):
-    """Outputs on the test split."""
+    """What a model gave for the test split; the content of ``outputs.npz``.
 
-    ids: np.ndarray  # (n,) str
-    labels: np.ndarray  # (n,) or (n, k)
-    predictions: np.ndarray  # like labels
-    features: np.ndarray  # (m, d) float16, of m <= n samples
-    feature_labels: np.ndarray  # (m,) or (m, k)
+    Attributes:
+        ids: names of the samples, shape (n,), strings.
+        labels: shape (n,) or (n, k), in label units.
+        predictions: like ``labels``.
+        features: of m <= n samples, shape (m, d), float16.
+        feature_labels: labels of these, shape (m,) or (m, k).
+    """
 
-    def write(self, folder: Path) -> None:
-        """Write ``outputs.npz`` in one step."""
-        temporary = folder / f"{OUTPUTS}.tmp"
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, **self._asdict())
-        temporary.replace(folder / OUTPUTS)
+    ids: Array
+    labels: Array
+    predictions: Array
+    features: Array
+    feature_labels: Array
 
-    @classmethod
-    def read(cls, folder: Path) -> "Outputs":
-        """Read ``outputs.npz`` of a run's folder; no code in it is executed.
+    def write(self, run_dir: Path) -> Path:
+        """Write ``outputs.npz`` into the run's folder, complete or not at all, and return its path.
 
         Raises:
-            FileNotFoundError: there is none.
-            ValueError: it is damaged or lacks an array.
+            ValueError: shapes that do not fit together, or an array of Python objects.
+            OSError: the file cannot be written.
         """
-        path = folder / OUTPUTS
+        self._check("outputs")
+        return _write_whole(run_dir / OUTPUTS, lambda file: np.savez_compressed(file, **self._asdict()))
+
+    @classmethod
+    def read(cls, run_dir: Path) -> Self:
+        """Read ``outputs.npz`` of a run's folder; no code in the file is ever run.
+
+        Raises:
+            FileNotFoundError: the folder has no such file.
+            ValueError: a broken file, a missing array, or shapes that do not fit together; the message names both.
+        """
+        path = run_dir / OUTPUTS
         if not path.is_file():
-            raise FileNotFoundError(f"expected the outputs of a tested run at {path}, found none")
+            raise FileNotFoundError(f"expected {OUTPUTS} in {run_dir}, found none: has the run been tested?")
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls(**{name: arrays[name] for name in cls._fields})
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise ValueError(f"{path}: expected arrays {', '.join(cls._fields)}, got {error}") from error
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"{path}: expected a complete NumPy archive, got one that breaks: {error}") from error
+        for name in cls._fields:
+            if name not in arrays:
+                raise ValueError(f"{path}: expected the array {name!r}, got {', '.join(sorted(arrays)) or 'none'}")
+        outputs = cls(**{name: arrays[name] for name in cls._fields})
+        outputs._check(str(path))
+        return outputs
+
+    def _check(self, source: str) -> None:
+        for name, array in self._asdict().items():
+            if array.dtype.hasobject:
+                raise ValueError(f"{source}: {name}: expected numbers or strings, got an array of Python objects")
+        if self.labels.ndim not in (1, 2):
+            raise ValueError(f"{source}: labels: expected shape (n,) or (n, k), got {self.labels.shape}")
+        if self.features.ndim != 2:
+            raise ValueError(f"{source}: features: expected shape (m, d), got {self.features.shape}")
+        expected = {
+            "ids": self.labels.shape[:1],
+            "predictions": self.labels.shape,
+            "feature_labels": self.features.shape[:1] + self.labels.shape[1:],
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{source}: {name}: expected shape {shape}, got {getattr(self, name).shape}")
 
 
-def read_history(folder: Path) -> History:
-    """Logged values by name, as (epoch, value) in the order of epochs.
+def read_history(run_dir: Path) -> dict[str, list[tuple[int, float]]]:
+    """Read what a run logged per epoch, from ``csv/version_*/metrics.csv``.
 
-    A resumed run has several CSV files; of an epoch that was trained twice, the later training counts.
+    The last value of an epoch counts. A resumed run has several versions: later ones override earlier ones. A row
+    without an epoch, as the learning rate is logged, belongs to the epoch of the next row that names one. A last line
+    that a killed run left unfinished is skipped.
+
+    Returns:
+        By metric, pairs of epoch and value in the order of epochs; empty if the run logged nothing.
+
+    Raises:
+        ValueError: a cell that is no number; the message names file, line and column.
     """
-    values: dict[str, dict[int, float]] = {}
-    for path in sorted((folder / "csv").glob("version_*/metrics.csv"), key=lambda path: int(path.parent.name[8:])):
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                if not row.get("epoch"):
-                    continue
-                for name, value in row.items():
-                    if value and name not in ("epoch", "step"):
-                        values.setdefault(name, {})[int(float(row["epoch"]))] = float(value)
-    return {name: sorted(by_epoch.items()) for name, by_epoch in sorted(values.items())}
+    merged: dict[str, dict[int, float]] = {}
+    for path in sorted(run_dir.glob("csv/version_*/metrics.csv"), key=_version):
+        text = path.read_text(encoding="utf-8")
+        reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+        waiting: list[dict[str, float]] = []
+        for row in reader:
+            values = {name: _number(path, reader.line_num, name, cell) for name, cell in row.items() if cell}
+            waiting.append(values)
+            if "epoch" not in values:
+                continue
+            for logged in waiting:
+                for name in logged.keys() - {"epoch", "step"}:
+                    merged.setdefault(name, {})[int(values["epoch"])] = logged[name]
+            waiting = []
+    return {name: sorted(merged[name].items()) for name in sorted(merged)}
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
-    """Folders with a ``result.json`` at or below the given folders (or that hold the given result files), sorted.
+    """Find all folders with a ``result.json`` at or below the given paths.
+
+    Args:
+        paths: folders, or result files themselves.
+
+    Returns:
+        Folders, sorted, each once.
 
     Raises:
-        FileNotFoundError: a path does not exist, or there is no result file below any of them.
+        FileNotFoundError: a path that is not there, or no result file in any of them.
     """
+    searched = [Path(path) for path in paths]
     found: set[Path] = set()
-    looked_at = [Path(path) for path in paths]
-    for path in looked_at:
+    for path in searched:
         if not path.exists():
-            raise FileNotFoundError(f"expected a folder with runs, found nothing at {path}")
-        results = [path] if path.is_file() else path.rglob(RESULT)
-        found.update(result.parent for result in results)
+            raise FileNotFoundError(f"expected the folder of a run, or one above it, found nothing at {path}")
+        if path.is_dir():
+            found.update(result.parent for result in path.rglob(RESULT))
+        elif path.name == RESULT:
+            found.add(path.parent)
     if not found:
-        raise FileNotFoundError(f"expected {RESULT} files below {', '.join(map(str, looked_at))}, found none")
-    return sorted(found)
+        where = ", ".join(map(str, searched)) or "an empty list of paths"
+        raise FileNotFoundError(f"expected at least one {RESULT}, as `conr test` writes it, found none in {where}")
+    unique = {folder.resolve(): folder for folder in sorted(found, reverse=True)}
+    return sorted(unique.values())
 
 
-def _nan_to_null(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+def _check_keys(path: Path, content: Mapping[str, Any], key: str, inner: Iterable[str], parent: str = "") -> None:
+    if key not in content:
+        raise ValueError(f"{path}: expected the key '{parent}{key}', found none")
+    for name in inner:
+        if not isinstance(content[key], dict) or name not in content[key]:
+            raise ValueError(f"{path}: expected the key '{parent}{key}.{name}', found none")
+
+
+def _finite_or_none(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _nan_to_null(item) for key, item in value.items()}
-    return [_nan_to_null(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: _finite_or_none(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite_or_none(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write_whole(path: Path, write: Callable[[BinaryIO], object]) -> Path:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _version(path: Path) -> tuple[int, str]:
+    number = path.parent.name.removeprefix("version_")
+    return (int(number) if number.isdecimal() else -1, number)
+
+
+def _number(path: Path, line: int, column: str, cell: str) -> float:
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        raise ValueError(f"{path}, line {line}, column {column}: expected a number, got {cell!r}") from None

@@ -1,0 +1,25 @@
+"""The verb ``report``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+from rich.console import Console
+
+from conr.report import load_runs, terminal_table, write_report
+
+
+def report(options: Sequence[str]) -> None:
+    """Print the table of tested runs and write the page."""
+    parser = ArgumentParser(prog="conr report", description="Write one HTML file about tested runs.")
+    parser.add_argument("runs", type=list[str], nargs="+", help="run folders, or folders above them")
+    parser.add_argument("--out", type=str, default="report.html", help="the file to write")
+    parser.add_argument("--baseline", type=str | None, default=None, help="method to compare with")
+    parser.add_argument("--title", type=str, default="conr report", help="title of the page")
+    chosen = parser.parse_args(list(options))
+    paths = [Path(run) for run in chosen.runs]
+    console = Console()
+    for group in load_runs(paths, baseline=chosen.baseline):
+        console.print(terminal_table(group))
+    page = write_report(paths, Path(chosen.out), baseline=chosen.baseline, title=chosen.title)
+    console.print(f"report: {page.resolve()}", soft_wrap=True)

@@ -1,0 +1,129 @@
+"""How pictures look: colours that any eye tells apart, and SVG that follows the page's light or dark."""
+
+import io
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from conr.report.aggregate import DatasetRuns
+
+# A colour that nothing else has: it stands for the page's text colour, which is not known when the picture is drawn.
+INK = "#010203"
+INK_ON_WHITE = "#1f2328"
+WIDTH, HEIGHT = 4.6, 3.0  # inches; its text is then readable on a phone
+
+# The rarer, the stronger.
+REGION_COLORS = {"many": "#c6b9e6", "median": "#9f82d6", "few": "#7445bd"}
+REGION_SHADES = {"many": 0.0, "median": 0.08, "few": 0.17}
+
+# After Okabe and Ito, told apart with any colour vision; their blue a little lighter, for dark pages.
+_BASELINE_COLOR = "#878d97"
+_METHOD_COLORS = ("#1f83cb", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_LINE_STYLES = ("-", "--", "-.", ":")
+
+
+class MethodStyles:
+    """Colour and line style of each method, the same in all pictures of a page.
+
+    Args:
+        groups: in the order of the page; the baseline of each is grey.
+    """
+
+    def __init__(self, groups: Iterable[DatasetRuns]) -> None:
+        self._style: dict[str, tuple[str, str]] = {}
+        styles = ((color, line) for line in itertools.cycle(_LINE_STYLES) for color in _METHOD_COLORS)
+        for group in groups:
+            baseline, *others = group.methods
+            self._style.setdefault(baseline, (_BASELINE_COLOR, "-"))
+            for method in others:
+                if method not in self._style:
+                    self._style[method] = next(styles)
+
+    def color(self, method: str) -> str:
+        """Colour of lines and points."""
+        return self._style[method][0]
+
+    def line(self, method: str) -> dict[str, Any]:
+        """Arguments of a line."""
+        color, style = self._style[method]
+        return {"color": color, "linestyle": style, "label": _legend_label(method)}
+
+
+def _legend_label(method: str) -> str:
+    # matplotlib leaves names with a leading underscore out of legends.
+    return f"\N{ZERO WIDTH SPACE}{method}" if method.startswith("_") else method
+
+
+def label_colors() -> Colormap:
+    """Colours of labels from low to high."""
+    # Without the ends: they vanish on a white or on a black page.
+    return LinearSegmentedColormap.from_list("labels", mpl.colormaps["plasma"](np.linspace(0.18, 0.86, 256)))
+
+
+@contextmanager
+def drawing(ink: str = INK) -> Iterator[None]:
+    """Draw in the report's style, text and axes in the colour ``ink``, whatever the user's settings are."""
+    colors = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+    style: dict[Any, Any] = {
+        **dict.fromkeys(colors, ink),
+        "font.size": 10.5,
+        "font.family": "sans-serif",
+        "axes.facecolor": "none",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 11,
+        "legend.frameon": False,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "conr",
+        "text.parse_math": False,
+        "savefig.dpi": 200,
+    }
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(style)
+        yield
+
+
+def new_figure(height: float = HEIGHT) -> tuple[Figure, Axes]:
+    """An empty picture of the page, ``height`` in inches."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="none")
+    return figure, figure.subplots()
+
+
+_picture_numbers = itertools.count()
+
+
+def inline_svg(figure: Figure, description: str) -> str:
+    """The picture as an ``<svg>`` element of a page.
+
+    Args:
+        figure: drawn inside `drawing`; what has the colour ``INK`` takes the page's text colour.
+        description: what a screen reader says.
+    """
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    text = buffer.getvalue()
+    svg = text[text.index("<svg") :]
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # its rules would hold for the whole page
+    svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
+    svg = svg.replace(INK, "currentColor")
+    # Several pictures share one page: ids that are referred to become unique, the others go.
+    prefix = f"picture{next(_picture_numbers)}-"
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda found: f' id="{prefix}{found[1]}"' if found[1] in used else "", svg)
+    svg = re.sub(r'(href="|url\()#', rf"\g<1>#{prefix}", svg)
+    size = re.compile(r'<svg[^>]*?(viewBox="[^"]+")[^>]*>')
+    head = (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img" '
+        f"aria-label={quoteattr(description)} "
+    )
+    return size.sub(lambda found: f"{head}{found[1]}>", svg, count=1)

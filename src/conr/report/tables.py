@@ -1,0 +1,250 @@
+"""Tables and sentences: numbers as they are printed, on a page, in Markdown and in a terminal."""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.markup import escape
+from rich.table import Table
+
+from conr._checks import check_choice
+from conr.report.aggregate import REGIONS, DatasetRuns, Spread, SummaryRow, load_runs
+
+REGION_TITLES = {"all": "all", "many": "many-shot", "median": "median-shot", "few": "few-shot"}
+MINUS = "\N{MINUS SIGN}"
+NOTHING = "\N{EN DASH}"
+
+
+class Metric(NamedTuple):
+    """How a metric is shown."""
+
+    name: str
+    title: str
+    has_unit: bool
+    higher_is_better: bool = False
+
+
+METRICS = (
+    Metric("mae", "MAE", has_unit=True),
+    Metric("gm", "Geometric mean of errors", has_unit=True),
+    Metric("bmae", "Balanced MAE", has_unit=True),
+    Metric("rmse", "RMSE", has_unit=True),
+    Metric("pearson", "Pearson correlation", has_unit=False, higher_is_better=True),
+    Metric("spearman", "Spearman correlation", has_unit=False, higher_is_better=True),
+)
+MAIN_METRICS, OTHER_METRICS = METRICS[:3], METRICS[3:]
+
+
+class Cell(NamedTuple):
+    """A printed value, its signed change against the baseline, and whether that is "better" or "worse"."""
+
+    value: str
+    change: str
+    verdict: str
+    best: bool
+
+
+class MetricTable(NamedTuple):
+    """One metric: for each row of the summary, in its order, one cell per region."""
+
+    metric: Metric
+    cells: list[list[Cell]]
+
+
+def metric_table(rows: Sequence[SummaryRow], metric: Metric) -> MetricTable:
+    """Print one metric of all methods of a dataset.
+
+    All values have the same number of decimals: three significant digits of the smallest mean, three decimals for a
+    correlation. Values that are printed alike are alike: all the best ones are marked.
+    """
+    spreads = [[row.metrics[region][metric.name] for region in REGIONS] for row in rows]
+    decimals = _decimals(metric, [one.mean for line in spreads for one in line])
+    printed = [[_number(one.mean, decimals) for one in line] for line in spreads]
+    best = []
+    for column, texts in zip(zip(*spreads, strict=True), zip(*printed, strict=True), strict=True):
+        known = [(one.mean, text) for one, text in zip(column, texts, strict=True) if one.seeds]
+        choose = max if metric.higher_is_better else min
+        best.append(choose(known)[1] if len(known) > 1 else None)
+    cells = []
+    for row, line, values in zip(rows, spreads, printed, strict=True):
+        changes = [NOTHING if row.is_baseline else _change(row, region, metric, rows[0]) for region in REGIONS]
+        cells.append(
+            [
+                Cell(
+                    value=_with_spread(text, one, row.seeds, decimals),
+                    change="" if row.is_baseline or change == NOTHING else change,
+                    verdict=_verdict(change, metric),
+                    best=one.seeds > 0 and text == winner,
+                )
+                for text, one, change, winner in zip(values, line, changes, best, strict=True)
+            ]
+        )
+    return MetricTable(metric, cells)
+
+
+def summary_sentences(group: DatasetRuns) -> list[str]:
+    """Say in words how the MAE of each method compares with the baseline's, for better and for worse."""
+    baseline, *others = group.rows
+    unit = group.first.label["unit"]
+    decimals = _decimals(METRICS[0], [row.metrics[region]["mae"].mean for row in group.rows for region in REGIONS])
+    if not others:
+        mae = _number(baseline.metrics["all"]["mae"].mean, decimals)
+        few = baseline.metrics["few"]["mae"]
+        rare = f", {_number(few.mean, decimals)} in the few-shot region" if few.seeds else ""
+        text = f"{baseline.method} has an MAE of {_quantity(mae, unit)} over all test labels{rare}"
+        return [f"{text} ({_seeds(baseline.seeds)}). There is no other method to compare it with."]
+    return [_comparison(row, baseline, unit, decimals) for row in others]
+
+
+def summary_markdown(paths: Iterable[Path], baseline: str | None = None) -> str:
+    """Markdown tables of the MAE per shot region, one per dataset.
+
+    Args:
+        paths: result files, folders of runs, or folders above.
+        baseline: the method to compare with; see `summary_table`.
+
+    Returns:
+        A caption and a table per dataset; the best mean of a column is bold.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_runs`.
+    """
+    parts = []
+    for group in load_runs(paths, baseline=baseline):
+        table = metric_table(group.rows, METRICS[0])
+        lines = [
+            f"**{_escape(group.dataset)}**: MAE{_of_label(group, METRICS[0])}, mean ± standard deviation over seeds",
+            "",
+            f"| method | seeds | {' | '.join(REGION_TITLES[region] for region in REGIONS)} |",
+            f"|---|---|{'---|' * len(REGIONS)}",
+        ]
+        for row, cells in zip(group.rows, table.cells, strict=True):
+            values = [f"**{cell.value}**" if cell.best else cell.value for cell in cells]
+            lines.append(f"| {_escape(row.method)} | {row.seeds} | {' | '.join(values)} |")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def terminal_table(group: DatasetRuns, *, metric: str = "mae") -> Table:
+    """A table of one metric per shot region, as `rich.console.Console.print` shows it.
+
+    Args:
+        group: the runs on one dataset, from `load_runs`.
+        metric: "mae", "gm", "bmae", "rmse", "pearson" or "spearman".
+
+    Returns:
+        A row per method: mean ± standard deviation over seeds, below it the change against the first row.
+
+    Raises:
+        ValueError: an unknown metric.
+    """
+    by_name = {one.name: one for one in METRICS}
+    check_choice("metric", metric, by_name)
+    table = Table(title=f"{escape(group.dataset)}: {by_name[metric].title}{_of_label(group, by_name[metric])}")
+    table.add_column("method")
+    for title in ("seeds", *(REGION_TITLES[region] for region in REGIONS)):
+        table.add_column(title, justify="right")
+    colors = {"better": "green", "worse": "red", "": "default"}
+    for row, cells in zip(group.rows, metric_table(group.rows, by_name[metric]).cells, strict=True):
+        texts = []
+        for cell in cells:
+            value = f"[bold]{cell.value}[/bold]" if cell.best else cell.value
+            color = colors[cell.verdict]
+            texts.append(value + (f"\n[{color}]{cell.change}[/{color}]" if cell.change else ""))
+        table.add_row(escape(row.method), str(row.seeds), *texts)
+    return table
+
+
+def _comparison(row: SummaryRow, baseline: SummaryRow, unit: str, decimals: int) -> str:
+    clauses: list[str] = []
+    within: list[str] = []
+    for region in ("few", "median", "many", "all"):
+        before, after = baseline.metrics[region]["mae"], row.metrics[region]["mae"]
+        if not (before.seeds and after.seeds):
+            continue
+        where = "over all test labels" if region == "all" else f"of the {REGION_TITLES[region]} region"
+        clauses.append(_clause(before.mean, after.mean, where, unit if not clauses else "", decimals))
+        # NaN for a single seed, which is within nothing.
+        if before.mean != after.mean and abs(after.mean - before.mean) <= math.hypot(before.std, after.std):
+            within.append("over all test labels" if region == "all" else f"in the {REGION_TITLES[region]} region")
+    if not clauses:
+        return f"{row.method} cannot be compared with {baseline.method}: the MAE of one of them is undefined."
+    text = f"{row.method} {_join(clauses)}."
+    if row.seeds == 1 or baseline.seeds == 1:
+        count = "One seed each" if row.seeds == baseline.seeds else "One seed of one of them"
+        return f"{text} {count}: how much of this is chance is unknown."
+    if within:
+        what, verb = ("difference", "is") if len(within) == 1 else ("differences", "are")
+        text += f" The {what} {_join(within)} {verb} within the standard deviation between seeds."
+    same = row.seeds == baseline.seeds
+    return f"{text} {_seeds(row.seeds)} {'each' if same else f'against {baseline.seeds}'}."
+
+
+def _clause(before: float, after: float, where: str, unit: str, decimals: int) -> str:
+    old, new = _number(before, decimals), _number(after, decimals)
+    if old == new:
+        return f"leaves the MAE {where} at {_quantity(new, unit)}"
+    verb = "lowers" if after < before else "raises"
+    percent = f" ({_signed((after - before) / before * 100, 1)} %)" if before else ""
+    return f"{verb} the MAE {where} from {old} to {_quantity(new, unit)}{percent}"
+
+
+def _change(row: SummaryRow, region: str, metric: Metric, baseline: SummaryRow) -> str:
+    if metric.higher_is_better:  # a percentage of a correlation says nothing
+        difference = row.metrics[region][metric.name].mean - baseline.metrics[region][metric.name].mean
+        return _signed(difference, 3)
+    percent = row.changes[region][metric.name]
+    return NOTHING if math.isnan(percent) else f"{_signed(percent, 1)} %"
+
+
+def _verdict(change: str, metric: Metric) -> str:
+    if change[0] not in (MINUS, "+"):
+        return ""
+    return "better" if (change[0] == "+") == metric.higher_is_better else "worse"
+
+
+def _with_spread(text: str, value: Spread, seeds: int, decimals: int) -> str:
+    if value.seeds == 0:
+        return NOTHING
+    some = "" if value.seeds == seeds else f" ({value.seeds} of {seeds} seeds)"
+    return f"{text} ± {_number(value.std, decimals)}{some}"
+
+
+def _decimals(metric: Metric, values: Sequence[float]) -> int:
+    sizes = [abs(value) for value in values if value and math.isfinite(value)]
+    if not metric.has_unit or not sizes:
+        return 3
+    return min(max(2 - math.floor(math.log10(min(sizes))), 1), 4)
+
+
+def _number(value: float, decimals: int) -> str:
+    return NOTHING if math.isnan(value) else f"{value:.{decimals}f}".replace("-", MINUS)
+
+
+def _signed(value: float, decimals: int) -> str:
+    if math.isnan(value):
+        return NOTHING
+    text = f"{abs(value):.{decimals}f}"
+    return text if float(text) == 0 else f"{MINUS if value < 0 else '+'}{text}"
+
+
+def _of_label(group: DatasetRuns, metric: Metric) -> str:
+    unit = group.first.label["unit"] if metric.has_unit else ""
+    return f" of {group.first.label['name']}" + (f" in {unit}" if unit else "")
+
+
+def _quantity(number: str, unit: str) -> str:
+    return f"{number} {unit}" if unit else number
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'' if count == 1 else 's'}"
+
+
+def _join(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -1,0 +1,81 @@
+"""Miniature runs in the format of real ones: 4 label bins of width 10, regions many, median, few, few."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conr.training.results import Outputs, RunResult
+
+EDGES = [[0.0, 10.0, 20.0, 30.0, 40.0]]
+LABELS = np.repeat(np.arange(5.0, 40.0, 10.0, dtype=np.float32), 3)  # 5 5 5 15 15 15 ...: three samples in each bin
+MakeRun = Callable[..., Path]
+
+
+def metrics(mae: float, count: float = 3) -> dict[str, float]:
+    others = {"mse": mae**2, "rmse": mae * 1.5, "gm": mae / 2, "bmae": mae * 1.1, "pearson": 0.9, "spearman": 0.8}
+    return {"count": count, "mae": mae, **others}
+
+
+def undefined() -> dict[str, float]:
+    return {"count": 0.0} | dict.fromkeys(("mae", "mse", "rmse", "gm", "bmae", "pearson", "spearman"), math.nan)
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """Write a run; ``maes`` are for all, many, median and few, and ``error`` is added to each label as prediction."""
+
+    def make(
+        method: str,
+        seed: int | None = 0,
+        maes: tuple[float | None, ...] = (10.0, 4.0, 8.0, 30.0),
+        *,
+        dataset: str = "digits",
+        error: float = 2.0,
+        folder: str | None = None,
+        config: str = "model:\n  depth: 3\n",
+        **changes: Any,
+    ) -> Path:
+        run = tmp_path / dataset / (folder or f"run-{len(list(tmp_path.rglob('result.json')))}")
+        (run / "csv" / "version_0").mkdir(parents=True)
+        RunResult(
+            **{
+                "dataset": dataset,
+                "method": method,
+                "seed": seed,
+                "label": {"name": "angle", "unit": "degrees"},
+                "bins": {"edges": EDGES, "train_counts": [150, 50, 10, 5], "regions": ["many", "median", "few", "few"]},
+                "metrics": {
+                    region: undefined() if mae is None else metrics(mae, 12 if region == "all" else 3)
+                    for region, mae in zip(("all", "many", "median", "few"), maes, strict=True)
+                },
+                "checkpoint": {"path": "checkpoints/best.ckpt", "epoch": 1, "val_mae": 9.5},
+                "epochs": 2,
+                "train_seconds": 12.34,
+                "versions": {"conr": "0.1.0", "torch": "2.6.0"},
+                "hardware": {"device": "cpu", "threads": 1, "platform": "Linux"},
+                "created": "2026-01-01T00:00:00+00:00",
+            }
+            | changes
+        ).write(run)
+        features = np.random.default_rng(seed or 0).normal(size=(12, 4)).astype(np.float16)
+        Outputs(np.arange(12).astype(str), LABELS, LABELS + np.float32(error), features, LABELS).write(run)
+        (run / "config.yaml").write_text(f"seed_everything: {seed}\n{config}")
+        (run / "csv" / "version_0" / "metrics.csv").write_text(
+            "epoch,step,train/loss,val/mae,val/mae_few\n0,5,,9.0,30.0\n0,5,2.0,,\n1,10,,8.0,29.0\n1,10,1.0,,\n"
+        )
+        return run
+
+    return make
+
+
+@pytest.fixture
+def two_methods(make_run: MakeRun, tmp_path: Path) -> Path:
+    """Three seeds of two methods: few-shot MAE 30 33 36 (mean 33, std 3) against 25 26 27 (mean 26, std 1)."""
+    for seed, (few, other) in enumerate(((30.0, 25.0), (33.0, 26.0), (36.0, 27.0))):
+        make_run("vanilla", seed, (10.0, 4.0, 8.0, few))
+        make_run("conr", seed, (9.0, 4.2, 8.0, other), error=1.0, config="model:\n  depth: 3\n  coefficient: 4.0\n")
+    return tmp_path
