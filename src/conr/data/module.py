@@ -7,12 +7,35 @@ from dataclasses import dataclass
 from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torchmetrics import MetricCollection
 
 from conr._checks import check_number
 from conr.density import Bins, LabelDensity
+from conr.metrics import shot_metrics
+
+Inputs = Tensor | dict[str, Tensor]
+"""Inputs of a sample, or of a batch: a tensor, or several by name (an eye's image and the head's pose)."""
 
 
-class ArrayDataset(Dataset[tuple[Tensor, Tensor]]):
+class RegressionDataset(Dataset[tuple[Inputs, Tensor]], ABC):
+    """One split: item ``i`` is ``(input, label)``; all labels are known without reading the inputs.
+
+    Attributes:
+        labels: shape (n,) or (n, k), or (n, ...) for dense labels.
+        ids: one name per sample, as it appears in a predictions file.
+    """
+
+    labels: Tensor
+    ids: list[str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> tuple[Inputs, Tensor]: ...
+
+
+class ArrayDataset(RegressionDataset):
     """Inputs and labels held in memory; item ``i`` is ``(input, label)``.
 
     Args:
@@ -37,9 +60,6 @@ class ArrayDataset(Dataset[tuple[Tensor, Tensor]]):
         _check_finite("inputs", inputs, self.ids)
         _check_finite("labels", labels, self.ids)
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         return self.inputs[index], self.labels[index]
 
@@ -48,9 +68,9 @@ class ArrayDataset(Dataset[tuple[Tensor, Tensor]]):
 class Splits:
     """The three parts of a dataset and the bins over which label rarity is measured."""
 
-    train: ArrayDataset
-    val: ArrayDataset
-    test: ArrayDataset
+    train: RegressionDataset
+    val: RegressionDataset
+    test: RegressionDataset
     bins: Bins
 
 
@@ -58,8 +78,9 @@ class RegressionData(LightningDataModule, ABC):
     """Base of all datasets: a subclass says what it is called and loads its splits.
 
     Class attributes of a subclass: ``name`` (as in presets and results), ``label_name`` and ``label_unit`` (for
-    tables and pictures; the unit may be empty), ``many`` and ``few`` (a label's bin with more than ``many`` training
-    samples is many-shot, with fewer than ``few`` few-shot, else median).
+    tables and pictures; the unit may be empty), ``headline`` (the metric that summaries compare), ``many`` and ``few``
+    (a label's bin with more than ``many`` training samples is many-shot, with fewer than ``few`` few-shot, else
+    median).
 
     Args:
         batch_size: samples per batch, before views are made.
@@ -69,6 +90,7 @@ class RegressionData(LightningDataModule, ABC):
     name: str
     label_name: str
     label_unit: str = ""
+    headline: str = "mae"
     many: int = 100
     few: int = 20
 
@@ -95,27 +117,36 @@ class RegressionData(LightningDataModule, ABC):
         """Training counts and shot regions of the labels, as the metrics use them."""
         return LabelDensity(many=self.many, few=self.few).fit(self.splits.train.labels, self.splits.bins)
 
+    def metrics(self, density: LabelDensity, prefix: str) -> MetricCollection:
+        """The metrics of a split: flat names to numbers, each also with ``_many``, ``_median`` and ``_few``.
+
+        Args:
+            density: as `shot_density` gives it.
+            prefix: put before each name.
+        """
+        return shot_metrics(density, prefix=prefix)
+
     def setup(self, stage: str) -> None:  # noqa: ARG002  Lightning passes it
         """Load the splits; called by the trainer."""
         self.splits  # noqa: B018  loads on first use
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def train_dataloader(self) -> DataLoader[tuple[Inputs, Tensor]]:
         """Shuffled batches of the training split."""
         return self._loader(self.splits.train, shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def val_dataloader(self) -> DataLoader[tuple[Inputs, Tensor]]:
         """Batches of the validation split, in order."""
         return self._loader(self.splits.val, shuffle=False)
 
-    def test_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def test_dataloader(self) -> DataLoader[tuple[Inputs, Tensor]]:
         """Batches of the test split, in order."""
         return self._loader(self.splits.test, shuffle=False)
 
-    def predict_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def predict_dataloader(self) -> DataLoader[tuple[Inputs, Tensor]]:
         """Batches of the samples to predict, in order: the test split, with its labels for comparison."""
         return self.test_dataloader()
 
-    def _loader(self, dataset: ArrayDataset, *, shuffle: bool) -> DataLoader[tuple[Tensor, Tensor]]:
+    def _loader(self, dataset: RegressionDataset, *, shuffle: bool) -> DataLoader[tuple[Inputs, Tensor]]:
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
