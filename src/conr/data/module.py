@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lightning import LightningDataModule
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchmetrics import MetricCollection
 
 from conr._checks import check_number
+from conr.data.cards import DatasetCard
 from conr.density import Bins, LabelDensity
 from conr.metrics import shot_metrics
 
@@ -78,9 +80,9 @@ class RegressionData(LightningDataModule, ABC):
     """Base of all datasets: a subclass says what it is called and loads its splits.
 
     Class attributes of a subclass: ``name`` (as in presets and results), ``label_name`` and ``label_unit`` (for
-    tables and pictures; the unit may be empty), ``headline`` (the metric that summaries compare), ``many`` and ``few``
-    (a label's bin with more than ``many`` training samples is many-shot, with fewer than ``few`` few-shot, else
-    median).
+    tables and pictures; the unit may be empty), ``headline`` (the metric that summaries compare), ``card`` (where its
+    files come from; None if it needs none), ``many`` and ``few`` (a label's bin with more than ``many`` training
+    samples is many-shot, with fewer than ``few`` few-shot, else median).
 
     Args:
         batch_size: samples per batch, before views are made.
@@ -91,6 +93,7 @@ class RegressionData(LightningDataModule, ABC):
     label_name: str
     label_unit: str = ""
     headline: str = "mae"
+    card: DatasetCard | None = None
     many: int = 100
     few: int = 20
 
@@ -105,6 +108,27 @@ class RegressionData(LightningDataModule, ABC):
     @abstractmethod
     def load(self) -> Splits:
         """Read or make the splits; called once."""
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong with the files, one sentence each; empty if all is well.
+
+        By default the splits are loaded and their sizes compared with the card's; a dataset that can say more does.
+        """
+        try:
+            splits = self.load()
+        except (ValueError, OSError) as error:
+            return [str(error)]
+        sizes = {"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)}
+        expected = self.card.counts if self.card else {}
+        return [
+            f"{split}: expected {count} samples as published, got {sizes[split]}"
+            for split, count in expected.items()
+            if sizes[split] != count
+        ]
+
+    def prepare_files(self) -> list[Path]:
+        """Make the files that the published protocol derives from the raw ones, and return those that were made."""
+        return []
 
     @property
     def splits(self) -> Splits:
