@@ -7,6 +7,7 @@ require("conr.data", "lightning", "torchmetrics")
 from conr.data.abalone import Abalone  # noqa: E402  the check comes first
 from conr.data.module import ArrayDataset, Inputs, RegressionData, RegressionDataset, Splits  # noqa: E402
 from conr.data.rotated_digits import RotatedDigits  # noqa: E402
+from conr.data.splits import balanced_split  # noqa: E402
 from conr.data.views import ImageViews, TableViews, Views, make_views  # noqa: E402
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "Splits",
     "TableViews",
     "Views",
+    "balanced_split",
     "make_views",
 ]

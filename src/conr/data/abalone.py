@@ -6,6 +6,7 @@ import torch
 from conr._checks import check_number
 from conr._extras import require
 from conr.data.module import ArrayDataset, RegressionData, Splits
+from conr.data.splits import balanced_split
 from conr.density import Bins
 
 
@@ -43,7 +44,9 @@ class Abalone(RegressionData):
         labels = table["rings"].to_numpy(np.float32)
         sexes = pd.get_dummies(table["sex"]).to_numpy(np.float32)  # (n, 3)
         measures = table.drop(columns=["rings", "sex"]).to_numpy(np.float32)  # (n, 7)
-        parts = balanced_split(labels, most=20, random=np.random.default_rng(self.data_seed))
+        # One bin per number of rings.
+        bins = Bins.by_width(width=1, low=float(labels.min()), high=float(labels.max()) + 1)
+        parts = balanced_split(torch.from_numpy(labels), bins, most=20, seed=self.data_seed)
         train = measures[parts["train"]]
         measures = (measures - train.mean(axis=0)) / train.std(axis=0)
         inputs = torch.from_numpy(np.concatenate((sexes, measures), axis=1))
@@ -51,23 +54,4 @@ class Abalone(RegressionData):
             split: ArrayDataset(inputs[rows], torch.from_numpy(labels[rows]), [f"row-{row:04d}" for row in rows])
             for split, rows in parts.items()
         }
-        high = float(labels.max()) + 1
-        return Splits(**datasets, bins=Bins.by_width(width=1, low=float(labels.min()), high=high))
-
-
-def balanced_split(labels: np.ndarray, *, most: int, random: np.random.Generator) -> dict[str, np.ndarray]:
-    """Rows of train, val and test: of each distinct label a third, at most ``most``, to val and as many to test.
-
-    Args:
-        labels: shape (n,).
-        most: rows per label and split.
-        random: source of randomness.
-    """
-    rows: dict[str, list[np.ndarray]] = {"train": [], "val": [], "test": []}
-    for label in np.unique(labels):
-        members = random.permutation(np.flatnonzero(labels == label))
-        size = min(len(members) // 3, most)
-        rows["val"].append(members[:size])
-        rows["test"].append(members[size : 2 * size])
-        rows["train"].append(members[2 * size :])
-    return {split: np.sort(np.concatenate(parts)) for split, parts in rows.items()}
+        return Splits(**datasets, bins=bins)
