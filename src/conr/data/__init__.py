@@ -6,6 +6,7 @@ require("conr.data", "lightning", "torchmetrics")
 
 from conr.data.abalone import Abalone  # noqa: E402  the check comes first
 from conr.data.module import ArrayDataset, Inputs, RegressionData, RegressionDataset, Splits  # noqa: E402
+from conr.data.protocols import BlindSpot, Extrapolation, Interpolation, Protocol  # noqa: E402
 from conr.data.rotated_digits import RotatedDigits  # noqa: E402
 from conr.data.splits import balanced_split  # noqa: E402
 from conr.data.views import ImageViews, TableViews, Views, make_views  # noqa: E402
@@ -13,8 +14,12 @@ from conr.data.views import ImageViews, TableViews, Views, make_views  # noqa: E
 __all__ = [
     "Abalone",
     "ArrayDataset",
+    "BlindSpot",
+    "Extrapolation",
     "ImageViews",
     "Inputs",
+    "Interpolation",
+    "Protocol",
     "RegressionData",
     "RegressionDataset",
     "RotatedDigits",

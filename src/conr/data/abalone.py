@@ -1,12 +1,16 @@
 """The abalone table: predict the rings of a shell, while old animals are rare."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from conr._checks import check_number
 from conr._extras import require
 from conr.data.module import ArrayDataset, RegressionData, Splits
-from conr.data.splits import balanced_split
+from conr.data.protocols import Protocol
+from conr.data.splits import Rows, balanced_split
 from conr.density import Bins
 
 
@@ -36,22 +40,34 @@ class Abalone(RegressionData):
         Raises:
             ImportError: scikit-lego or pandas is not installed.
         """
+        return self._load(lambda labels, bins: balanced_split(labels, bins, most=20, seed=self.data_seed))
+
+    def load_with(self, protocol: Protocol) -> Splits:
+        """Read the table and split it by a protocol, whose training split sets the scale.
+
+        Raises:
+            ImportError: scikit-lego or pandas is not installed.
+            ValueError: as `conr.data.Protocol.rows`.
+        """
+        return self._load(protocol.rows)
+
+    def _load(self, split_rows: Callable[[Tensor, Bins], dict[str, Rows]]) -> Splits:
         require("conr.data.Abalone", "sklego", "pandas")
         import pandas as pd  # noqa: PLC0415  optional
         from sklego.datasets import load_abalone  # noqa: PLC0415  optional
 
         table = load_abalone(as_frame=True)
-        labels = table["rings"].to_numpy(np.float32)
+        labels = torch.from_numpy(table["rings"].to_numpy(np.float32))
         sexes = pd.get_dummies(table["sex"]).to_numpy(np.float32)  # (n, 3)
         measures = table.drop(columns=["rings", "sex"]).to_numpy(np.float32)  # (n, 7)
         # One bin per number of rings.
         bins = Bins.by_width(width=1, low=float(labels.min()), high=float(labels.max()) + 1)
-        parts = balanced_split(torch.from_numpy(labels), bins, most=20, seed=self.data_seed)
+        parts = split_rows(labels, bins)
         train = measures[parts["train"]]
         measures = (measures - train.mean(axis=0)) / train.std(axis=0)
         inputs = torch.from_numpy(np.concatenate((sexes, measures), axis=1))
         datasets = {
-            split: ArrayDataset(inputs[rows], torch.from_numpy(labels[rows]), [f"row-{row:04d}" for row in rows])
+            split: ArrayDataset(inputs[rows], labels[rows], [f"row-{row:04d}" for row in rows])
             for split, rows in parts.items()
         }
         return Splits(**datasets, bins=bins)
