@@ -9,6 +9,7 @@ from conr.data.module import ArrayDataset, Inputs, RegressionData, RegressionDat
 from conr.data.protocols import BlindSpot, Extrapolation, Interpolation, Protocol  # noqa: E402
 from conr.data.rotated_digits import RotatedDigits  # noqa: E402
 from conr.data.splits import balanced_split  # noqa: E402
+from conr.data.table import Table  # noqa: E402
 from conr.data.views import ImageViews, TableViews, Views, make_views  # noqa: E402
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "RegressionDataset",
     "RotatedDigits",
     "Splits",
+    "Table",
     "TableViews",
     "Views",
     "balanced_split",

@@ -9,10 +9,12 @@ from lightning import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.utils.data import default_collate
 from torchmetrics import Metric, MetricCollection
 
 from conr._checks import check_choice, check_number
-from conr.data import Inputs, RegressionData, make_views
+from conr.data import Inputs, RegressionData, RegressionDataset, make_views
 from conr.data.views import VIEW_MODES
 from conr.density import LabelDensity
 from conr.losses import L1
@@ -45,9 +47,12 @@ class RegressionModule(LightningModule):
     ``train/NAME``, the metrics of the dataset (`conr.metrics.shot_metrics`) as ``val/...`` and ``test/...``, each also
     per shot region.
 
+    Lazy layers (`torch.nn.LazyLinear`, or ``MLP()`` without ``in_features``) take their size from the dataset.
+
     Args:
         encoder: inputs to features (n, d); has ``out_features``, or give a head.
-        head: features to predictions (n,) or (n, k); a linear layer by default.
+        head: features to predictions (n,) or (n, k); by default a linear layer with as many outputs as the dataset has
+            label dimensions.
         criterion: called as ``criterion(predictions, labels, weights)``.
         criterion_density: gives the criterion's weights; unweighted if None.
         regularizers: by name, as the name is logged; each with its coefficient and its own weights.
@@ -59,13 +64,20 @@ class RegressionModule(LightningModule):
         scheduler: "cosine" to zero over the whole run, "constant", or a scheduler called with the optimizer and stepped
             per epoch.
         collapse_window: labels (predictions) within it count as alike in the logged measure of feature collapse
-            (``train/collapse_few``, ...; see `conr.losses.conr_statistics`); not measured if None.
+            (``train/collapse_few``, ...; see `conr.losses.conr_statistics`), in label units; not measured if None.
+        standardise_labels: let head, criterion and regularizers see labels of mean 0 and deviation 1 over the training
+            split, per label dimension: for labels of unknown scale, such as any table's. What they take in label units
+            (``window``, ``distance_scale``) then counts in standard deviations; predictions, metrics and logged results
+            stay in label units, train/criterion and train/loss do not.
 
     Raises:
         ValueError: an unknown view mode or scheduler.
         TypeError: an encoder without ``out_features`` and no head; training without a `conr.data.RegressionData`, whose
             training labels all densities are fitted on.
     """
+
+    label_mean: Tensor
+    label_std: Tensor
 
     def __init__(
         self,
@@ -81,6 +93,7 @@ class RegressionModule(LightningModule):
         optimizer: OptimizerCallable = torch.optim.Adam,
         scheduler: Literal["constant", "cosine"] | LRSchedulerCallable = "cosine",
         collapse_window: float | None = None,
+        standardise_labels: bool = False,
     ) -> None:
         super().__init__()
         check_choice("view_mode", view_mode, VIEW_MODES)
@@ -90,6 +103,7 @@ class RegressionModule(LightningModule):
             check_number("collapse_window", collapse_window, low=0, open_low=True)
         self.encoder = encoder
         self.head = _default_head(encoder) if head is None else head
+        self._has_default_head = head is None
         self.criterion = L1() if criterion is None else criterion
         self.criterion_density = criterion_density
         self.regularizers = dict(regularizers or {})
@@ -103,9 +117,15 @@ class RegressionModule(LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.collapse_window = collapse_window
+        self.standardise_labels = standardise_labels
+        for name, value in (("label_mean", torch.zeros(1)), ("label_std", torch.ones(1))):
+            self.register_buffer(name, value if standardise_labels else None)
 
     def setup(self, stage: str) -> None:
-        """Fit all densities on the training labels and make the metrics; called by the trainer."""
+        """Size the model, fit label scale and all densities on the training labels, make the metrics.
+
+        Called by the trainer, before it restores a checkpoint.
+        """
         if hasattr(self, "shot_density"):
             return
         data = getattr(self.trainer, "datamodule", None)
@@ -114,6 +134,11 @@ class RegressionModule(LightningModule):
                 f"{stage}: expected a datamodule that is a conr.data.RegressionData, got {type(data).__name__}"
             )
         labels = data.splits.train.labels
+        if self._has_default_head and labels.ndim == 2 and labels.shape[1] > 1:
+            self.head = _default_head(self.encoder, labels.shape[1])
+        self._size_lazy_layers(data.splits.train)
+        if self.standardise_labels:
+            self._fit_label_scale(labels)
         for density in (self.criterion_density, *self.regularizer_densities.values()):
             if density is not None:
                 cast("LabelDensity", density).fit(labels, data.splits.bins)
@@ -127,8 +152,8 @@ class RegressionModule(LightningModule):
         )
 
     def forward(self, inputs: Inputs) -> Tensor:
-        """Predictions (n,) or (n, k) for a batch of inputs."""
-        return cast("Tensor", self.head(self.encoder(inputs)))
+        """Predictions (n,) or (n, k) for a batch of inputs, in label units."""
+        return self._in_label_units(self.head(self.encoder(inputs)))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002  Lightning passes it
         """Total loss of a batch."""
@@ -136,19 +161,21 @@ class RegressionModule(LightningModule):
         features = self.encoder(inputs)  # (m, d)
         smoothed = features if self.smoothing is None else self.smoothing(features, labels)  # (m, d)
         predictions = self.head(smoothed)  # (m,) or (m, k)
+        targets = self._in_head_units(labels)  # like labels
 
         terms: dict[str, Tensor] = {
             "criterion": self.criterion(
                 predictions[criterion_rows],
-                labels[criterion_rows],
+                targets[criterion_rows],
                 _weights(self.criterion_density, labels[criterion_rows]),
             )
         }
         total = terms["criterion"]
-        labels, predictions = labels[regularizer_rows], predictions[regularizer_rows]
+        labels, targets = labels[regularizer_rows], targets[regularizer_rows]
+        predictions = predictions[regularizer_rows]
         for name, term in self.regularizers.items():
             weights = _weights(term.density, labels)
-            terms[name] = term.loss(features[regularizer_rows], labels, predictions, weights)
+            terms[name] = term.loss(features[regularizer_rows], targets, predictions, weights)
             total = total + term.coefficient * terms[name]
         terms["loss"] = total
         self.log_dict(
@@ -158,7 +185,7 @@ class RegressionModule(LightningModule):
             batch_size=len(labels),
         )
         if self.collapse is not None:
-            self.collapse.update(predictions.detach(), labels)
+            self.collapse.update(self._in_label_units(predictions.detach()), labels)
         return total
 
     def on_train_epoch_end(self) -> None:
@@ -179,7 +206,7 @@ class RegressionModule(LightningModule):
         """Count a batch into the test metrics; returns what the result file keeps."""
         inputs, labels = batch
         features = self.encoder(inputs)
-        predictions = self.head(features)
+        predictions = self._in_label_units(self.head(features))
         self.test_metrics.update(predictions, labels)
         return {"features": features, "predictions": predictions, "labels": labels}
 
@@ -190,6 +217,30 @@ class RegressionModule(LightningModule):
     def predict_step(self, batch: Batch | Inputs, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Predictions of a batch, with or without labels in it."""
         return cast("Tensor", self(batch[0] if isinstance(batch, tuple | list) else batch))
+
+    def _in_label_units(self, predictions: Tensor) -> Tensor:
+        return predictions * self.label_std + self.label_mean if self.standardise_labels else predictions
+
+    def _in_head_units(self, labels: Tensor) -> Tensor:
+        return (labels - self.label_mean) / self.label_std if self.standardise_labels else labels
+
+    def _fit_label_scale(self, labels: Tensor) -> None:
+        if labels.ndim > 2:
+            raise ValueError(f"standardise_labels: expected labels (n,) or (n, k), got shape {tuple(labels.shape)}")
+        columns = labels.reshape(len(labels), -1).double()  # (n, k)
+        deviation = columns.std(dim=0, correction=0)  # (k,)
+        self.label_mean = columns.mean(dim=0).to(labels.dtype)
+        self.label_std = torch.where(deviation > 0, deviation, 1).to(labels.dtype)
+
+    def _size_lazy_layers(self, dataset: RegressionDataset) -> None:
+        if any(is_lazy(parameter) for parameter in self.parameters()):
+            inputs, _ = default_collate([dataset[0]])
+            modes = [(module, module.training) for module in self.modules()]
+            self.eval()  # one sample must not reach the statistics of a batch norm
+            with torch.no_grad():
+                self(inputs)
+            for module, mode in modes:
+                module.training = mode
 
     def _log_metrics(self, metrics: MetricCollection | Metric) -> None:
         # Computed here and not by Lightning, whose logging of a collection expects one number per metric.
@@ -210,14 +261,14 @@ class RegressionModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
 
 
-def _default_head(encoder: nn.Module) -> nn.Module:
+def _default_head(encoder: nn.Module, dimensions: int = 1) -> nn.Module:
     out_features = getattr(encoder, "out_features", None)
     if not isinstance(out_features, int):
         raise TypeError(
             f"encoder: expected an integer attribute out_features to size the linear head, got {out_features!r} "
             f"from {type(encoder).__name__}; add it, or give a head"
         )
-    return LinearHead(out_features)
+    return LinearHead(out_features, dimensions)
 
 
 def _weights(density: LabelDensity | None, labels: Tensor) -> Tensor | None:
