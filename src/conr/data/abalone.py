@@ -8,6 +8,7 @@ from torch import Tensor
 
 from conr._checks import check_number
 from conr._extras import require
+from conr.data.cards import DatasetCard
 from conr.data.module import ArrayDataset, RegressionData, Splits
 from conr.data.protocols import Protocol
 from conr.data.splits import Rows, balanced_split
@@ -28,6 +29,12 @@ class Abalone(RegressionData):
 
     name = "abalone"
     label_name = "rings"
+    card = DatasetCard(
+        summary="4,177 sea snails: sex and seven measures in, the number of rings (age) out; old animals are rare.",
+        source="comes with scikit-lego; Nash et al. 1994, UCI Machine Learning Repository, data set 1",
+        licence="CC BY 4.0",
+        notes=("The split is this library's own: the table has none.",),
+    )
 
     def __init__(self, *, data_seed: int = 0, batch_size: int = 64, num_workers: int = 0) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers)
