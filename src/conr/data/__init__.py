@@ -11,15 +11,18 @@ from conr.data.rotated_digits import RotatedDigits  # noqa: E402
 from conr.data.splits import balanced_split  # noqa: E402
 from conr.data.table import Table  # noqa: E402
 from conr.data.views import ImageViews, TableViews, Views, make_views  # noqa: E402
+from conr.data.views_table import DropoutViews, MixViews  # noqa: E402
 
 __all__ = [
     "Abalone",
     "ArrayDataset",
     "BlindSpot",
+    "DropoutViews",
     "Extrapolation",
     "ImageViews",
     "Inputs",
     "Interpolation",
+    "MixViews",
     "Protocol",
     "RegressionData",
     "RegressionDataset",
