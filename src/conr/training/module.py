@@ -121,7 +121,7 @@ class RegressionModule(LightningModule):
         for name, value in (("label_mean", torch.zeros(1)), ("label_std", torch.ones(1))):
             self.register_buffer(name, value if standardise_labels else None)
 
-    def setup(self, stage: str) -> None:
+    def setup(self, stage: str) -> None:  # noqa: ARG002  Lightning passes it
         """Size the model, fit label scale and all densities on the training labels, make the metrics.
 
         Called by the trainer, before it restores a checkpoint.
@@ -130,9 +130,7 @@ class RegressionModule(LightningModule):
             return
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, RegressionData):
-            raise TypeError(
-                f"{stage}: expected a datamodule that is a conr.data.RegressionData, got {type(data).__name__}"
-            )
+            raise TypeError(f"datamodule: expected one that is a conr.data.RegressionData, got {type(data).__name__}")
         labels = data.splits.train.labels
         if self._has_default_head and labels.ndim == 2 and labels.shape[1] > 1:
             self.head = _default_head(self.encoder, labels.shape[1])
