@@ -28,7 +28,9 @@ def test_no_public_name_vanishes_unnoticed() -> None:
     assert all(hasattr(conr, name) for name in PUBLIC)
 
 
-@pytest.mark.parametrize(("package", "extra"), [("lightning", "train"), ("mlxtend", "data"), ("timm", "vision")])
+@pytest.mark.parametrize(
+    ("package", "extra"), [("lightning", "train"), ("mlxtend", "data"), ("pyarrow", "parquet"), ("timm", "vision")]
+)
 def test_a_missing_package_is_answered_with_its_extra(
     package: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

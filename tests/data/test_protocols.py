@@ -184,6 +184,19 @@ def test_a_check_does_not_expect_the_published_counts_under_a_protocol() -> None
     assert data.problems()[0].startswith("test_per_bin: expected a bin of at least 31 samples to test, got at most 30")
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_ends_of_the_gap_belong_to_it_in_any_type(dtype: torch.dtype) -> None:
+    tenths = (torch.arange(30, dtype=torch.float64) / 10).to(dtype)
+    labels = tenths.repeat(10)
+    rows = BlindSpot(low=0.7, high=1.9, test_per_bin=20).rows(labels, Bins.by_width(width=1, low=0, high=3))
+    trained = labels[rows["train"]]
+    assert not torch.isin(trained, tenths[7:20]).any()
+    within = Extrapolation(center=1, width=1, test_per_bin=5, within=(0.7, 1.9))
+    kept = labels[np.concatenate(list(within.rows(labels, Bins.by_width(width=1, low=0, high=3)).values()))]
+    assert kept.min() == torch.tensor(0.7, dtype=dtype)
+    assert kept.max() == torch.tensor(1.9, dtype=dtype)
+
+
 def test_pooled_rows_reach_every_dataset_of_the_pool() -> None:
     pool = [ArrayDataset(torch.full((size, 1), float(size)), torch.arange(float(size))) for size in (2, 1, 3)]
     rows = PooledRows(pool, np.array([0, 1, 2, 3, 5]))

@@ -37,6 +37,21 @@ def test_dropout_acts_after_every_layer_and_only_while_training() -> None:
     assert (encoder.eval()(rows) == 1).all()
 
 
+def test_without_in_features_the_first_batch_decides() -> None:
+    encoder = MLP(hidden=(5, 4))
+    assert (encoder.in_features, encoder.out_features) == (0, 4)
+    assert encoder(torch.zeros(2, 3)).shape == (2, 4)
+    assert encoder.in_features == 3
+    with pytest.raises(ValueError, match=r"inputs: expected shape \(n, 3\), got \(2, 7\)"):
+        encoder(torch.zeros(2, 7))
+    with pytest.raises(ValueError, match=r"inputs: expected shape \(n, columns\), got \(2, 0\)"):
+        MLP()(torch.zeros(2, 0))
+    other = MLP(hidden=(5, 4))
+    other.load_state_dict(encoder.state_dict())
+    rows = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(other(rows), encoder(rows))
+
+
 def test_wrong_inputs_and_settings_are_refused() -> None:
     for shape in ((3,), (2, 4), (2, 3, 1)):
         with pytest.raises(ValueError, match=r"inputs: expected shape \(n, 3\), got"):

@@ -10,6 +10,7 @@ copies, and the size of the test hangs on luck. Here nothing is drawn twice: the
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from conr.data.module import Inputs, RegressionDataset, Splits
 from conr.data.splits import SPLITS, Rows
 from conr.density import Bins
 
-Numbers = NDArray[np.float64]
+Numbers = NDArray[np.floating[Any]]
 
 
 class Protocol(ABC):
@@ -98,7 +99,8 @@ class Protocol(ABC):
         """
         if labels.ndim != 1:
             raise ValueError(f"labels: expected one number per sample for a protocol, got shape {tuple(labels.shape)}")
-        values = labels.double().cpu().numpy()  # (n,)
+        # In the labels' own type, as in the bins: the float32 label 1.99 is not above 1.99.
+        values = labels.to(torch.promote_types(labels.dtype, torch.float32)).cpu().numpy()  # (n,)
         random = np.random.default_rng(self.seed)
         members = self._shuffled_bins(values, bins.index(labels).cpu().numpy(), random)
         tested = [one for one, rows in members.items() if len(rows) >= self.test_per_bin]
@@ -109,7 +111,7 @@ class Protocol(ABC):
                 f"in one of {len(bins)} bins; a smaller test_per_bin or wider bins help"
             )
         test = np.concatenate([members[one][: self.test_per_bin] for one in tested])
-        means = np.array([values[rows].mean() for rows in members.values()])  # (b,)
+        means = np.array([values[rows].mean(dtype=np.float64) for rows in members.values()])  # (b,)
         limits = self.most_to_train(means, np.array([len(rows) for rows in members.values()], dtype=np.float64))
         train: list[Rows] = []
         for limit, (one, rows) in zip(limits.astype(int), members.items(), strict=True):

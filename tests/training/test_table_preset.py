@@ -1,0 +1,103 @@
+"""The preset ``table`` as typed: fit, test and predict on files of one's own."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from conr.cli.main import main
+from conr.training.results import RunResult
+
+QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
+
+
+@pytest.fixture(scope="module")
+def prices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """German houses: semicolons, decimal commas, Latin-1, missing values, prices in the hundred thousands."""
+    random = np.random.default_rng(0)
+    lines = ["fläche;ort;preis"]
+    for row in range(240):
+        area = random.exponential(60) + 40
+        place = ("Köln", "Aachen", "")[row % 3]
+        lines.append(f"{'' if row % 17 == 0 else f'{area:.1f}'};{place};{3000 * area + 50_000 * (row % 3):.2f}")
+    path = tmp_path_factory.mktemp("data") / "preise.csv"
+    path.write_bytes("\n".join(lines).replace(".", ",").encode("latin-1"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(prices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("runs")
+    words = ["fit", "--config=table-conr", f"--data.path={prices}", "--data.target=preis", "--trainer.max_epochs=2"]
+    assert main([*words, "--data.few=3", "--data.many=10", f"--output.root={root}", *QUIET]) == 0
+    return root / "table-preise" / "conr" / "seed-0"
+
+
+def test_fit_keeps_the_whole_configuration(run: Path, prices: Path) -> None:
+    configuration = yaml.safe_load((run / "config.yaml").read_text())
+    assert configuration["data"]["init_args"]["path"] == str(prices)
+    assert configuration["model"]["encoder"]["init_args"].get("in_features") is None
+    assert configuration["model"]["standardise_labels"] is True
+
+
+def test_test_measures_in_label_units(run: Path) -> None:
+    assert main(["test", "--run", str(run), *QUIET]) == 0
+    result = RunResult.read(run)
+    assert (result.dataset, result.label["name"], result.epochs) == ("table-preise", "preis", 2)
+    assert 1000 < result.metrics["all"]["mae"] < 1_000_000
+    assert {"many", "few"} <= set(result.bins["regions"])
+
+
+def test_predict_gives_prices(run: Path) -> None:
+    assert main(["predict", "--run", str(run), *QUIET]) == 0
+    with (run / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["id", "label", "prediction"]
+    assert all(row["id"].startswith("row-") and float(row["label"]) > 100_000 for row in rows)
+    assert 50_000 < np.mean([float(row["prediction"]) for row in rows]) < 1_000_000
+
+
+def test_predict_takes_other_rows_without_a_target(run: Path, prices: Path) -> None:
+    new = prices.with_name("neu.csv")
+    new.write_text("ort;fläche\nAachen;80,5\nBonn;\n", encoding="latin-1")
+    assert main(["predict", "--run", str(run), f"--data.predict_path={new}", *QUIET]) == 0
+    latest = max(run.glob("predictions*.csv"), key=lambda path: path.stat().st_mtime_ns)
+    with latest.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == ["row-2", "row-3"]
+    assert list(rows[0]) == ["id", "prediction"]
+    assert float(rows[0]["prediction"]) > 10_000
+
+
+def test_a_protocol_has_its_own_folder_and_stays_with_the_run(prices: Path, tmp_path: Path) -> None:
+    words = ["fit", "--config=table-vanilla", f"--data.path={prices}", "--data.target=preis", "--trainer.max_epochs=1"]
+    gap = ["--protocol=BlindSpot", "--protocol.low=250000", "--protocol.high=300000", "--protocol.test_per_bin=5"]
+    assert main([*words, *gap, "--data.bin_width=50000", f"--output.root={tmp_path}", *QUIET]) == 0
+    folder = tmp_path / "table-preise-blind-spot-250000-300000" / "vanilla" / "seed-0"
+    assert main(["test", "--run", str(folder), *QUIET]) == 0
+    result = RunResult.read(folder)
+    assert result.dataset == "table-preise-blind-spot-250000-300000"
+    edges, counts = np.array(result.bins["edges"][0]), np.array(result.bins["train_counts"])
+    inside = (edges[:-1] >= 250_000) & (edges[1:] <= 300_000)
+    assert inside.any()
+    assert counts[inside].sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data.target=price"], "('fläche', 'ort', 'preis'), got 'price'; did you mean 'preis'?"),
+        (["--data.target=ort"], "row 2: column 'ort': expected a finite number as label, got 'Köln'"),
+        (["--data.target=preis", "--protocol=BlindSpot", "--protocol.low=0", "--protocol.high=1"], "test_per_bin"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(
+    options: list[str], message: str, prices: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["fit", "--config=table-vanilla", f"--data.path={prices}", f"--output.root={tmp_path}", *QUIET]
+    assert main([*words, *options]) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert "Traceback" not in printed
