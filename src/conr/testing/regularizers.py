@@ -106,7 +106,7 @@ def equals_its_oracle(case: RegularizerCase) -> None:
     oracle = case.oracle
     assert oracle is not None
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(batch=batches(case.label_dimensions, case.feature_sizes))
     def equal(batch: Batch) -> None:
         expected = torch.tensor(oracle(*(tensor.tolist() for tensor in batch), **case.settings), dtype=torch.float64)
@@ -141,7 +141,7 @@ def gradient_equals_finite_differences(case: RegularizerCase) -> None:
     """`torch.autograd.gradcheck` in float64."""
     module = _terms(case)
     for seed in (3, 4):
-        batch = case.batch(seed, n=10)
+        batch = case.batch(seed, n=8)
 
         def loss(features: Tensor, batch: Batch = batch) -> Tensor:
             return _call(module, batch._replace(features=features))
