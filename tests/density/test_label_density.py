@@ -222,7 +222,7 @@ def test_not_fitted() -> None:
         ({"scheme": "inv"}, "scheme: .*did you mean"),
         ({"boundary": "zeros"}, "boundary: .*did you mean 'zero'"),
         ({"scheme": "inverse", "kernel": "gausian"}, "kernel: .*did you mean 'gaussian'"),
-        ({"kernel": "gaussian"}, "kernel: expected scheme 'inverse' or 'sqrt_inverse'"),
+        ({"kernel": "gaussian"}, "kernel: expected a scheme that counts samples"),
         ({"scheme": "inverse", "kernel": "gaussian", "kernel_size": 4}, "kernel_size: "),
         ({"scheme": "inverse", "kernel": "gaussian", "sigma": -1.0}, "sigma: "),
         ({"clip": (5, 1000)}, "clip: expected scheme 'inverse', got 'none'"),
