@@ -17,6 +17,8 @@ _EXTRA_OF = {
     "pandas": "data",
     "timm": "vision",
     "torchvision": "vision",
+    "pytest": "dev",
+    "hypothesis": "dev",
 }
 
 

@@ -1,36 +1,24 @@
-"""The regularizers under contract. A new method adds one line and gets every test of test_regularizers.py."""
+"""The regularizers under contract. A new method adds one line and gets every check of `conr.testing`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from tests.oracles.conr import conr_per_anchor
-from torch import nn
 
 from conr import ConRLoss
-
-Oracle = Callable[..., list[float]]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A configured regularizer with the oracle of its per-sample terms (their sum over n is the loss)."""
-
-    make: Callable[..., nn.Module]
-    oracle: Oracle
-    settings: dict[str, Any] = field(default_factory=dict)
-    label_dimensions: tuple[int, ...] = (1, 2, 3)
-
-    def build(self, **changes: Any) -> nn.Module:
-        """The module with its settings."""
-        return self.make(**self.settings, **changes)
+from conr.testing import RegularizerCase
 
 
-def _conr(**settings: Any) -> Case:
+def _conr(**settings: Any) -> RegularizerCase:
     complete = {"window": 1.0, "temperature": 0.4, "distance_scale": 0.1, "push": "exp", "distance": "l2"}
     complete |= {"weight_anchors": True} | settings
-    dimensions = (2,) if complete["distance"] == "angular" else (1, 2, 3)
-    return Case(ConRLoss, conr_per_anchor, complete, dimensions)
+    return RegularizerCase(
+        ConRLoss,
+        complete,
+        conr_per_anchor,
+        label_dimensions=(2,) if complete["distance"] == "angular" else (1, 2, 3),
+        zero_on=("no samples", "one sample", "equal labels", "far labels", "far predictions"),
+        stress=({"temperature": 0.01},),
+    )
 
 
 # A window of 1.0 is hit exactly by integer labels under l1, l2 and linf; the angle between two directions is rounded,

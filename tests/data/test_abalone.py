@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from tests.data.held import held_inputs
 
 from conr.data import Abalone, Splits
 from conr.data.abalone import balanced_split
@@ -55,16 +56,16 @@ def test_rows_are_those_of_the_table(splits: Splits, table: "pd.DataFrame", spli
     train = table.iloc[_rows(splits, "train")][MEASURES].to_numpy(np.float64)
     measures = (rows[MEASURES].to_numpy(np.float64) - train.mean(axis=0)) / train.std(axis=0)
     sexes = np.array([[sex == "F", sex == "I", sex == "M"] for sex in rows["sex"]])
-    assert dataset.inputs.dtype is dataset.labels.dtype is torch.float32
+    assert held_inputs(dataset).dtype is dataset.labels.dtype is torch.float32
     np.testing.assert_array_equal(dataset.labels, rows["rings"])
-    np.testing.assert_allclose(dataset.inputs, np.concatenate((sexes, measures), axis=1), atol=2e-5)
+    np.testing.assert_allclose(held_inputs(dataset), np.concatenate((sexes, measures), axis=1), atol=2e-5)
 
 
 def test_only_the_training_split_sets_the_scale(splits: Splits) -> None:
-    measures = splits.train.inputs[:, 3:]
+    measures = held_inputs(splits.train)[:, 3:]
     torch.testing.assert_close(measures.mean(dim=0), torch.zeros(7), atol=1e-4, rtol=0)
     torch.testing.assert_close(measures.std(dim=0, correction=0), torch.ones(7), atol=1e-4, rtol=0)
-    assert (splits.test.inputs[:, 3:].mean(dim=0).abs() > 1e-2).all()
+    assert (held_inputs(splits.test)[:, 3:].mean(dim=0).abs() > 1e-2).all()
 
 
 def test_one_bin_per_number_of_rings_and_all_regions(splits: Splits) -> None:
@@ -79,7 +80,7 @@ def test_the_seed_of_the_data_alone_decides(splits: Splits) -> None:
     again = Abalone().splits
     assert torch.equal(torch.get_rng_state(), before)
     assert again.test.ids == splits.test.ids
-    assert torch.equal(again.train.inputs, splits.train.inputs)
+    assert torch.equal(held_inputs(again.train), held_inputs(splits.train))
     assert Abalone(data_seed=1).splits.test.ids != splits.test.ids
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from tests.data.held import held_inputs
 
 from conr.data import RotatedDigits, Splits
 from conr.data.rotated_digits import rotate, sample_angles
@@ -45,8 +46,8 @@ def test_no_picture_is_in_two_splits(splits: Splits, pixels: np.ndarray) -> None
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_shapes_types_and_whole_degrees(splits: Splits, split: str) -> None:
     dataset = getattr(splits, split)
-    assert dataset.inputs.shape == (len(dataset), 1, 28, 28)
-    assert dataset.inputs.dtype is dataset.labels.dtype is torch.float32
+    assert held_inputs(dataset).shape == (len(dataset), 1, 28, 28)
+    assert held_inputs(dataset).dtype is dataset.labels.dtype is torch.float32
     assert torch.equal(dataset.labels, dataset.labels.round())
     assert (dataset.labels.min() >= 0) & (dataset.labels.max() <= 89)
 
@@ -67,19 +68,19 @@ def test_inputs_are_the_digits_turned_anticlockwise_by_their_label(
             digit.astype(np.float64), dataset.labels[position].item(), reshape=False, order=1, mode="grid-constant"
         )
         # Pixel coordinates are float32 in torch: 1e-6 of 28 pixels, times the steepest edge.
-        np.testing.assert_allclose(dataset.inputs[position, 0], (turned - 0.1307) / 0.3081, atol=1e-4)
+        np.testing.assert_allclose(held_inputs(dataset)[position, 0], (turned - 0.1307) / 0.3081, atol=1e-4)
 
 
 def test_zero_degrees_is_the_digit_itself(splits: Splits, pixels: np.ndarray) -> None:
     positions = (splits.train.labels == 0).nonzero().flatten().tolist()
     assert len(positions) > 100
     digits = pixels[[_numbers(splits, "train")[position] for position in positions]].reshape(-1, 1, 28, 28)
-    np.testing.assert_allclose(splits.train.inputs[positions], (digits / 255 - 0.1307) / 0.3081, atol=1e-4)
+    np.testing.assert_allclose(held_inputs(splits.train)[positions], (digits / 255 - 0.1307) / 0.3081, atol=1e-4)
 
 
 def test_the_background_has_one_value(splits: Splits) -> None:
-    assert splits.train.inputs.min().item() == pytest.approx(-0.1307 / 0.3081)
-    assert (splits.train.inputs[:, :, 0, 0] == splits.train.inputs.min()).all()
+    assert held_inputs(splits.train).min().item() == pytest.approx(-0.1307 / 0.3081)
+    assert (held_inputs(splits.train)[:, :, 0, 0] == held_inputs(splits.train).min()).all()
 
 
 def test_a_quarter_turn_goes_anticlockwise() -> None:
@@ -148,7 +149,7 @@ def test_the_training_distribution_leaves_evaluation_alone(
 ) -> None:
     other = RotatedDigits(distribution=distribution).splits
     assert other.test.ids == splits.test.ids
-    assert torch.equal(other.test.inputs, splits.test.inputs)
+    assert torch.equal(held_inputs(other.test), held_inputs(splits.test))
     assert torch.equal(other.val.labels, splits.val.labels)
     assert not torch.equal(other.train.labels, splits.train.labels)
 
@@ -159,7 +160,7 @@ def test_the_seed_of_the_data_alone_decides(splits: Splits, pixels: np.ndarray) 
     again = RotatedDigits().splits
     assert torch.equal(torch.get_rng_state(), before)
     assert again.train.ids == splits.train.ids
-    assert torch.equal(again.train.inputs, splits.train.inputs)
+    assert torch.equal(held_inputs(again.train), held_inputs(splits.train))
     assert torch.equal(again.test.labels, splits.test.labels)
     other = RotatedDigits(data_seed=1).splits
     assert other.train.ids != splits.train.ids

@@ -176,3 +176,15 @@ def test_wrong_inputs_and_settings_are_refused() -> None:
         TableViews(corruption=1.5)
     with pytest.raises(ValueError, match="noise: expected a number of at least 0"):
         TableViews(noise=-0.1)
+
+
+def test_views_of_several_inputs_are_made_together() -> None:
+    inputs = {"first": torch.arange(3.0), "second": torch.arange(6.0).view(3, 2)}
+
+    class Negate(nn.Module):
+        def forward(self, parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            return {name: -part for name, part in parts.items()}
+
+    views = make_views(inputs, torch.zeros(3), Negate(), "original+two")
+    assert views.inputs["first"].tolist() == [0, 1, 2, 0, -1, -2, 0, -1, -2]
+    assert views.inputs["second"].shape == (9, 2)

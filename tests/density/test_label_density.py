@@ -261,3 +261,16 @@ def test_the_labels_are_not_changed_and_carry_no_gradient() -> None:
 
 def test_text_names_the_settings() -> None:
     assert "scheme='inverse'" in repr(LabelDensity(BINS, scheme="inverse"))
+
+
+def test_fixed_regions_overrule_the_counts() -> None:
+    labels = torch.tensor([0.5, 0.5, 1.5])
+    density = LabelDensity(Bins([0, 1, 2, 3]), many=1, few=1, fixed_regions=["few", "many", "median"]).fit(labels)
+    assert density.regions(torch.tensor([0.5, 1.5, 2.5])).tolist() == [2, 0, 1]
+
+
+def test_fixed_regions_are_checked() -> None:
+    with pytest.raises(ValueError, match="fixed_regions: expected one of 'many', 'median', 'few', got 'medium'"):
+        LabelDensity(fixed_regions=["medium"])
+    with pytest.raises(ValueError, match="fixed_regions: expected 3, one per bin, got 1"):
+        LabelDensity(Bins([0, 1, 2, 3]), fixed_regions=["few"]).fit(torch.tensor([0.5]))

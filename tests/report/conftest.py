@@ -48,11 +48,12 @@ def make_run(tmp_path: Path) -> MakeRun:
                 "seed": seed,
                 "label": {"name": "angle", "unit": "degrees"},
                 "bins": {"edges": EDGES, "train_counts": [150, 50, 10, 5], "regions": ["many", "median", "few", "few"]},
+                "headline": "mae",
                 "metrics": {
                     region: undefined() if mae is None else metrics(mae, 12 if region == "all" else 3)
                     for region, mae in zip(("all", "many", "median", "few"), maes, strict=True)
                 },
-                "checkpoint": {"path": "checkpoints/best.ckpt", "epoch": 1, "val_mae": 9.5},
+                "checkpoint": {"path": "checkpoints/best.ckpt", "epoch": 1, "monitor": "val/mae", "value": 9.5},
                 "epochs": 2,
                 "train_seconds": 12.34,
                 "versions": {"conr": "0.1.0", "torch": "2.6.0"},

@@ -71,7 +71,7 @@ def test_page_of_two_methods(two_methods: Path) -> None:
     # gm is half the MAE, bmae 1.1 times, rmse 1.5 times: few-shot means 16.5 and 13, 36.3 and 28.6, 49.5 and 39
     assert re.search(r"Geometric mean.*16\.50 ± 1\.50.*13\.00 ± 0\.50.*Balanced MAE.*36\.30 ± 3\.30", page.text)
     assert re.search(r"RMSE.*49\.50 ± 4\.50.*39\.00 ± 1\.50", page.text)
-    assert "digits conr 2 2 1 9.5 12.3 s run-5" in page.text
+    assert "digits conr 2 2 1 9.5 val/mae 12.3 s run-5" in page.text
     assert "model.coefficient not set 4.0" in page.text
     assert "conr 0.1.0, torch 2.6.0" in page.text
     titles = re.findall(r"<h4>(.*?)</h4>", page.source)
@@ -133,12 +133,12 @@ def test_same_runs_give_the_same_words(two_methods: Path) -> None:
 
 
 def test_single_method_with_one_seed(make_run: MakeRun, tmp_path: Path) -> None:
-    make_run("only", None, checkpoint={"path": None, "epoch": None, "val_mae": None})
+    make_run("only", None, checkpoint={"path": None, "epoch": None, "monitor": "val/mae", "value": None})
     page = report(tmp_path)
     dash = "\N{EN DASH}"
     assert "There is no other method to compare it with." in page.text
     assert f"only 10.00 ± {dash} 4.00 ± {dash} 8.00 ± {dash} 30.00 ± {dash} 1" in page.text
-    assert f"digits only {dash} 2 {dash} {dash} 12.3 s" in page.text
+    assert f"digits only {dash} 2 {dash} {dash} val/mae 12.3 s" in page.text
     assert "Settings in which the methods differ" not in page.text
     assert '<small class="better">' not in page.source
 

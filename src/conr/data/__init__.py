@@ -2,10 +2,10 @@
 
 from conr._extras import require
 
-require("conr.data", "lightning")
+require("conr.data", "lightning", "torchmetrics")
 
 from conr.data.abalone import Abalone  # noqa: E402  the check comes first
-from conr.data.module import ArrayDataset, RegressionData, Splits  # noqa: E402
+from conr.data.module import ArrayDataset, Inputs, RegressionData, RegressionDataset, Splits  # noqa: E402
 from conr.data.rotated_digits import RotatedDigits  # noqa: E402
 from conr.data.views import ImageViews, TableViews, Views, make_views  # noqa: E402
 
@@ -13,7 +13,9 @@ __all__ = [
     "Abalone",
     "ArrayDataset",
     "ImageViews",
+    "Inputs",
     "RegressionData",
+    "RegressionDataset",
     "RotatedDigits",
     "Splits",
     "TableViews",

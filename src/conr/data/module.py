@@ -3,16 +3,41 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torchmetrics import MetricCollection
 
 from conr._checks import check_number
+from conr.data.cards import DatasetCard
 from conr.density import Bins, LabelDensity
+from conr.metrics import shot_metrics
+
+Inputs = Tensor | dict[str, Tensor]
+"""Inputs of a sample, or of a batch: a tensor, or several by name (an eye's image and the head's pose)."""
 
 
-class ArrayDataset(Dataset[tuple[Tensor, Tensor]]):
+class RegressionDataset(Dataset[tuple[Inputs, Tensor]], ABC):
+    """One split: item ``i`` is ``(input, label)``; all labels are known without reading the inputs.
+
+    Attributes:
+        labels: shape (n,) or (n, k), or (n, ...) for dense labels.
+        ids: one name per sample, as it appears in a predictions file.
+    """
+
+    labels: Tensor
+    ids: list[str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> tuple[Inputs, Tensor]: ...
+
+
+class ArrayDataset(RegressionDataset):
     """Inputs and labels held in memory; item ``i`` is ``(input, label)``.
 
     Args:
@@ -37,9 +62,6 @@ class ArrayDataset(Dataset[tuple[Tensor, Tensor]]):
         _check_finite("inputs", inputs, self.ids)
         _check_finite("labels", labels, self.ids)
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         return self.inputs[index], self.labels[index]
 
@@ -48,9 +70,9 @@ class ArrayDataset(Dataset[tuple[Tensor, Tensor]]):
 class Splits:
     """The three parts of a dataset and the bins over which label rarity is measured."""
 
-    train: ArrayDataset
-    val: ArrayDataset
-    test: ArrayDataset
+    train: RegressionDataset
+    val: RegressionDataset
+    test: RegressionDataset
     bins: Bins
 
 
@@ -58,7 +80,8 @@ class RegressionData(LightningDataModule, ABC):
     """Base of all datasets: a subclass says what it is called and loads its splits.
 
     Class attributes of a subclass: ``name`` (as in presets and results), ``label_name`` and ``label_unit`` (for
-    tables and pictures; the unit may be empty), ``many`` and ``few`` (a label's bin with more than ``many`` training
+    tables and pictures; the unit may be empty), ``headline`` (the metric that summaries compare), ``card`` (where its
+    files come from; None if it needs none), ``many`` and ``few`` (a label's bin with more than ``many`` training
     samples is many-shot, with fewer than ``few`` few-shot, else median).
 
     Args:
@@ -69,6 +92,8 @@ class RegressionData(LightningDataModule, ABC):
     name: str
     label_name: str
     label_unit: str = ""
+    headline: str = "mae"
+    card: DatasetCard | None = None
     many: int = 100
     few: int = 20
 
@@ -84,6 +109,27 @@ class RegressionData(LightningDataModule, ABC):
     def load(self) -> Splits:
         """Read or make the splits; called once."""
 
+    def problems(self) -> list[str]:
+        """Everything that is wrong with the files, one sentence each; empty if all is well.
+
+        By default the splits are loaded and their sizes compared with the card's; a dataset that can say more does.
+        """
+        try:
+            splits = self.load()
+        except (ValueError, OSError) as error:
+            return [str(error)]
+        sizes = {"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)}
+        expected = self.card.counts if self.card else {}
+        return [
+            f"{split}: expected {count} samples as published, got {sizes[split]}"
+            for split, count in expected.items()
+            if sizes[split] != count
+        ]
+
+    def prepare_files(self) -> list[Path]:
+        """Make the files that the published protocol derives from the raw ones, and return those that were made."""
+        return []
+
     @property
     def splits(self) -> Splits:
         """The splits, loaded on first use."""
@@ -95,27 +141,36 @@ class RegressionData(LightningDataModule, ABC):
         """Training counts and shot regions of the labels, as the metrics use them."""
         return LabelDensity(many=self.many, few=self.few).fit(self.splits.train.labels, self.splits.bins)
 
+    def metrics(self, density: LabelDensity, prefix: str) -> MetricCollection:
+        """The metrics of a split: flat names to numbers, each also with ``_many``, ``_median`` and ``_few``.
+
+        Args:
+            density: as `shot_density` gives it.
+            prefix: put before each name.
+        """
+        return shot_metrics(density, prefix=prefix)
+
     def setup(self, stage: str) -> None:  # noqa: ARG002  Lightning passes it
         """Load the splits; called by the trainer."""
         self.splits  # noqa: B018  loads on first use
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def train_dataloader(self) -> DataLoader[tuple[Inputs, Tensor]]:
         """Shuffled batches of the training split."""
         return self._loader(self.splits.train, shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def val_dataloader(self) -> DataLoader[tuple[Inputs, Tensor]]:
         """Batches of the validation split, in order."""
         return self._loader(self.splits.val, shuffle=False)
 
-    def test_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def test_dataloader(self) -> DataLoader[tuple[Inputs, Tensor]]:
         """Batches of the test split, in order."""
         return self._loader(self.splits.test, shuffle=False)
 
-    def predict_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def predict_dataloader(self) -> DataLoader[tuple[Inputs, Tensor]]:
         """Batches of the samples to predict, in order: the test split, with its labels for comparison."""
         return self.test_dataloader()
 
-    def _loader(self, dataset: ArrayDataset, *, shuffle: bool) -> DataLoader[tuple[Tensor, Tensor]]:
+    def _loader(self, dataset: RegressionDataset, *, shuffle: bool) -> DataLoader[tuple[Inputs, Tensor]]:
         return DataLoader(
             dataset,
             batch_size=self.batch_size,

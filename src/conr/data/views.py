@@ -1,12 +1,13 @@
 """Random views of a batch, made on its device, all samples at once."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conr._checks import check_choice, check_number
+from conr.data.module import Inputs
 
 VIEW_MODES = ("two", "original+two", "one")
 
@@ -14,17 +15,17 @@ VIEW_MODES = ("two", "original+two", "one")
 class Views(NamedTuple):
     """The stacked views of a batch, and which of their rows each term of the loss looks at."""
 
-    inputs: Tensor  # (m, ...)
+    inputs: Any  # like the batch's: (m, ...), or several such by name
     labels: Tensor  # (m,) or (m, k)
     criterion_rows: slice
     regularizer_rows: slice
 
 
-def make_views(inputs: Tensor, labels: Tensor, transform: nn.Module | None, mode: str) -> Views:
+def make_views(inputs: Inputs, labels: Tensor, transform: nn.Module | None, mode: str) -> Views:
     """Stack the views of a batch of n samples.
 
     Args:
-        inputs: shape (n, ...).
+        inputs: shape (n, ...), or several such by name, of which views are made together.
         labels: shape (n,) or (n, k); repeated for each view.
         transform: makes one random view of a batch of inputs; None leaves them as they are.
         mode: "two": two random views, both terms on all 2n rows; "original+two": the inputs and two random views, the
@@ -35,20 +36,27 @@ def make_views(inputs: Tensor, labels: Tensor, transform: nn.Module | None, mode
         ValueError: an unknown mode; not as many labels as inputs.
     """
     check_choice("mode", mode, VIEW_MODES)
-    if len(labels) != len(inputs):
-        raise ValueError(f"labels: expected {len(inputs)} samples like inputs, got {len(labels)}")
+    n = len(inputs if isinstance(inputs, Tensor) else next(iter(inputs.values())))
+    if len(labels) != n:
+        raise ValueError(f"labels: expected {n} samples like inputs, got {len(labels)}")
 
-    def view() -> Tensor:
+    def view() -> Inputs:
         return inputs if transform is None else transform(inputs)
 
-    n = len(inputs)
     everything = slice(None)
     if mode == "one":
         return Views(view(), labels, everything, everything)
     if mode == "two":
-        return Views(torch.cat((view(), view())), torch.cat((labels, labels)), everything, everything)
-    stacked = torch.cat((inputs, view(), view()))
+        return Views(_joined(view(), view()), torch.cat((labels, labels)), everything, everything)
+    stacked = _joined(inputs, view(), view())
     return Views(stacked, torch.cat((labels, labels, labels)), slice(0, n), slice(n, None))
+
+
+def _joined(*parts: Inputs) -> Inputs:
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat(cast("tuple[Tensor, ...]", parts))
+    return {name: torch.cat([cast("dict[str, Tensor]", part)[name] for part in parts]) for name in first}
 
 
 class ImageViews(nn.Module):

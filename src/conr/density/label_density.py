@@ -1,5 +1,6 @@
 """Sample weights and shot regions from the distribution of the training labels."""
 
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -41,10 +42,12 @@ class LabelDensity(nn.Module):
         boundary: what lies beyond the first and last bin while smoothing: ``"zero"`` counts, or ``"reflect"``.
         many: a bin with more training samples is many-shot.
         few: a bin with fewer training samples is few-shot; all others are median-shot.
+        fixed_regions: "many", "median" or "few" per bin (the last label dimension fastest), for benchmarks that publish
+            such a list; it overrules ``many`` and ``few``.
 
     Raises:
-        ValueError: an unknown scheme, kernel or boundary; a kernel with scheme "none", which has nothing to smooth; a
-            clip with another scheme than "inverse", or not 0 < low <= high; a beta with another scheme than
+        ValueError: an unknown scheme, kernel, boundary or region; a kernel with scheme "none", which has nothing to
+            smooth; a clip with another scheme than "inverse", or not 0 < low <= high; a beta with another scheme than
             "effective_number", none with it, or one outside [0, 1); few > many.
 
     Notes:
@@ -77,6 +80,7 @@ class LabelDensity(nn.Module):
         boundary: str = "zero",
         many: int = 100,
         few: int = 20,
+        fixed_regions: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         check_choice("scheme", scheme, SCHEMES)
@@ -93,6 +97,8 @@ class LabelDensity(nn.Module):
             raise ValueError(f"beta: expected a number with scheme 'effective_number' only, got {beta} with {scheme!r}")
         if beta is not None and not 0 <= beta < 1:
             raise ValueError(f"beta: expected a number in [0, 1), got {beta}")
+        for region in fixed_regions or ():
+            check_choice("fixed_regions", region, REGIONS)
         self.bins = bins
         self.scheme = scheme
         self.clip = clip
@@ -100,6 +106,7 @@ class LabelDensity(nn.Module):
         self.boundary = boundary
         self.many = many
         self.few = few
+        self.fixed_regions = None if fixed_regions is None else tuple(fixed_regions)
         self._kernel = None if kernel is None else lds_kernel(kernel, size=kernel_size, sigma=sigma)
         for name in ("counts", "region_of_bin", "_weight_of_bin"):
             self.register_buffer(name, None, persistent=False)
@@ -115,20 +122,26 @@ class LabelDensity(nn.Module):
             self.
 
         Raises:
-            ValueError: no bins, or different ones than the constructor's; no labels; a label that is NaN or outside.
+            ValueError: no bins, or different ones than the constructor's; another number of fixed regions than of bins;
+                no labels; a label that is NaN or outside.
         """
         if self.bins is not None and bins is not None and self.bins != bins:
             raise ValueError(f"bins: expected those of the constructor, {self.bins}, got {bins}")
         bins = bins if self.bins is None else self.bins
         if bins is None:
             raise ValueError("bins: expected Bins in the constructor or in fit, got none")
+        if self.fixed_regions is not None and len(self.fixed_regions) != len(bins):
+            raise ValueError(f"fixed_regions: expected {len(bins)}, one per bin, got {len(self.fixed_regions)}")
         index = bins.index(labels).cpu()  # (n,)
         if len(index) == 0:
             raise ValueError("labels: expected at least one training label, got none")
         counts = torch.bincount(index, minlength=len(bins))  # (bins,)
         weights = self._weights_of_bins(counts.double().reshape(bins.shape)).flatten()  # (bins,)
         weights = weights * (len(index) / weights[index].sum())
-        regions = torch.where(counts > self.many, 0, torch.where(counts < self.few, 2, 1))  # (bins,)
+        if self.fixed_regions is not None:
+            regions = torch.tensor([REGIONS.index(region) for region in self.fixed_regions])  # (bins,)
+        else:
+            regions = torch.where(counts > self.many, 0, torch.where(counts < self.few, 2, 1))  # (bins,)
         self.bins = bins
         self.counts = counts.reshape(bins.shape).to(labels.device)
         self.region_of_bin = regions.to(labels.device)

@@ -111,12 +111,13 @@ class DatasetRuns:
 
     @property
     def highlighted(self) -> tuple[str, ...]:
-        """The baseline and the other method with the lowest few-shot MAE (over all labels if that is undefined)."""
+        """The baseline and the other method with the lowest few-shot headline (over all labels if undefined)."""
         baseline, *others = self.rows
         if not others:
             return (baseline.method,)
-        region = "all" if any(math.isnan(row.metrics["few"]["mae"].mean) for row in others) else "few"
-        return baseline.method, min(others, key=lambda row: row.metrics[region]["mae"].mean).method
+        name = self.first.headline
+        region = "all" if any(math.isnan(row.metrics["few"][name].mean) for row in others) else "few"
+        return baseline.method, min(others, key=lambda row: row.metrics[region][name].mean).method
 
 
 def load_runs(paths: Iterable[Path], *, baseline: str | None = None) -> list[DatasetRuns]:

@@ -16,9 +16,10 @@ from conr.report.style import REGION_COLORS, MethodStyles
 from conr.report.tables import (
     MAIN_METRICS,
     NOTHING,
-    OTHER_METRICS,
     REGION_TITLES,
+    headline_metric,
     metric_table,
+    shown_metrics,
     summary_sentences,
 )
 
@@ -77,6 +78,7 @@ def write_report(
 
 def _section(group: DatasetRuns, styles: MethodStyles) -> dict[str, Any]:
     first = group.first
+    tables = [metric_table(group.rows, metric) for metric in shown_metrics(group)]
     runs = [run for runs in group.methods.values() for run in runs]
     versions = {", ".join(f"{name} {version}" for name, version in run.result.versions.items()): None for run in runs}
     hardware = {", ".join(f"{name} {value}" for name, value in run.result.hardware.items()): None for run in runs}
@@ -87,8 +89,8 @@ def _section(group: DatasetRuns, styles: MethodStyles) -> dict[str, Any]:
         "sentences": summary_sentences(group),
         "notes": [*group.notes, *unequal_runs(group), *_left_out(group)],
         "rows": group.rows,
-        "main_tables": [metric_table(group.rows, metric) for metric in MAIN_METRICS],
-        "other_tables": [metric_table(group.rows, metric) for metric in OTHER_METRICS],
+        "main_tables": tables[:MAIN_METRICS],
+        "other_tables": tables[MAIN_METRICS:],
         "counts": {region: int(first.metrics[region]["count"]) for region in REGIONS},
         "pictures": _pictures(group, styles),
         "run_count": len(runs),
@@ -102,13 +104,14 @@ def _section(group: DatasetRuns, styles: MethodStyles) -> dict[str, Any]:
 
 def _run_row(run: Run) -> dict[str, object]:
     result = run.result
-    epoch, val_mae = result.checkpoint["epoch"], result.checkpoint["val_mae"]
+    epoch, value = result.checkpoint["epoch"], result.checkpoint["value"]
     return {
         "method": result.method,
         "seed": NOTHING if result.seed is None else result.seed,
         "epochs": result.epochs,
         "best_epoch": NOTHING if epoch is None else epoch,
-        "val_mae": NOTHING if val_mae is None else f"{val_mae:.4g}",
+        "monitor": result.checkpoint["monitor"],
+        "value": NOTHING if value is None else f"{value:.4g}",
         "seconds": f"{result.train_seconds:.1f}",
         "folder": run.folder.resolve().name,
     }
@@ -116,10 +119,12 @@ def _run_row(run: Run) -> dict[str, object]:
 
 def _pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
     pictures = _label_pictures(group, styles) if len(group.edges) == 1 else []
-    unit = f" ({group.first.label['unit']})" if group.first.label["unit"] else ""
+    metric = headline_metric(group)
+    unit = f" ({group.first.label['unit']})" if group.first.label["unit"] and metric.has_unit else ""
+    logged = f"val/{metric.name}"
     curves = (
-        ("val/mae", "Validation MAE", unit, "over all validation labels"),
-        ("val/mae_few", "Few-shot validation MAE", unit, "over validation labels of the few-shot region"),
+        (logged, f"Validation {metric.title}", unit, "over all validation labels"),
+        (f"{logged}_few", f"Few-shot validation {metric.title}", unit, "over labels of the few-shot region"),
         (
             "train/loss",
             "Training loss",

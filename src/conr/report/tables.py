@@ -29,11 +29,29 @@ METRICS = (
     Metric("mae", "MAE", has_unit=True),
     Metric("gm", "Geometric mean of errors", has_unit=True),
     Metric("bmae", "Balanced MAE", has_unit=True),
+    Metric("mse", "MSE", has_unit=False),
     Metric("rmse", "RMSE", has_unit=True),
+    Metric("angular", "Angular error", has_unit=True),
+    Metric("abs_rel", "Absolute relative error", has_unit=False),
+    Metric("log10", "Error of the decimal logarithm", has_unit=False),
+    Metric("delta1", "Share within a factor of 1.25", has_unit=False, higher_is_better=True),
+    Metric("delta2", "Share within a factor of 1.25²", has_unit=False, higher_is_better=True),
+    Metric("delta3", "Share within a factor of 1.25³", has_unit=False, higher_is_better=True),
     Metric("pearson", "Pearson correlation", has_unit=False, higher_is_better=True),
     Metric("spearman", "Spearman correlation", has_unit=False, higher_is_better=True),
 )
-MAIN_METRICS, OTHER_METRICS = METRICS[:3], METRICS[3:]
+MAIN_METRICS = 3
+
+
+def shown_metrics(group: DatasetRuns) -> list[Metric]:
+    """The metrics that all runs of a dataset have, in the order of ``METRICS`` but the headline first."""
+    known = [one for one in METRICS if all(one.name in row.metrics["all"] for row in group.rows)]
+    return sorted(known, key=lambda one: one.name != group.first.headline)
+
+
+def headline_metric(group: DatasetRuns) -> Metric:
+    """The metric that sentences and small tables compare."""
+    return shown_metrics(group)[0]
 
 
 class Cell(NamedTuple):
@@ -84,21 +102,22 @@ def metric_table(rows: Sequence[SummaryRow], metric: Metric) -> MetricTable:
 
 
 def summary_sentences(group: DatasetRuns) -> list[str]:
-    """Say in words how the MAE of each method compares with the baseline's, for better and for worse."""
+    """Say in words how the headline metric of each method compares with the baseline's, for better and for worse."""
     baseline, *others = group.rows
-    unit = group.first.label["unit"]
-    decimals = _decimals(METRICS[0], [row.metrics[region]["mae"].mean for row in group.rows for region in REGIONS])
+    metric = headline_metric(group)
+    unit = group.first.label["unit"] if metric.has_unit else ""
+    decimals = _decimals(metric, [row.metrics[region][metric.name].mean for row in group.rows for region in REGIONS])
     if not others:
-        mae = _number(baseline.metrics["all"]["mae"].mean, decimals)
-        few = baseline.metrics["few"]["mae"]
+        mae = _number(baseline.metrics["all"][metric.name].mean, decimals)
+        few = baseline.metrics["few"][metric.name]
         rare = f", {_number(few.mean, decimals)} in the few-shot region" if few.seeds else ""
-        text = f"{baseline.method} has an MAE of {_quantity(mae, unit)} over all test labels{rare}"
+        text = f"{baseline.method} has {_a(metric.title)} of {_quantity(mae, unit)} over all test labels{rare}"
         return [f"{text} ({_seeds(baseline.seeds)}). There is no other method to compare it with."]
-    return [_comparison(row, baseline, unit, decimals) for row in others]
+    return [_comparison(row, baseline, metric, unit, decimals) for row in others]
 
 
 def summary_markdown(paths: Iterable[Path], baseline: str | None = None) -> str:
-    """Markdown tables of the MAE per shot region, one per dataset.
+    """Markdown tables of the headline metric per shot region, one per dataset.
 
     Args:
         paths: result files, folders of runs, or folders above.
@@ -112,9 +131,11 @@ def summary_markdown(paths: Iterable[Path], baseline: str | None = None) -> str:
     """
     parts = []
     for group in load_runs(paths, baseline=baseline):
-        table = metric_table(group.rows, METRICS[0])
+        metric = headline_metric(group)
+        table = metric_table(group.rows, metric)
+        what = f"{metric.title}{_of_label(group, metric)}, mean ± standard deviation over seeds"
         lines = [
-            f"**{_escape(group.dataset)}**: MAE{_of_label(group, METRICS[0])}, mean ± standard deviation over seeds",
+            f"**{_escape(group.dataset)}**: {what}",
             "",
             f"| method | seeds | {' | '.join(REGION_TITLES[region] for region in REGIONS)} |",
             f"|---|---|{'---|' * len(REGIONS)}",
@@ -126,12 +147,12 @@ def summary_markdown(paths: Iterable[Path], baseline: str | None = None) -> str:
     return "\n".join(parts)
 
 
-def terminal_table(group: DatasetRuns, *, metric: str = "mae") -> Table:
+def terminal_table(group: DatasetRuns, *, metric: str | None = None) -> Table:
     """A table of one metric per shot region, as `rich.console.Console.print` shows it.
 
     Args:
         group: the runs on one dataset, from `load_runs`.
-        metric: "mae", "gm", "bmae", "rmse", "pearson" or "spearman".
+        metric: name of a metric that all runs have; the headline if None.
 
     Returns:
         A row per method: mean ± standard deviation over seeds, below it the change against the first row.
@@ -139,14 +160,16 @@ def terminal_table(group: DatasetRuns, *, metric: str = "mae") -> Table:
     Raises:
         ValueError: an unknown metric.
     """
-    by_name = {one.name: one for one in METRICS}
-    check_choice("metric", metric, by_name)
-    table = Table(title=f"{escape(group.dataset)}: {by_name[metric].title}{_of_label(group, by_name[metric])}")
+    by_name = {one.name: one for one in shown_metrics(group)}
+    name = group.first.headline if metric is None else metric
+    check_choice("metric", name, by_name)
+    shown = by_name[name]
+    table = Table(title=f"{escape(group.dataset)}: {shown.title}{_of_label(group, shown)}")
     table.add_column("method")
     for title in ("seeds", *(REGION_TITLES[region] for region in REGIONS)):
         table.add_column(title, justify="right")
     colors = {"better": "green", "worse": "red", "": "default"}
-    for row, cells in zip(group.rows, metric_table(group.rows, by_name[metric]).cells, strict=True):
+    for row, cells in zip(group.rows, metric_table(group.rows, shown).cells, strict=True):
         texts = []
         for cell in cells:
             value = f"[bold]{cell.value}[/bold]" if cell.best else cell.value
@@ -156,20 +179,23 @@ def terminal_table(group: DatasetRuns, *, metric: str = "mae") -> Table:
     return table
 
 
-def _comparison(row: SummaryRow, baseline: SummaryRow, unit: str, decimals: int) -> str:
+def _comparison(row: SummaryRow, baseline: SummaryRow, metric: Metric, unit: str, decimals: int) -> str:
     clauses: list[str] = []
     within: list[str] = []
     for region in ("few", "median", "many", "all"):
-        before, after = baseline.metrics[region]["mae"], row.metrics[region]["mae"]
+        before, after = baseline.metrics[region][metric.name], row.metrics[region][metric.name]
         if not (before.seeds and after.seeds):
             continue
         where = "over all test labels" if region == "all" else f"of the {REGION_TITLES[region]} region"
-        clauses.append(_clause(before.mean, after.mean, where, unit if not clauses else "", decimals))
+        what = f"the {_in_a_sentence(metric.title)} {where}"
+        clauses.append(_clause(before.mean, after.mean, what, unit if not clauses else "", decimals))
         # NaN for a single seed, which is within nothing.
         if before.mean != after.mean and abs(after.mean - before.mean) <= math.hypot(before.std, after.std):
             within.append("over all test labels" if region == "all" else f"in the {REGION_TITLES[region]} region")
     if not clauses:
-        return f"{row.method} cannot be compared with {baseline.method}: the MAE of one of them is undefined."
+        return (
+            f"{row.method} cannot be compared with {baseline.method}: the {metric.title} of one of them is undefined."
+        )
     text = f"{row.method} {_join(clauses)}."
     if row.seeds == 1 or baseline.seeds == 1:
         count = "One seed each" if row.seeds == baseline.seeds else "One seed of one of them"
@@ -181,13 +207,13 @@ def _comparison(row: SummaryRow, baseline: SummaryRow, unit: str, decimals: int)
     return f"{text} {_seeds(row.seeds)} {'each' if same else f'against {baseline.seeds}'}."
 
 
-def _clause(before: float, after: float, where: str, unit: str, decimals: int) -> str:
+def _clause(before: float, after: float, what: str, unit: str, decimals: int) -> str:
     old, new = _number(before, decimals), _number(after, decimals)
     if old == new:
-        return f"leaves the MAE {where} at {_quantity(new, unit)}"
+        return f"leaves {what} at {_quantity(new, unit)}"
     verb = "lowers" if after < before else "raises"
     percent = f" ({_signed((after - before) / before * 100, 1)} %)" if before else ""
-    return f"{verb} the MAE {where} from {old} to {_quantity(new, unit)}{percent}"
+    return f"{verb} {what} from {old} to {_quantity(new, unit)}{percent}"
 
 
 def _change(row: SummaryRow, region: str, metric: Metric, baseline: SummaryRow) -> str:
@@ -236,6 +262,14 @@ def _of_label(group: DatasetRuns, metric: Metric) -> str:
 
 def _quantity(number: str, unit: str) -> str:
     return f"{number} {unit}" if unit else number
+
+
+def _a(title: str) -> str:
+    return f"an {title}" if title[0] in "AEIOUMR" else f"a {_in_a_sentence(title)}"
+
+
+def _in_a_sentence(title: str) -> str:
+    return title if title.isupper() else title[0].lower() + title[1:]
 
 
 def _seeds(count: int) -> str:

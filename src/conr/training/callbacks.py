@@ -85,13 +85,17 @@ class ResultWriter(Callback):
         method: name of the method in tables.
         seed: the run's seed.
         checkpoint: the tested checkpoint.
+        monitor: the validation metric that chose it.
     """
 
-    def __init__(self, folder: Path, *, method: str, seed: int | None, checkpoint: Path | None) -> None:
+    def __init__(
+        self, folder: Path, *, method: str, seed: int | None, checkpoint: Path | None, monitor: str = "val/mae"
+    ) -> None:
         self.folder = folder
         self.method = method
         self.seed = seed
         self.checkpoint = checkpoint
+        self.monitor = monitor
         self._outputs: list[dict[str, Tensor]] = []
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
@@ -142,6 +146,7 @@ class ResultWriter(Callback):
                 "train_counts": density.counts.flatten().tolist(),
                 "regions": [REGIONS[region] for region in density.region_of_bin.tolist()],
             },
+            headline=data.headline,
             metrics=_metrics_by_region(trainer.callback_metrics),
             checkpoint=self._checkpoint_summary(history),
             epochs=max(epochs) + 1 if epochs else 0,
@@ -163,13 +168,14 @@ class ResultWriter(Callback):
 
     def _checkpoint_summary(self, history: dict[str, list[tuple[int, float]]]) -> dict[str, Any]:
         if self.checkpoint is None:
-            return {"path": None, "epoch": None, "val_mae": None}
+            return {"path": None, "epoch": None, "monitor": self.monitor, "value": None}
         epoch = torch.load(self.checkpoint, map_location="cpu", weights_only=True)["epoch"]
         inside = self.checkpoint.is_relative_to(self.folder)
         return {
             "path": str(self.checkpoint.relative_to(self.folder) if inside else self.checkpoint),
             "epoch": epoch,
-            "val_mae": dict(history.get("val/mae", [])).get(epoch),
+            "monitor": self.monitor,
+            "value": dict(history.get(self.monitor, [])).get(epoch),
         }
 
 

@@ -144,6 +144,7 @@ class RunCommand(LightningCLI):
                     method=self._get(self.config, "output").method,
                     seed=self._seed(),
                     checkpoint=None if checkpoint is None else Path(checkpoint),
+                    monitor=self._get(self.config, "output").monitor,
                 )
             )
         elif self.subcommand == "predict":

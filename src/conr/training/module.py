@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from conr._checks import check_choice, check_number
-from conr.data import RegressionData, make_views
+from conr.data import Inputs, RegressionData, make_views
 from conr.data.views import VIEW_MODES
 from conr.density import LabelDensity
 from conr.losses import L1
-from conr.metrics import CollapseMetric, shot_metrics
+from conr.metrics import CollapseMetric
 from conr.models import LinearHead
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Inputs, Tensor]
 
 
 @dataclass
@@ -42,8 +42,8 @@ class RegressionModule(LightningModule):
 
     One step: batch -> views -> encoder -> features -> [smoothing] -> head -> predictions -> criterion + regularizers.
     Regularizers see the features that leave the encoder, before smoothing and head. Every term is logged as
-    ``train/NAME``, the metrics of `conr.metrics.shot_metrics` as ``val/...`` and ``test/...``, each also per shot
-    region.
+    ``train/NAME``, the metrics of the dataset (`conr.metrics.shot_metrics`) as ``val/...`` and ``test/...``, each also
+    per shot region.
 
     Args:
         encoder: inputs to features (n, d); has ``out_features``, or give a head.
@@ -118,15 +118,15 @@ class RegressionModule(LightningModule):
             if density is not None:
                 cast("LabelDensity", density).fit(labels, data.splits.bins)
         self.shot_density = data.shot_density()
-        self.val_metrics = shot_metrics(self.shot_density, prefix="val/")
-        self.test_metrics = shot_metrics(self.shot_density, prefix="test/")
+        self.val_metrics = data.metrics(self.shot_density, "val/")
+        self.test_metrics = data.metrics(self.shot_density, "test/")
         self.collapse = (
             CollapseMetric(self.shot_density, window=self.collapse_window, prefix="train/")
             if self.collapse_window is not None
             else None
         )
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Inputs) -> Tensor:
         """Predictions (n,) or (n, k) for a batch of inputs."""
         return cast("Tensor", self.head(self.encoder(inputs)))
 
@@ -187,9 +187,9 @@ class RegressionModule(LightningModule):
         """Log the test metrics."""
         self._log_metrics(self.test_metrics)
 
-    def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def predict_step(self, batch: Batch | Inputs, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Predictions of a batch, with or without labels in it."""
-        return cast("Tensor", self(batch if isinstance(batch, Tensor) else batch[0]))
+        return cast("Tensor", self(batch[0] if isinstance(batch, tuple | list) else batch))
 
     def _log_metrics(self, metrics: MetricCollection | Metric) -> None:
         # Computed here and not by Lightning, whose logging of a collection expects one number per metric.

@@ -20,15 +20,15 @@ RESULT = "result.json"
 OUTPUTS = "outputs.npz"
 
 _REGIONS = ("all", "many", "median", "few")
-_METRICS = ("count", "mae", "mse", "rmse", "gm", "bmae", "pearson", "spearman")
 _KEYS: dict[str, tuple[str, ...]] = {
     "dataset": (),
     "method": (),
     "seed": (),
     "label": ("name", "unit"),
     "bins": ("edges", "train_counts", "regions"),
+    "headline": (),
     "metrics": _REGIONS,
-    "checkpoint": ("path", "epoch", "val_mae"),
+    "checkpoint": ("path", "epoch", "monitor", "value"),
     "epochs": (),
     "train_seconds": (),
     "versions": (),
@@ -50,9 +50,11 @@ class RunResult:
         label: ``name`` and ``unit`` of the label; the unit may be empty.
         bins: ``edges`` (one list per label dimension), ``train_counts`` and ``regions`` ("many", "median", "few"), the
             last two with one entry per bin, the last label dimension fastest.
-        metrics: for "all", "many", "median" and "few": ``count``, ``mae``, ``mse``, ``rmse``, ``gm``, ``bmae``,
-            ``pearson``, ``spearman`` in label units; NaN where undefined, as in a region without test samples.
-        checkpoint: ``path`` (relative to the run's folder if inside), ``epoch`` and ``val_mae`` of what was tested.
+        headline: the metric that summaries compare, "mae" for most datasets.
+        metrics: for "all", "many", "median" and "few": ``count``, the headline and others, as the dataset defines them,
+            in label units; NaN where undefined, as in a region without test samples.
+        checkpoint: ``path`` (relative to the run's folder if inside) and ``epoch`` of what was tested, and the
+            ``value`` of the validation metric ``monitor`` that chose it.
         epochs: number of epochs trained.
         train_seconds: time of training with validation, over all parts of a resumed run.
         versions: of the packages that matter.
@@ -65,6 +67,7 @@ class RunResult:
     seed: int | None
     label: dict[str, str]
     bins: dict[str, Any]
+    headline: str
     metrics: dict[str, dict[str, float]]
     checkpoint: dict[str, Any]
     epochs: int
@@ -106,7 +109,7 @@ class RunResult:
         for key, inner in _KEYS.items():
             _check_keys(path, content, key, inner)
         for region in _REGIONS:
-            _check_keys(path, content["metrics"], region, _METRICS, parent="metrics.")
+            _check_keys(path, content["metrics"], region, ("count", content["headline"]), parent="metrics.")
         content["metrics"] = {
             region: {name: math.nan if value is None else value for name, value in values.items()}
             for region, values in content["metrics"].items()
