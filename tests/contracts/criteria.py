@@ -1,6 +1,6 @@
 """The criteria under contract. A new method adds one line and gets every check of `conr.testing`."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tests.oracles.balanced_mse import bmc_losses, bni_losses, gai_losses
@@ -31,7 +31,7 @@ def _focal(**settings: Any) -> CriterionCase:
 def _learned(module: nn.Module, *tables: str) -> dict[str, Any]:
     """What an oracle must know of a fitted module, as plain numbers."""
     learned = {name: getattr(module, name).tolist() for name in tables}
-    if hasattr(module, "noise_scale"):
+    if isinstance(module, BMC | GAI | BNI):
         learned["noise_scale"] = module.noise_scale().item()
     return learned
 
@@ -57,7 +57,10 @@ def _uvote(heads: int, progress: float) -> CriterionCase:
         make,
         {"heads": heads, "clip": (3.0, 20.0)},
         uvote_losses,
-        lambda module, batch: {"head_weights": module.head_weights(batch.labels).tolist(), "progress": progress},
+        lambda module, batch: {
+            "head_weights": cast("UVOTE", module).head_weights(batch.labels).tolist(),
+            "progress": progress,
+        },
         outputs=(heads, 2),
     )
 

@@ -100,7 +100,7 @@ def evidential_loss(
 
     Notes:
         The logarithms of $\Omega$ are joined, $\frac{1}{2} \log \Omega + (\alpha + \frac{1}{2})
-        \log(1 + \nu (y - \gamma)^2 / \Omega)$, so that much evidence does not cost precision. O(n k).
+        \log(1 + \nu (y - \gamma)^2 / \Omega)$, so that much evidence costs less precision. O(n k).
 
     Example:
         >>> import torch

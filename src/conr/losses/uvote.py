@@ -188,6 +188,7 @@ class UVOTE(nn.Module):
 
     def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Loss of a batch: predictions (n, heads, 2) or (n, k, heads, 2), labels (n,) or (n, k), weights (n,)."""
+        check_outputs(predictions, labels, (self.heads, 2))
         return uvote_loss(
             predictions,
             labels,
