@@ -4,17 +4,13 @@ import json
 from itertools import combinations
 
 import pytest
-from lightning.pytorch.cli import LightningCLI
+from jsonargparse import ArgumentParser
 
 from conr.configs import method_names, preset_config
-from conr.data import RegressionData
 from conr.density import DenseWeight, LabelDensity
 from conr.losses import BMC, BNI, GAI, MSE, UVOTE, DistLoss, Evidential, FocalR, Huber
 from conr.models import EvidentialHead, LinearHead, UVOTEHead
 from conr.training import RegressionModule
-
-# The command line silences it, too: presets are expanded before.
-pytestmark = pytest.mark.filterwarnings("ignore:LightningCLI's args parameter")
 
 CRITERIA = {
     "mse": MSE,
@@ -38,20 +34,11 @@ DENSITIES = {
 
 
 def build(name: str) -> RegressionModule:
-    config = preset_config(name)
-    options = {"model": config["model"], "data": config["data"], "trainer": {"logger": False, "accelerator": "cpu"}}
-    command = LightningCLI(
-        RegressionModule,
-        RegressionData,
-        subclass_mode_data=True,
-        auto_configure_optimizers=False,
-        save_config_callback=None,
-        seed_everything_default=False,
-        run=False,
-        args=[f"--config={json.dumps(options)}"],
-    )
-    assert isinstance(command.model, RegressionModule)
-    return command.model
+    parser = ArgumentParser()
+    parser.add_class_arguments(RegressionModule, "model")
+    module = parser.instantiate(parser.parse_object({"model": preset_config(name)["model"]})).model
+    assert isinstance(module, RegressionModule)
+    return module
 
 
 @pytest.mark.parametrize("name", CRITERIA)

@@ -6,34 +6,16 @@ from typing import Any, Self, cast
 import pytest
 import torch
 from lightning import Trainer
+from tests.training.toy import Toy
 from torch import Tensor, nn
 
-from conr.data import RegressionData
-from conr.data.module import ArrayDataset, Splits
 from conr.density import Bins, DenseWeight, LabelDensity
 from conr.losses import BMC, L1, UVOTE, Evidential
 from conr.models import EvidentialHead, LinearHead, UVOTEHead
 from conr.training import RegressionModule
 from conr.training.module import Regularizer
 
-# Lightning's own, which the command line silences, too.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec"),
-    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
-]
-
-BINS = Bins([0, 1, 2, 3, 4])
-
-
-class TinyData(RegressionData):
-    name = "tiny"
-    label_name = "number"
-
-    def load(self) -> Splits:
-        generator = torch.Generator().manual_seed(0)
-        labels = 4 * torch.rand(12, generator=generator) ** 2
-        split = ArrayDataset(torch.randn(12, 3, generator=generator), labels)
-        return Splits(split, split, split, BINS)
+BINS = Bins([0, 1, 2, 3, 4])  # of Toy
 
 
 class Encoder(nn.Linear):
@@ -51,7 +33,7 @@ def train(module: RegressionModule, epochs: int = 2, max_steps: int = -1) -> Tra
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, datamodule=TinyData(batch_size=4))
+    trainer.fit(module, datamodule=Toy(batch_size=8))
     return trainer
 
 
@@ -77,8 +59,8 @@ class Recorder(L1):
 def test_a_criterion_is_fitted_and_told_the_progress() -> None:
     criterion = Recorder()
     train(RegressionModule(Encoder(), criterion=criterion, view_mode="one"), epochs=4)
-    epoch = [(4,)] * 3
-    assert criterion.told == [(12, BINS), 0.25, *epoch, 0.5, *epoch, 0.75, *epoch, 1.0, *epoch]
+    epoch = [(8,)] * 3
+    assert criterion.told == [(24, BINS), 0.25, *epoch, 0.5, *epoch, 0.75, *epoch, 1.0, *epoch]
 
 
 def test_training_without_an_end_has_all_its_progress() -> None:
@@ -94,7 +76,7 @@ def test_parameters_of_a_criterion_have_a_rate_of_their_own(scheduler: Any) -> N
     rates: list[list[float]] = []
 
     class Watched(RegressionModule):
-        def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  Lightning passes them
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
             rates.append([group["lr"] for group in self.optimizers().param_groups])  # type: ignore[union-attr]
 
     criterion = BMC(noise_scale=2.0)
@@ -137,11 +119,11 @@ def test_all_but_the_criterion_see_points(
     inputs = torch.randn(6, 3)
     assert module.head(module.encoder(inputs)).shape == (6, *outputs)
     assert module(inputs).shape == (6,)
-    (tested,) = trainer.test(module, datamodule=TinyData(batch_size=4), verbose=False)
+    (tested,) = trainer.test(module, datamodule=Toy(batch_size=8), verbose=False)
     assert 0 < tested["test/mae"] < 100
-    predicted = trainer.predict(module, datamodule=TinyData(batch_size=4))
+    predicted = trainer.predict(module, datamodule=Toy(batch_size=8))
     assert predicted is not None
-    assert [tuple(cast("Tensor", batch).shape) for batch in predicted] == [(4,), (4,), (4,)]
+    assert [tuple(cast("Tensor", batch).shape) for batch in predicted] == [(8,), (4,)]
     with torch.inference_mode():
         step = module.test_step((inputs, torch.zeros(6)), 0)
         assert torch.equal(step["predictions"], module(inputs))

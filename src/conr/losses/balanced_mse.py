@@ -217,7 +217,8 @@ class BMC(nn.Module):
         noise_scale: of the prediction error at the start, in label units; positive. The authors start at 10 for ages
             and at 1 for depths.
         learn_noise_scale: whether it is trained with the network, in log space.
-        candidates, reduction: see `bmc_loss`.
+        candidates: see `bmc_loss`.
+        reduction: see `bmc_loss`.
 
     Example:
         >>> import torch
@@ -262,7 +263,8 @@ class GAI(nn.Module):
     """Balanced MSE in closed form as a module that fits the mixture of the training labels; see `gai_loss`.
 
     Args:
-        noise_scale, learn_noise_scale: see `BMC`.
+        noise_scale: see `BMC`.
+        learn_noise_scale: see `BMC`.
         components: of the mixture, fewer if there are fewer distinct labels. The authors use 8 for ages.
         reduction: see `gai_loss`.
 
@@ -346,7 +348,8 @@ class BNI(nn.Module):
     """Balanced MSE by numerical integration as a module that counts the training labels; see `bni_loss`.
 
     Args:
-        noise_scale, learn_noise_scale: see `BMC`.
+        noise_scale: see `BMC`.
+        learn_noise_scale: see `BMC`.
         reduction: see `bni_loss`.
 
     Notes:

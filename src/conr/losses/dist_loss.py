@@ -103,7 +103,10 @@ class DistLoss(nn.Module):
     Args:
         bandwidth: of the kernel density of the training labels, in their standard deviations; positive. 0.5 as in the
             authors' code.
-        coefficient, kind, delta, reduction: see `dist_loss`.
+        coefficient: see `dist_loss`.
+        kind: see `dist_loss`.
+        delta: see `dist_loss`.
+        reduction: see `dist_loss`.
 
     Notes:
         The quantiles are a buffer that is not part of the state_dict, as they follow from the training labels.
