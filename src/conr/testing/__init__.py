@@ -17,19 +17,23 @@ require("conr.testing", "pytest", "hypothesis")
 
 import pytest  # noqa: E402  the check comes first
 
-pytest.register_assert_rewrite("conr.testing.common", "conr.testing.regularizers")
+pytest.register_assert_rewrite("conr.testing.common", "conr.testing.criteria", "conr.testing.regularizers")
 
 from conr.testing.common import TOLERANCE, Batch, Tolerance, batches, contract, make_batch  # noqa: E402
+from conr.testing.criteria import CRITERION_CHECKS, CriterionCase, criterion_contract  # noqa: E402
 from conr.testing.regularizers import REGULARIZER_CHECKS, RegularizerCase, regularizer_contract  # noqa: E402
 
 __all__ = [
+    "CRITERION_CHECKS",
     "REGULARIZER_CHECKS",
     "TOLERANCE",
     "Batch",
+    "CriterionCase",
     "RegularizerCase",
     "Tolerance",
     "batches",
     "contract",
+    "criterion_contract",
     "make_batch",
     "regularizer_contract",
 ]

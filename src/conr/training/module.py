@@ -7,14 +7,14 @@ from typing import Any, Literal, cast
 import torch
 from lightning import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch.utilities.types import LRSchedulerTypeUnion, OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from conr._checks import check_choice, check_number
 from conr.data import Inputs, RegressionData, make_views
 from conr.data.views import VIEW_MODES
-from conr.density import LabelDensity
+from conr.density import SampleWeights
 from conr.losses import L1
 from conr.metrics import CollapseMetric
 from conr.models import LinearHead
@@ -35,7 +35,7 @@ class Regularizer:
 
     loss: nn.Module
     coefficient: float = 1.0
-    density: LabelDensity | None = None
+    density: SampleWeights | None = None
 
 
 class RegressionModule(LightningModule):
@@ -48,8 +48,15 @@ class RegressionModule(LightningModule):
 
     Args:
         encoder: inputs to features (n, d); has ``out_features``, or give a head.
-        head: features to predictions (n,) or (n, k); a linear layer by default.
-        criterion: called as ``criterion(predictions, labels, weights)``.
+        head: features to predictions (n,) or (n, k), or a function of the number of features that makes such a head
+            (its class, if the rest has defaults); a linear layer by default. A head whose outputs say more than a
+            prediction, for a criterion that expects such outputs, has a method ``point(outputs)`` that turns them into
+            the predictions for regularizers, metrics and users.
+        criterion: called as ``criterion(predictions, labels, weights)`` with what the head returns. It may have a
+            method ``fit(labels, bins)``, called with the training labels and the dataset's bins before anything else; a
+            method ``set_progress(share)``, called as each epoch begins with the share of all epochs that will be done
+            when it ends; and parameters.
+        criterion_lr: constant learning rate of the criterion's own parameters, without weight decay.
         criterion_density: gives the criterion's weights; unweighted if None.
         regularizers: by name, as the name is logged; each with its coefficient and its own weights.
         smoothing: a layer between encoder and head, called as ``smoothing(features, labels)`` while training.
@@ -64,17 +71,18 @@ class RegressionModule(LightningModule):
 
     Raises:
         ValueError: an unknown view mode or scheduler.
-        TypeError: an encoder without ``out_features`` and no head; training without a `conr.data.RegressionData`, whose
-            training labels all densities are fitted on.
+        TypeError: an encoder without ``out_features`` and no head module; training without a
+            `conr.data.RegressionData`, whose training labels the criterion and all densities are fitted on.
     """
 
     def __init__(
         self,
         encoder: nn.Module,
         *,
-        head: nn.Module | None = None,
+        head: nn.Module | Callable[[int], nn.Module] | None = None,
         criterion: nn.Module | None = None,
-        criterion_density: LabelDensity | None = None,
+        criterion_lr: float = 0.01,
+        criterion_density: SampleWeights | None = None,
         regularizers: dict[str, Regularizer] | None = None,
         smoothing: nn.Module | None = None,
         views: nn.Module | None = None,
@@ -87,16 +95,22 @@ class RegressionModule(LightningModule):
         check_choice("view_mode", view_mode, VIEW_MODES)
         if not callable(scheduler):
             check_choice("scheduler", scheduler, ("constant", "cosine"))
+        check_number("criterion_lr", criterion_lr, low=0)
         if collapse_window is not None:
             check_number("collapse_window", collapse_window, low=0, open_low=True)
         self.encoder = encoder
-        self.head = _default_head(encoder) if head is None else head
+        self.head = head if isinstance(head, nn.Module) else _sized_head(encoder, LinearHead if head is None else head)
         self.criterion = L1() if criterion is None else criterion
+        self.criterion_lr = criterion_lr
         self.criterion_density = criterion_density
         self.regularizers = dict(regularizers or {})
         self.regularizer_losses = nn.ModuleDict({name: term.loss for name, term in self.regularizers.items()})
         self.regularizer_densities = nn.ModuleDict(
-            {name: term.density for name, term in self.regularizers.items() if term.density is not None}
+            {
+                name: cast("nn.Module", term.density)
+                for name, term in self.regularizers.items()
+                if term.density is not None
+            }
         )
         self.smoothing = smoothing
         self.views = views
@@ -106,16 +120,17 @@ class RegressionModule(LightningModule):
         self.collapse_window = collapse_window
 
     def setup(self, stage: str) -> None:  # noqa: ARG002  Lightning passes it
-        """Fit all densities on the training labels and make the metrics; called by the trainer."""
+        """Fit criterion and densities on the training labels and make the metrics; called by the trainer."""
         if hasattr(self, "shot_density"):
             return
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, RegressionData):
             raise TypeError(f"datamodule: expected one that is a conr.data.RegressionData, got {type(data).__name__}")
         labels = data.splits.train.labels
-        for density in (self.criterion_density, *self.regularizer_densities.values()):
-            if density is not None:
-                cast("LabelDensity", density).fit(labels, data.splits.bins)
+        for part in (self.criterion, self.criterion_density, *self.regularizer_densities.values()):
+            fit = getattr(part, "fit", None)
+            if fit is not None:
+                fit(labels, data.splits.bins)
         self.shot_density = data.shot_density()
         self.val_metrics = data.metrics(self.shot_density, "val/")
         self.test_metrics = data.metrics(self.shot_density, "test/")
@@ -127,18 +142,26 @@ class RegressionModule(LightningModule):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Predictions (n,) or (n, k) for a batch of inputs."""
-        return cast("Tensor", self.head(self.encoder(inputs)))
+        return self._point(self.head(self.encoder(inputs)))
+
+    def on_train_epoch_start(self) -> None:
+        """Tell the criterion how far the training is, if it wants to know."""
+        set_progress = getattr(self.criterion, "set_progress", None)
+        if set_progress is not None:
+            epochs = self.trainer.max_epochs or -1  # -1 is without end
+            set_progress(min(1.0, (self.current_epoch + 1) / epochs) if epochs > 0 else 1.0)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002  Lightning passes it
         """Total loss of a batch."""
         inputs, labels, criterion_rows, regularizer_rows = make_views(*batch, self.views, self.view_mode)
         features = self.encoder(inputs)  # (m, d)
         smoothed = features if self.smoothing is None else self.smoothing(features, labels)  # (m, d)
-        predictions = self.head(smoothed)  # (m,) or (m, k)
+        outputs = self.head(smoothed)  # (m,) or (m, k), or what the criterion expects
+        predictions = self._point(outputs)  # (m,) or (m, k)
 
         terms: dict[str, Tensor] = {
             "criterion": self.criterion(
-                predictions[criterion_rows],
+                outputs[criterion_rows],
                 labels[criterion_rows],
                 _weights(self.criterion_density, labels[criterion_rows]),
             )
@@ -181,7 +204,7 @@ class RegressionModule(LightningModule):
         """Count a batch into the test metrics; returns what the result file keeps."""
         inputs, labels = batch
         features = self.encoder(inputs)
-        predictions = self.head(features)
+        predictions = self._point(self.head(features))
         self.test_metrics.update(predictions, labels)
         return {"features": features, "predictions": predictions, "labels": labels}
 
@@ -193,16 +216,27 @@ class RegressionModule(LightningModule):
         """Predictions of a batch, with or without labels in it."""
         return cast("Tensor", self(batch[0] if isinstance(batch, tuple | list) else batch))
 
+    def _point(self, outputs: Tensor) -> Tensor:
+        point = getattr(self.head, "point", None)
+        return outputs if point is None else point(outputs)
+
     def _log_metrics(self, metrics: MetricCollection | Metric) -> None:
         # Computed here and not by Lightning, whose logging of a collection expects one number per metric.
         self.log_dict(metrics.compute())
         metrics.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Optimizer and learning-rate schedule."""
-        optimizer = self.optimizer(self.parameters())
+        """Optimizer and learning-rate schedule; the criterion's parameters are a group of their own, the last one."""
+        own = list(self.criterion.parameters())
+        if own:
+            others = [parameter for parameter in self.parameters() if all(parameter is not one for one in own)]
+            own_group = {"params": own, "lr": self.criterion_lr, "weight_decay": 0.0}
+            optimizer = self.optimizer([{"params": others}, own_group])
+        else:
+            optimizer = self.optimizer(self.parameters())
         if callable(self.scheduler):
             scheduler = cast("Callable[[Any], Any]", self.scheduler)(optimizer)
+            self._hold_criterion_lr(optimizer)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
         if self.scheduler == "constant":
             return optimizer
@@ -211,17 +245,26 @@ class RegressionModule(LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
 
+    def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any) -> None:
+        """Step the schedule, from which the criterion's parameters are exempt."""
+        super().lr_scheduler_step(scheduler, metric)
+        self._hold_criterion_lr(scheduler.optimizer)
 
-def _default_head(encoder: nn.Module) -> nn.Module:
+    def _hold_criterion_lr(self, optimizer: torch.optim.Optimizer) -> None:
+        if next(self.criterion.parameters(), None) is not None:
+            optimizer.param_groups[-1]["lr"] = self.criterion_lr
+
+
+def _sized_head(encoder: nn.Module, make: Callable[[int], nn.Module]) -> nn.Module:
     out_features = getattr(encoder, "out_features", None)
     if not isinstance(out_features, int):
         raise TypeError(
-            f"encoder: expected an integer attribute out_features to size the linear head, got {out_features!r} "
+            f"encoder: expected an integer attribute out_features to size the head, got {out_features!r} "
             f"from {type(encoder).__name__}; add it, or give a head"
         )
-    return LinearHead(out_features)
+    return make(out_features)
 
 
-def _weights(density: LabelDensity | None, labels: Tensor) -> Tensor | None:
+def _weights(density: SampleWeights | None, labels: Tensor) -> Tensor | None:
     # Labels were checked when the dataset was loaded; checking again here would make a GPU wait.
     return None if density is None else density.weights(labels, check=False)
