@@ -15,6 +15,7 @@ _EXTRA_OF = {
     "mlxtend": "data",
     "sklego": "data",
     "pandas": "data",
+    "pyarrow": "parquet",
     "timm": "vision",
     "torchvision": "vision",
     "pytest": "dev",

@@ -6,19 +6,31 @@ require("conr.data", "lightning", "torchmetrics")
 
 from conr.data.abalone import Abalone  # noqa: E402  the check comes first
 from conr.data.module import ArrayDataset, Inputs, RegressionData, RegressionDataset, Splits  # noqa: E402
+from conr.data.protocols import BlindSpot, Extrapolation, Interpolation, Protocol  # noqa: E402
 from conr.data.rotated_digits import RotatedDigits  # noqa: E402
+from conr.data.splits import balanced_split  # noqa: E402
+from conr.data.table import Table  # noqa: E402
 from conr.data.views import ImageViews, TableViews, Views, make_views  # noqa: E402
+from conr.data.views_table import DropoutViews, MixViews  # noqa: E402
 
 __all__ = [
     "Abalone",
     "ArrayDataset",
+    "BlindSpot",
+    "DropoutViews",
+    "Extrapolation",
     "ImageViews",
     "Inputs",
+    "Interpolation",
+    "MixViews",
+    "Protocol",
     "RegressionData",
     "RegressionDataset",
     "RotatedDigits",
     "Splits",
+    "Table",
     "TableViews",
     "Views",
+    "balanced_split",
     "make_views",
 ]

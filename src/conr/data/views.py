@@ -27,7 +27,8 @@ def make_views(inputs: Inputs, labels: Tensor, transform: nn.Module | None, mode
     Args:
         inputs: shape (n, ...), or several such by name, of which views are made together.
         labels: shape (n,) or (n, k); repeated for each view.
-        transform: makes one random view of a batch of inputs; None leaves them as they are.
+        transform: makes one random view of a batch of inputs; None leaves them as they are. It is called with inputs,
+            and with labels after them if it has a true attribute ``uses_labels``.
         mode: "two": two random views, both terms on all 2n rows; "original+two": the inputs and two random views, the
             criterion on the first n rows, the regularizers on the last 2n (as ConR's authors trained); "one": one
             random view, both terms on its n rows.
@@ -41,7 +42,10 @@ def make_views(inputs: Inputs, labels: Tensor, transform: nn.Module | None, mode
         raise ValueError(f"labels: expected {n} samples like inputs, got {len(labels)}")
 
     def view() -> Inputs:
-        return inputs if transform is None else transform(inputs)
+        if transform is None:
+            return inputs
+        changed: Inputs = transform(inputs, labels) if getattr(transform, "uses_labels", False) else transform(inputs)
+        return changed
 
     everything = slice(None)
     if mode == "one":

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from conr.report.aggregate import (
     Curve,
@@ -19,6 +18,7 @@ from conr.report.aggregate import (
     training_curve,
 )
 from conr.report.embedding import embed_features
+from conr.report.histogram import draw_histogram
 from conr.report.style import (
     INK,
     INK_ON_WHITE,
@@ -31,7 +31,6 @@ from conr.report.style import (
     label_colors,
     new_figure,
 )
-from conr.report.tables import REGION_TITLES
 
 MOST_SCATTERED = 5000
 
@@ -156,19 +155,7 @@ def picture(paths: Iterable[Path], out: Path, *, baseline: str | None = None) ->
 def _draw_histogram(axes: Axes, group: DatasetRuns) -> None:
     (edges,) = group.edges
     bins = group.first.bins
-    colors = [REGION_COLORS[region] for region in bins["regions"]]
-    axes.bar(
-        edges[:-1],
-        bins["train_counts"],
-        width=np.diff(edges),
-        align="edge",
-        color=colors,
-        edgecolor=colors,
-        linewidth=0.3,
-    )
-    axes.set(xlabel=group.label, ylabel="training samples", xlim=(edges[0], edges[-1]))
-    present = [region for region in REGION_COLORS if region in bins["regions"]]
-    axes.legend(handles=[Patch(color=REGION_COLORS[region], label=REGION_TITLES[region]) for region in present])
+    draw_histogram(axes, edges=edges, counts=bins["train_counts"], regions=bins["regions"], label=group.label)
 
 
 def _draw_label_errors(axes: Axes, group: DatasetRuns, methods: Sequence[str], styles: MethodStyles) -> bool:

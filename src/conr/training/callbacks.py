@@ -128,7 +128,7 @@ class ResultWriter(Callback):
         epochs = [epoch for values in history.values() for epoch, _ in values]
         density = module.shot_density
         return RunResult(
-            dataset=data.name,
+            dataset=data.title,
             method=self.method,
             seed=self.seed,
             label={"name": data.label_name, "unit": data.label_unit},
