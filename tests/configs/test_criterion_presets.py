@@ -82,6 +82,14 @@ def test_two_kinds_of_weights_contradict_each_other(one: str, two: str, where: s
         preset_config(f"rotated-digits-{one}+{two}")
 
 
+def test_scales_follow_the_labels_of_the_dataset() -> None:
+    for name in ("bmc", "gai", "bni"):
+        assert build(f"rotated-digits-{name}").criterion.noise_scale().item() == pytest.approx(10)  # type: ignore[operator]
+        assert build(f"abalone-{name}").criterion.noise_scale().item() == pytest.approx(2)  # type: ignore[operator]
+    assert build("rotated-digits-focal-r").criterion.error_scale == 0.2
+    assert build("abalone-focal-r").criterion.error_scale == 0.7
+
+
 def test_methods_of_different_kinds_join() -> None:
     module = build("rotated-digits-evidential+lds+conr")
     assert type(module.criterion) is Evidential

@@ -105,6 +105,7 @@ class DenseWeight(nn.Module):
             grid = torch.linspace(0, 1, self.points, dtype=torch.float64, device=labels.device) * (high - low) / width
             self._grid = relative_density(grid.unsqueeze(1), samples, shares).float()
         density = self._density(columns)  # (n,)
+        # NOTE[DIFF]: the released code scales by densities on a grid that reaches beyond the labels.
         self._least = density.min().item()
         spread = density.max().item() - self._least
         # Densities that differ by less than rounding are equal, and no label is rarer than another.
@@ -152,6 +153,7 @@ class DenseWeight(nn.Module):
             return relative_density(torch.stack(scaled, dim=1), self._samples, self._shares)
         reach = (self._high[0] - self._low[0]) / self._width[0]
         position = scaled[0] * ((len(self._grid) - 1) / reach if reach else 0)  # (n,)
+        # NOTE[DIFF]: the released code takes the grid point to the left.
         before = position.long().clamp(0, len(self._grid) - 2)
         return torch.lerp(
             self._grid[before].to(position.dtype), self._grid[before + 1].to(position.dtype), position - before

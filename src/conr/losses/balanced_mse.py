@@ -104,6 +104,9 @@ def gai_loss(
     covariances. Source: "Balanced MSE for Imbalanced Visual Regression", CVPR 2022. The factor
     $2 \sigma^2$ is a constant to the gradient.
 
+    Differences from the authors' code: one Cholesky factor per component stands for multivariate normal objects;
+    `GAI` fits the mixture to standardised labels.
+
     Args:
         predictions: shape (n,) or (n, k).
         labels: shape of predictions.
@@ -168,6 +171,8 @@ def bni_loss(
     Symbols: $\hat y$ predictions, $y$ labels, $w$ weights, $\sigma$ noise_scale, $\pi$ masses, $c$ centers. Source:
     "Balanced MSE for Imbalanced Visual Regression", CVPR 2022. The factor $2 \sigma^2$ is a constant to
     the gradient.
+
+    Differences from the authors' code: `BNI` places a bin's mass at the mean of its labels, not at its middle.
 
     Args:
         predictions: shape (n,) or (n, k).
@@ -310,6 +315,7 @@ class GAI(nn.Module):
         center = columns.mean(dim=0)  # (k,)
         constant = columns.amin(dim=0) == columns.amax(dim=0)  # (k,)
         spread = torch.where(constant, 1, columns.std(dim=0, correction=0))  # (k,)
+        # NOTE[DIFF]: the released code fits raw labels.
         scaled = (columns - center) / spread  # so that scikit-learn's floor of variances fits any unit
         components = min(self.components, len(torch.unique(columns, dim=0)))
         mixture = GaussianMixture(components, random_state=0, max_iter=1000).fit(scaled.numpy())

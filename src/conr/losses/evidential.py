@@ -61,6 +61,7 @@ def evidential_parameters(outputs: Tensor) -> NormalInverseGamma:
     if outputs.ndim == 0 or outputs.shape[-1] != 4:
         raise ValueError(f"outputs: expected shape (..., 4), got {tuple(outputs.shape)}")
     mean, *raw = outputs.to(torch.promote_types(outputs.dtype, torch.float32)).unbind(-1)
+    # NOTE[DIFF]: the paper's equations have no floor, and are infinite where the softplus vanishes.
     evidence, concentration, rate = (F.softplus(one) + _SMALLEST for one in raw)
     return NormalInverseGamma(mean, evidence, 1 + concentration, rate)
 
@@ -83,6 +84,8 @@ def evidential_loss(
 
     Symbols: $y$ labels, $\gamma, \nu, \alpha, \beta$ from predictions (`evidential_parameters`), $w$ weights, $k$ label
     dimensions, $\lambda$ coefficient. Source: "Deep Evidential Regression", NeurIPS 2020.
+
+    Differences from the paper: the floor in `evidential_parameters`; several label dimensions, averaged.
 
     Args:
         predictions: outputs of an evidential head, shape (n, 4), or (n, k, 4) for k label dimensions.

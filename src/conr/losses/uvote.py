@@ -69,6 +69,9 @@ def uvote_loss(
     progress. Source: "Uncertainty Voting Ensemble for Imbalanced Deep Regression" (Jiang et al. 2023), where
     $c_{m > 1} = 1 - \alpha$ and $\alpha = 1 - t^2$: the heads for rare labels come in as training goes on.
 
+    Differences from the paper: several label dimensions, whose losses are averaged; in training the epoch that begins
+    counts as done, so that $t$ is never 0 and no head stays untrained.
+
     Args:
         predictions: outputs of the heads, shape (n, heads, 2), or (n, k, heads, 2) for k label dimensions: $\mu$ in
             label units and $\log b$, of which the latter is clamped to [-5, 5].

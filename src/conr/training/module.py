@@ -177,6 +177,7 @@ class RegressionModule(LightningModule):
         set_progress = getattr(self.criterion, "set_progress", None)
         if set_progress is not None:
             epochs = self.trainer.max_epochs or -1  # -1 is without end
+            # NOTE[DIFF]: the epoch that begins counts as done; from 0, most heads of UVOTE would learn nothing in it.
             set_progress(min(1.0, (self.current_epoch + 1) / epochs) if epochs > 0 else 1.0)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002  Lightning passes it
@@ -287,11 +288,11 @@ class RegressionModule(LightningModule):
         metrics.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Optimizer and learning-rate schedule; the criterion's parameters are a group of their own, the last one."""
+        """Optimizer and learning-rate schedule; the criterion's parameters are a group of their own, "criterion"."""
         own = list(self.criterion.parameters())
         if own:
             others = [parameter for parameter in self.parameters() if all(parameter is not one for one in own)]
-            own_group = {"params": own, "lr": self.criterion_lr, "weight_decay": 0.0}
+            own_group = {"name": "criterion", "params": own, "lr": self.criterion_lr, "weight_decay": 0.0}
             optimizer = self.optimizer([{"params": others}, own_group])
         else:
             optimizer = self.optimizer(self.parameters())
@@ -312,8 +313,9 @@ class RegressionModule(LightningModule):
         self._hold_criterion_lr(scheduler.optimizer)
 
     def _hold_criterion_lr(self, optimizer: torch.optim.Optimizer) -> None:
-        if next(self.criterion.parameters(), None) is not None:
-            optimizer.param_groups[-1]["lr"] = self.criterion_lr
+        for group in optimizer.param_groups:
+            if group.get("name") == "criterion":
+                group["lr"] = self.criterion_lr
 
 
 def _sized_head(encoder: nn.Module, make: Callable[[int], nn.Module]) -> nn.Module:
