@@ -155,18 +155,21 @@ class Table(RegressionData):
 
     def problems(self) -> list[str]:
         """Everything that is wrong with the file, one sentence each; empty if all is well."""
-        if not self.skip_bad and self.path.is_file():
-            bad = BadRows(self.path, skip=True)
-            try:
-                self._content(bad)
-            except (ValueError, OSError) as error:
-                if not bad.problems:
-                    return [str(error)]
-            if bad.problems:
-                listed = [f"{self.path}, row {row}: {bad.problems[row]}" for row in sorted(bad.problems)[:MOST_LISTED]]
-                more = len(bad.problems) - len(listed)
-                return listed + ([f"{self.path}: {more} more rows cannot be used"] if more else [])
-        return super().problems()
+        if self.skip_bad or not self.path.is_file():
+            return super().problems()
+        bad = BadRows(self.path, skip=True)
+        found = []
+        try:
+            inputs = self._read(bad).inputs
+            found = [f"{self.path}, column {name!r}: {problem}" for name, problem in inputs.unusable.items()]
+        except (ValueError, OSError) as error:
+            if not bad.problems:
+                return [str(error)]
+        rows = sorted(bad.problems)
+        found += [f"{self.path}, row {row}: {bad.problems[row]}" for row in rows[:MOST_LISTED]]
+        if len(rows) > MOST_LISTED:
+            found.append(f"{self.path}: {len(rows) - MOST_LISTED} more rows cannot be used")
+        return found or super().problems()
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Batches of the rows to predict, in order: those of ``predict_path``, else the test split.
@@ -187,7 +190,7 @@ class Table(RegressionData):
 
     def _load(self, split_rows: "Callable[[_Content], dict[str, Rows]]") -> Splits:
         require("conr.data.Table", "sklearn")
-        content = self._content(BadRows(self.path, skip=self.skip_bad))
+        content = self._content()
         try:
             rows = split_rows(content)
         except ValueError as error:
@@ -213,32 +216,37 @@ class Table(RegressionData):
             most = max(1, round(0.1 * len(content.labels) / occupied))
         return balanced_split(content.labels, content.bins, most=most, seed=self.data_seed)
 
-    def _content(self, bad: BadRows) -> "_Content":
+    def _read(self, bad: BadRows) -> "_Read":
         table = read_table(self.path, bad, **self._dialect)
         targets = self._names(table, "target", self.targets)
-        split_names = [] if self.split_column is None else self._names(table, "split_column", [self.split_column])
-        ignored = self._names(table, "ignore", self.ignore)
+        splits = [] if self.split_column is None else self._names(table, "split_column", [self.split_column])
+        others = (*targets, *splits, *self._names(table, "ignore", self.ignore))
         inputs = input_columns(
-            self.path,
             table,
-            [name for name in table.names if name not in (*targets, *split_names, *ignored)],
+            [name for name in table.names if name not in others],
             bad,
             categorical=self._names(table, "categorical", self.categorical),
         )
         labels = np.stack([_label_column(table, name, bad) for name in targets], axis=1)  # (n, k)
-        split_of_row = _split_of_row(table, split_names[0], bad) if split_names else None
+        split_of_row = _split_of_row(table, splits[0], bad) if splits else None
+        return _Read(table, targets, inputs, labels, split_of_row)
+
+    def _content(self) -> "_Content":
+        bad = BadRows(self.path, skip=self.skip_bad)
+        table, targets, inputs, labels, split_of_row = self._read(bad)
+        inputs.check(self.path, skip=self.skip_bad)
         keep = _usable_rows(table, bad)
-        for name, column in zip(targets, labels[keep].T, strict=True):
+        labels = labels[keep]
+        for name, column in zip(targets, labels.T, strict=True):
             if (column == column[0]).all():
                 raise ValueError(
                     f"{self.path}, column {name!r}: expected labels that differ, got {column[0]:g} in all "
                     f"{len(column)} rows"
                 )
-        values = torch.from_numpy(labels[keep]).squeeze(1) if len(targets) == 1 else torch.from_numpy(labels[keep])
         if split_of_row is not None:
             split_of_row = split_of_row[keep]
-            sizes = {split: int((split_of_row == split).sum()) for split in SPLITS}
-            check_splits_are_filled(self.path, sizes)
+            check_splits_are_filled(self.path, {split: int((split_of_row == split).sum()) for split in SPLITS})
+        values = torch.from_numpy(labels).squeeze(1) if len(targets) == 1 else torch.from_numpy(labels)
         return _Content(
             targets=targets,
             inputs=inputs.take(keep),
@@ -250,6 +258,16 @@ class Table(RegressionData):
 
     def _names(self, table: RawTable, argument: str, wanted: Sequence[int | str]) -> list[str]:
         return [_column_name(self.path, table.names, argument, one) for one in wanted]
+
+
+class _Read(NamedTuple):
+    """What the file holds, with the rows that cannot be used."""
+
+    table: RawTable
+    targets: list[str]
+    inputs: InputColumns
+    labels: NDArray[np.float64]  # (n, k)
+    split_of_row: NDArray[Any] | None
 
 
 class _Content(NamedTuple):

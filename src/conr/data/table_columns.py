@@ -27,46 +27,71 @@ class InputColumns(NamedTuple):
     Attributes:
         numbers: by name, float64, shape (n,) each, NaN for what is missing.
         categories: by name, strings, shape (n,) each, None for what is missing.
+        unusable: by name, what is wrong with a column that is neither.
     """
 
     numbers: dict[str, NDArray[np.float64]]
     categories: dict[str, Column]
+    unusable: dict[str, str]
 
     def take(self, rows: NDArray[Any]) -> "InputColumns":
         """Some of the rows."""
         return InputColumns(
             {name: values[rows] for name, values in self.numbers.items()},
             {name: values[rows] for name, values in self.categories.items()},
+            self.unusable,
         )
+
+    def check(self, path: Path, *, skip: bool) -> None:
+        """Require usable columns only; with ``skip`` leave the others out with a warning that counts them.
+
+        Args:
+            path: the file, as messages name it.
+            skip: see above.
+
+        Raises:
+            ValueError: an unusable column, or no column is left; the message names the file and the column.
+        """
+        total = len(self.numbers) + len(self.categories) + len(self.unusable)
+        if total == 0:
+            raise ValueError(f"{path}: expected columns beside the target, got none")
+        if not self.unusable:
+            return
+        first, problem = next(iter(self.unusable.items()))
+        if not skip:
+            raise ValueError(
+                f"{path}, column {first!r}: {problem} (ignore leaves a column out, skip_bad all such columns)"
+            )
+        if len(self.unusable) == total:
+            raise ValueError(f"{path}: expected usable columns, got none of {total}; the first is {first!r}: {problem}")
+        left_out = f"{len(self.unusable)} of {total} columns left out"
+        warnings.warn(f"{path}: {left_out}; the first is {first!r}: {problem}", stacklevel=2)
 
 
 def input_columns(
-    path: Path, table: RawTable, names: Sequence[str], bad: BadRows, *, categorical: Sequence[str] = ()
+    table: RawTable, names: Sequence[str], bad: BadRows, *, categorical: Sequence[str] = ()
 ) -> InputColumns:
     """Sort columns into numbers and categories.
 
     A column is one of numbers if more than half of its values are numbers, and one of categories otherwise or if
-    ``categorical`` names it.
+    ``categorical`` names it. A column without any value, or with more than a hundred categories, is unusable.
 
     Args:
-        path: the file, as messages name it.
-        table: its content.
+        table: content of the file.
         names: of the columns that are inputs.
         bad: told of each text among numbers, and of each infinite number.
         categorical: columns that are categories, whatever they hold.
 
     Raises:
-        ValueError: a column without any value, or with more than a hundred categories; with ``bad.skip`` such columns
-            are left out and counted. No column is left.
+        ValueError: from ``bad``.
     """
-    found = InputColumns({}, {})
-    problems: dict[str, str] = {}
+    found = InputColumns({}, {}, {})
     for name in names:
         column = table.columns[table.names.index(name)]
         numbers, wrong = parse_numbers(column)
         present = len(column) - _missing(column)
         if present == 0:
-            problems[name] = "expected values, got none in any row"
+            found.unusable[name] = "expected values, got none in any row"
         elif name not in categorical and len(wrong) < 0.5 * present:
             _report_wrong_numbers(table, name, (numbers, wrong), bad)
             found.numbers[name] = numbers
@@ -74,13 +99,12 @@ def input_columns(
             texts = _as_texts(column)
             distinct = {text for text in texts if text is not None}
             if len(distinct) > MOST_CATEGORIES:
-                problems[name] = (
+                found.unusable[name] = (
                     f"expected numbers or at most {MOST_CATEGORIES} categories, got {len(distinct)} different texts "
                     f"such as {min(distinct)!r}"
                 )
             else:
                 found.categories[name] = texts
-    _report_columns(path, problems, len(names), skip=bad.skip)
     return found
 
 
@@ -99,7 +123,7 @@ def same_columns(path: Path, table: RawTable, like: InputColumns, bad: BadRows) 
     missing = [name for name in (*like.numbers, *like.categories) if name not in table.names]
     if missing:
         raise ValueError(f"{path}: expected the columns of the training file, found no {', '.join(map(repr, missing))}")
-    found = InputColumns({}, {})
+    found = InputColumns({}, {}, {})
     for name in like.numbers:
         parsed = parse_numbers(table.columns[table.names.index(name)])
         _report_wrong_numbers(table, name, parsed, bad)
@@ -120,21 +144,6 @@ def _report_wrong_numbers(
         bad.add(int(table.row_numbers[position]), f"column {name!r}: expected a finite number, got {numbers[position]}")
 
 
-def _report_columns(path: Path, problems: dict[str, str], total: int, *, skip: bool) -> None:
-    if not problems:
-        if total == 0:
-            raise ValueError(f"{path}: expected columns beside the target, got none")
-        return
-    first, problem = next(iter(problems.items()))
-    if not skip:
-        raise ValueError(f"{path}, column {first!r}: {problem} (ignore leaves a column out, skip_bad all such columns)")
-    if len(problems) == total:
-        raise ValueError(f"{path}: expected usable columns, got none of {total}; the first is {first!r}: {problem}")
-    warnings.warn(
-        f"{path}: {len(problems)} of {total} columns left out; the first is {first!r}: {problem}", stacklevel=2
-    )
-
-
 def _missing(column: Column) -> int:
     return int(np.isnan(column).sum()) if column.dtype != object else sum(value is None for value in column)
 
@@ -143,7 +152,8 @@ def _as_texts(column: Column) -> Column:
     if column.dtype == object:
         return column
     texts = np.empty(len(column), dtype=object)
-    texts[:] = [None if np.isnan(value) else f"{value:g}" for value in column]
+    # As a CSV file has them: 3, not 3.0.
+    texts[:] = [None if np.isnan(value) else str(value).removesuffix(".0") for value in column.tolist()]
     return texts
 
 
