@@ -15,6 +15,8 @@ _EXTRA_OF = {
     "mlxtend": "data",
     "sklego": "data",
     "pandas": "data",
+    "scipy": "data",
+    "PIL": "vision",
     "timm": "vision",
     "torchvision": "vision",
 }
