@@ -5,6 +5,10 @@ from conr._extras import require
 require("conr.data", "lightning", "torchmetrics")
 
 from conr.data.abalone import Abalone  # noqa: E402  the check comes first
+from conr.data.agedb import AgeDB  # noqa: E402
+from conr.data.folder import ImageFolder  # noqa: E402
+from conr.data.images import ImageData, ImageDataset, UnreadableImageError  # noqa: E402
+from conr.data.imdb_wiki import ImdbWiki  # noqa: E402
 from conr.data.module import ArrayDataset, Inputs, RegressionData, RegressionDataset, Splits  # noqa: E402
 from conr.data.rotated_digits import RotatedDigits  # noqa: E402
 from conr.data.splits import balanced_split  # noqa: E402
@@ -12,14 +16,20 @@ from conr.data.views import ImageViews, TableViews, Views, make_views  # noqa: E
 
 __all__ = [
     "Abalone",
+    "AgeDB",
     "ArrayDataset",
+    "ImageData",
+    "ImageDataset",
+    "ImageFolder",
     "ImageViews",
+    "ImdbWiki",
     "Inputs",
     "RegressionData",
     "RegressionDataset",
     "RotatedDigits",
     "Splits",
     "TableViews",
+    "UnreadableImageError",
     "Views",
     "balanced_split",
     "make_views",

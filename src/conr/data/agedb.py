@@ -51,8 +51,7 @@ class AgeDB(ImageData):
         counts={"train": 12208, "val": 2140, "test": 2140},
         notes=(
             "A split made by prepare_files() has the published sizes, but other images in each split.",
-            "Names of 131 images have letters outside ASCII that unzip programs spell differently: such an image is "
-            "found by its number.",
+            "131 images whose names are not ASCII, and so depend on the unzip program, are found by their number.",
         ),
     )
 

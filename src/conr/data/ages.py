@@ -54,7 +54,9 @@ def write_split_ages(path: Path, ages: Sequence[int], images: Sequence[str], *, 
         with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["age", "path", "split"])
-            writer.writerows((age, image, split_of[row]) for row, (age, image) in enumerate(zip(ages, images, strict=True)))
+            writer.writerows(
+                (age, image, split_of[row]) for row, (age, image) in enumerate(zip(ages, images, strict=True))
+            )
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

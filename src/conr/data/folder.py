@@ -1,7 +1,7 @@
 """Any folder of images with a CSV file of labels."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor

@@ -105,15 +105,13 @@ def read_image_table(source: Path, columns: Columns, bad: BadRows, locate: Calla
         ValueError: an empty file, one that is not UTF-8, an unknown column, or a bad row that is not to be skipped.
     """
     table, labels = ImageTable(source), []
-    for row, cells in _csv_rows(source, (columns.path, *columns.labels, *filter(None, [columns.split])), bad):
+    names = (columns.path, *columns.labels, *filter(None, [columns.split]))
+    for row, cells in _csv_rows(source, names, bad):
         path, split = cells[0], cells[-1] if columns.split else ""
+        file = locate(path)
         try:
             numbers = [_label(*named, columns) for named in zip(columns.labels, cells[1:], strict=False)]
-            if columns.split and split not in SPLITS:
-                raise ValueError(f"{columns.split}: expected one of {', '.join(SPLITS)}, got {split!r}")
-            file = locate(path)
-            if not file.is_file():
-                raise ValueError(f"expected an image at {file}, found none")
+            _check_split_and_file(split if columns.split else "train", file)
         except ValueError as error:
             bad.add(row, str(error))
             continue
@@ -158,6 +156,13 @@ def _label(name: str, cell: str, columns: Columns) -> float:
     return number
 
 
+def _check_split_and_file(split: str, file: Path) -> None:
+    if split not in SPLITS:
+        raise ValueError(f"expected one of the splits {', '.join(SPLITS)}, got {split!r}")
+    if not file.is_file():
+        raise ValueError(f"expected an image at {file}, found none")
+
+
 def read_image(file: str, *, size: int, channels: int = 3) -> Tensor:
     """Decode an image and resize it, bilinear with antialiasing, to a square; the aspect ratio is not kept.
 
@@ -177,7 +182,7 @@ def read_image(file: str, *, size: int, channels: int = 3) -> Tensor:
     try:
         with Image.open(file) as image:
             if image.mode == "F" or image.mode.startswith("I"):
-                raise ValueError(f"pixels of 8 bits per channel are expected, got Pillow's mode {image.mode!r}")
+                raise ValueError(f"expected 8 bits per channel, got Pillow's mode {image.mode!r}")
             resized = image.convert(MODES[channels]).resize((size, size), Image.Resampling.BILINEAR)
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(str(error)) from error

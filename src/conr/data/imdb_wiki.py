@@ -1,6 +1,7 @@
 """IMDB-WIKI-DIR: the age of a face, from photographs of actors and of people with an encyclopaedia entry."""
 
 import math
+import zlib
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -102,9 +103,7 @@ class ImdbWiki(ImageData):
             return []
         require("conr.data.ImdbWiki.prepare_files", "scipy")
         usable = [one for part in PARTS for one in _usable(self.root / f"{part}_crop" / f"{part}.mat", part)]
-        write_split_ages(
-            self.table, [age for age, _ in usable], [image for _, image in usable], most=MOST_PER_AGE
-        )
+        write_split_ages(self.table, [age for age, _ in usable], [image for _, image in usable], most=MOST_PER_AGE)
         return [self.table]
 
 
@@ -132,6 +131,7 @@ def age_in_photo(birth: float, taken: int) -> int | None:
 def _usable(metadata: Path, part: str) -> Iterator[tuple[int, str]]:
     """Age and path of the images that the published rule keeps, in the order of the metadata."""
     from scipy.io import loadmat  # noqa: PLC0415  optional
+    from scipy.io.matlab import MatReadError  # noqa: PLC0415
 
     if not metadata.is_file():
         raise FileNotFoundError(f"expected the metadata of the images at {metadata}, found none")
@@ -139,7 +139,7 @@ def _usable(metadata: Path, part: str) -> Iterator[tuple[int, str]]:
         record = loadmat(metadata)[part][0, 0]
         columns = [np.asarray(record[field]).ravel() for field in FIELDS]
         rows = list(zip(*columns, strict=True))
-    except (ValueError, KeyError, IndexError, TypeError, NotImplementedError, OSError) as error:
+    except (MatReadError, zlib.error, OSError, LookupError, ValueError, TypeError, NotImplementedError) as error:
         raise ValueError(
             f"{metadata}: expected MATLAB metadata '{part}' with {', '.join(FIELDS)}, got: {error}"
         ) from error

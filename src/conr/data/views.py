@@ -103,8 +103,9 @@ class ImageViews(nn.Module):
         offsets = torch.randint(0, 2 * self.shift + 1, (2, n, 1), device=images.device)
         rows = offsets[0] + torch.arange(height, device=images.device)  # (n, height)
         columns = offsets[1] + torch.arange(width, device=images.device)  # (n, width)
-        mirrored = torch.rand(n, 1, device=images.device) < self.flip  # (n, 1)
-        columns = torch.where(mirrored, columns.flip(1), columns)
+        if self.flip:
+            mirrored = torch.rand(n, 1, device=images.device) < self.flip  # (n, 1)
+            columns = torch.where(mirrored, columns.flip(1), columns)
         sample = torch.arange(n, device=images.device).view(n, 1, 1)
         return padded[sample, :, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)  # (n, c, h, w)
 

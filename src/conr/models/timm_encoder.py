@@ -52,14 +52,16 @@ class TimmEncoder(nn.Module):
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"name: expected a network that timm {timm.__version__} knows, got {name!r}{hint}")
         try:
-            network = timm.create_model(name, pretrained=False, num_classes=0, in_chans=in_channels, **(options or {}))
+            network: Any = timm.create_model(
+                name, pretrained=False, num_classes=0, in_chans=in_channels, **(options or {})
+            )
         except TypeError as error:
             raise ValueError(f"options: expected arguments that {name} takes, got {options}: {error}") from error
-        self.network = cast("nn.Module", network)
+        self.network = network
         self.name = name
         self.in_channels = in_channels
         # Some networks have a layer between pooling and classifier, whose width is not num_features.
-        self.out_features = int(getattr(network, "head_hidden_size", network.num_features))
+        self.out_features: int = getattr(network, "head_hidden_size", None) or network.num_features
         if pretrained_path is not None:
             self._load(Path(pretrained_path))
 
@@ -77,30 +79,35 @@ class TimmEncoder(nn.Module):
         classifiers = cast("dict[str, Any]", self.network.pretrained_cfg).get("classifier") or ()
         for classifier in (classifiers,) if isinstance(classifiers, str) else classifiers:
             weights = {key: value for key, value in weights.items() if not key.startswith(f"{classifier}.")}
-        try:
-            self.network.load_state_dict(weights)
-        except RuntimeError as error:
+        expected = self.network.state_dict()
+        fitting = {
+            key: value for key, value in weights.items() if value.shape == getattr(expected.get(key), "shape", None)
+        }
+        result = self.network.load_state_dict(fitting, strict=False)
+        surplus = [key for key in weights if key not in fitting]
+        if result.missing_keys or surplus:
+            found = [
+                f"{len(keys)} {kind} (as {keys[0]!r})"
+                for kind, keys in (("missing", result.missing_keys), ("that do not fit", surplus))
+                if keys
+            ]
             raise ValueError(
                 f"pretrained_path: expected weights of {self.name} with {self.in_channels} channels in {path}, "
-                f"got others: {error}"
-            ) from error
+                f"got {' and '.join(found)}"
+            )
 
 
 def _read_weights(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"pretrained_path: expected a file of weights, found none at {path}")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors import SafetensorError  # noqa: PLC0415  optional, comes with timm
-            from safetensors.torch import load_file  # noqa: PLC0415
+    from safetensors import SafetensorError  # noqa: PLC0415  optional, comes with timm
+    from safetensors.torch import load_file  # noqa: PLC0415
 
-            try:
-                return load_file(path)
-            except SafetensorError as error:
-                raise ValueError(str(error)) from error
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (ValueError, RuntimeError, UnpicklingError, EOFError) as error:
-        raise ValueError(f"pretrained_path: expected a file of tensors, got one that breaks, {path}: {error}") from error
+    try:
+        is_safe = path.suffix == ".safetensors"
+        content = load_file(path) if is_safe else torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, ValueError, EOFError) as error:
+        raise ValueError(f"pretrained_path: expected tensors in {path}, got a broken file or other objects") from error
     for wrapper in ("state_dict", "model"):
         content = content.get(wrapper, content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
