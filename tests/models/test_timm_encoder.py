@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -18,9 +19,8 @@ SMALL = "test_resnet"
 def test_features_are_what_the_classifier_sees(name: str) -> None:
     torch.manual_seed(0)
     encoder = TimmEncoder(name).eval()
-    size = timm.create_model(name, pretrained=False).pretrained_cfg["input_size"]
-    images = torch.rand(2, *size)
-    whole = timm.create_model(name, pretrained=False, num_classes=7).eval()
+    whole: Any = timm.create_model(name, pretrained=False, num_classes=7).eval()
+    images = torch.rand(2, *whole.pretrained_cfg["input_size"])
     whole.load_state_dict(encoder.network.state_dict(), strict=False)
     seen: list[torch.Tensor] = []
     whole.get_classifier().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
