@@ -16,6 +16,8 @@ _EXTRA_OF = {
     "sklego": "data",
     "pandas": "data",
     "pyarrow": "parquet",
+    "scipy": "data",
+    "PIL": "vision",
     "timm": "vision",
     "torchvision": "vision",
     "pytest": "dev",

@@ -5,6 +5,10 @@ from conr._extras import require
 require("conr.data", "lightning", "torchmetrics")
 
 from conr.data.abalone import Abalone  # noqa: E402  the check comes first
+from conr.data.agedb import AgeDB  # noqa: E402
+from conr.data.folder import ImageFolder  # noqa: E402
+from conr.data.images import ImageData, ImageDataset, UnreadableImageError  # noqa: E402
+from conr.data.imdb_wiki import ImdbWiki  # noqa: E402
 from conr.data.module import ArrayDataset, Inputs, RegressionData, RegressionDataset, Splits  # noqa: E402
 from conr.data.protocols import BlindSpot, Extrapolation, Interpolation, Protocol  # noqa: E402
 from conr.data.rotated_digits import RotatedDigits  # noqa: E402
@@ -15,11 +19,16 @@ from conr.data.views_table import DropoutViews, MixViews  # noqa: E402
 
 __all__ = [
     "Abalone",
+    "AgeDB",
     "ArrayDataset",
     "BlindSpot",
     "DropoutViews",
     "Extrapolation",
+    "ImageData",
+    "ImageDataset",
+    "ImageFolder",
     "ImageViews",
+    "ImdbWiki",
     "Inputs",
     "Interpolation",
     "MixViews",
@@ -30,6 +39,7 @@ __all__ = [
     "Splits",
     "Table",
     "TableViews",
+    "UnreadableImageError",
     "Views",
     "balanced_split",
     "make_views",

@@ -3,5 +3,6 @@
 from conr.models.heads import EvidentialHead, LinearHead, UVOTEHead
 from conr.models.mlp import MLP
 from conr.models.small_cnn import SmallCNN
+from conr.models.timm_encoder import TimmEncoder
 
-__all__ = ["MLP", "EvidentialHead", "LinearHead", "SmallCNN", "UVOTEHead"]
+__all__ = ["MLP", "EvidentialHead", "LinearHead", "SmallCNN", "TimmEncoder", "UVOTEHead"]

@@ -133,7 +133,7 @@ class ResultWriter(Callback):
             seed=self.seed,
             label={"name": data.label_name, "unit": data.label_unit},
             bins={
-                "edges": [edges.tolist() for edges in data.splits.bins.edges],
+                "edges": [edges.tolist() for edges in density.fitted_bins().edges],
                 "train_counts": density.counts.flatten().tolist(),
                 "regions": [REGIONS[region] for region in density.region_of_bin.tolist()],
             },

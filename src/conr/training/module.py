@@ -68,7 +68,7 @@ class RegressionModule(LightningModule):
         smoothing: a layer between encoder and head, called as ``smoothing(features, labels)`` while training.
         views: makes one random view of a batch of inputs; none if None.
         view_mode: "two": both terms on two views; "original+two": criterion on the inputs, regularizers on two views;
-            "one": both terms on one view.
+            "three": criterion on one view, regularizers on two others; "one": both terms on one view.
         optimizer: called with the parameters.
         scheduler: "cosine" to zero over the whole run, "constant", or a scheduler called with the optimizer and stepped
             per epoch.
