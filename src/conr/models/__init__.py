@@ -3,5 +3,6 @@
 from conr.models.heads import LinearHead
 from conr.models.mlp import MLP
 from conr.models.small_cnn import SmallCNN
+from conr.models.text import BiLSTM, PairEncoder, SentenceEncoder
 
-__all__ = ["MLP", "LinearHead", "SmallCNN"]
+__all__ = ["MLP", "BiLSTM", "LinearHead", "PairEncoder", "SentenceEncoder", "SmallCNN"]
