@@ -12,7 +12,7 @@ help: ## show this list
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,data,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,data,text,dev]'
 	touch $(INSTALLED)
 
 demo: $(INSTALLED) ## train with and without ConR on real digits and write a report (under 4 minutes on 2 cores)
