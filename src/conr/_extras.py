@@ -15,6 +15,7 @@ _EXTRA_OF = {
     "mlxtend": "data",
     "sklego": "data",
     "pandas": "data",
+    "scipy": "data",
     "timm": "vision",
     "torchvision": "vision",
 }

@@ -5,15 +5,19 @@ from conr._extras import require
 require("conr.data", "lightning", "torchmetrics")
 
 from conr.data.abalone import Abalone  # noqa: E402  the check comes first
+from conr.data.gaze_views import GazeViews  # noqa: E402
 from conr.data.module import ArrayDataset, Inputs, RegressionData, RegressionDataset, Splits  # noqa: E402
+from conr.data.mpiigaze import MPIIGaze  # noqa: E402
 from conr.data.rotated_digits import RotatedDigits  # noqa: E402
 from conr.data.views import ImageViews, TableViews, Views, make_views  # noqa: E402
 
 __all__ = [
     "Abalone",
     "ArrayDataset",
+    "GazeViews",
     "ImageViews",
     "Inputs",
+    "MPIIGaze",
     "RegressionData",
     "RegressionDataset",
     "RotatedDigits",

@@ -140,7 +140,8 @@ class ResultWriter(Callback):
             dataset=data.name,
             method=self.method,
             seed=self.seed,
-            label={"name": data.label_name, "unit": data.label_unit},
+            label={"name": data.label_name, "unit": data.label_unit}
+            | ({"dimensions": list(data.label_dimensions)} if data.label_dimensions else {}),
             bins={
                 "edges": [edges.tolist() for edges in data.splits.bins.edges],
                 "train_counts": density.counts.flatten().tolist(),

@@ -18,6 +18,7 @@ from conr.density import LabelDensity
 from conr.losses import L1
 from conr.metrics import CollapseMetric
 from conr.models import LinearHead
+from conr.pairwise import DISTANCES
 
 Batch = tuple[Inputs, Tensor]
 
@@ -60,9 +61,10 @@ class RegressionModule(LightningModule):
             per epoch.
         collapse_window: labels (predictions) within it count as alike in the logged measure of feature collapse
             (``train/collapse_few``, ...; see `conr.losses.conr_statistics`); not measured if None.
+        collapse_distance: the distance that the window is compared with, a name as for `conr.losses.conr_loss`.
 
     Raises:
-        ValueError: an unknown view mode or scheduler.
+        ValueError: an unknown view mode, scheduler or collapse distance.
         TypeError: an encoder without ``out_features`` and no head; training without a `conr.data.RegressionData`, whose
             training labels all densities are fitted on.
     """
@@ -81,6 +83,7 @@ class RegressionModule(LightningModule):
         optimizer: OptimizerCallable = torch.optim.Adam,
         scheduler: Literal["constant", "cosine"] | LRSchedulerCallable = "cosine",
         collapse_window: float | None = None,
+        collapse_distance: str = "l2",
     ) -> None:
         super().__init__()
         check_choice("view_mode", view_mode, VIEW_MODES)
@@ -88,6 +91,7 @@ class RegressionModule(LightningModule):
             check_choice("scheduler", scheduler, ("constant", "cosine"))
         if collapse_window is not None:
             check_number("collapse_window", collapse_window, low=0, open_low=True)
+        check_choice("collapse_distance", collapse_distance, DISTANCES)
         self.encoder = encoder
         self.head = _default_head(encoder) if head is None else head
         self.criterion = L1() if criterion is None else criterion
@@ -103,6 +107,7 @@ class RegressionModule(LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.collapse_window = collapse_window
+        self.collapse_distance = collapse_distance
 
     def setup(self, stage: str) -> None:
         """Fit all densities on the training labels and make the metrics; called by the trainer."""
@@ -121,7 +126,9 @@ class RegressionModule(LightningModule):
         self.val_metrics = data.metrics(self.shot_density, "val/")
         self.test_metrics = data.metrics(self.shot_density, "test/")
         self.collapse = (
-            CollapseMetric(self.shot_density, window=self.collapse_window, prefix="train/")
+            CollapseMetric(
+                self.shot_density, window=self.collapse_window, distance=self.collapse_distance, prefix="train/"
+            )
             if self.collapse_window is not None
             else None
         )
