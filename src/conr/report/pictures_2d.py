@@ -105,6 +105,16 @@ def widest_dimension(group: DatasetRuns) -> int:
     return int(np.argmax(reach))
 
 
+def occupied_corners(group: DatasetRuns) -> tuple[Array, Array]:
+    """Lowest and highest position, per dimension, of the cells with training or test samples, which pictures show."""
+    occupied = _training_counts(group) > 0
+    for method in group.methods:
+        errors = error_cells(group, method)
+        occupied = occupied if errors is None else occupied | ~np.isnan(errors)
+    positions = np.argwhere(occupied)
+    return positions.min(axis=0), positions.max(axis=0)
+
+
 def _errors(group: DatasetRuns, outputs: Outputs) -> Array:
     predictions, labels = outputs.predictions.astype(np.float64), outputs.labels.astype(np.float64)
     if group.first.headline == "angular":
@@ -122,24 +132,14 @@ def _draw_cells(axes: Axes, group: DatasetRuns, values: Array, **colors: Any) ->
     up, right = group.edges
     mesh = axes.pcolormesh(right, up, np.ma.masked_invalid(values), linewidth=0, rasterized=True, **colors)
     vertical, horizontal = group.axis_titles
-    lowest, highest = _occupied_corners(group)
+    lowest, highest = occupied_corners(group)
     axes.set(xlabel=horizontal, ylabel=vertical)
     axes.set(xlim=(right[lowest[1]], right[highest[1] + 1]), ylim=(up[lowest[0]], up[highest[0] + 1]))
     return mesh
 
 
-def _occupied_corners(group: DatasetRuns) -> tuple[Array, Array]:
-    """Lowest and highest position, per dimension, of the cells with training or test samples."""
-    occupied = _training_counts(group) > 0
-    for method in group.methods:
-        errors = error_cells(group, method)
-        occupied = occupied if errors is None else occupied | ~np.isnan(errors)
-    positions = np.argwhere(occupied)
-    return positions.min(axis=0), positions.max(axis=0)
-
-
 def _draw_bar(figure: Figure, axes: Axes, mesh: ScalarMappable, title: str) -> None:
-    bar = figure.colorbar(mesh, ax=axes, label=title, pad=0.02, aspect=30)
+    bar = figure.colorbar(mesh, ax=axes, label=title, pad=0.02, aspect=30, format="{x:g}")
     bar.outline.set_visible(False)
 
 
