@@ -8,9 +8,11 @@ from conr.data.abalone import Abalone  # noqa: E402  the check comes first
 from conr.data.agedb import AgeDB  # noqa: E402
 from conr.data.embedding_cache import TextEncoder, cached_embeddings  # noqa: E402
 from conr.data.folder import ImageFolder  # noqa: E402
+from conr.data.gaze_views import GazeViews  # noqa: E402
 from conr.data.images import ImageData, ImageDataset, UnreadableImageError  # noqa: E402
 from conr.data.imdb_wiki import ImdbWiki  # noqa: E402
 from conr.data.module import ArrayDataset, Inputs, RegressionData, RegressionDataset, Splits  # noqa: E402
+from conr.data.mpiigaze import MPIIGaze  # noqa: E402
 from conr.data.pair_views import CorruptPairs, MixPairs, PairViews, SwapPairs  # noqa: E402
 from conr.data.protocols import BlindSpot, Extrapolation, Interpolation, Protocol  # noqa: E402
 from conr.data.rotated_digits import RotatedDigits  # noqa: E402
@@ -30,6 +32,7 @@ __all__ = [
     "CorruptPairs",
     "DropoutViews",
     "Extrapolation",
+    "GazeViews",
     "ImageData",
     "ImageDataset",
     "ImageFolder",
@@ -37,6 +40,7 @@ __all__ = [
     "ImdbWiki",
     "Inputs",
     "Interpolation",
+    "MPIIGaze",
     "MixPairs",
     "MixViews",
     "PairViews",
@@ -49,10 +53,8 @@ __all__ = [
     "SwapPairs",
     "Table",
     "TableViews",
-    "TableViews",
     "TextEncoder",
     "UnreadableImageError",
-    "Views",
     "Views",
     "WordPairs",
     "WordVectors",

@@ -1,5 +1,6 @@
 """Encoders (inputs to features) and heads (features to predictions)."""
 
+from conr.models.gaze import GazeLeNet
 from conr.models.heads import EvidentialHead, LinearHead, UVOTEHead
 from conr.models.mlp import MLP
 from conr.models.small_cnn import SmallCNN
@@ -10,6 +11,7 @@ __all__ = [
     "MLP",
     "BiLSTM",
     "EvidentialHead",
+    "GazeLeNet",
     "LinearHead",
     "PairEncoder",
     "SentenceEncoder",

@@ -21,6 +21,7 @@ from conr.density import Bins, SampleWeights
 from conr.losses import L1
 from conr.metrics import CollapseMetric
 from conr.models import LinearHead
+from conr.pairwise import DISTANCES
 
 Batch = tuple[Inputs, Tensor]
 
@@ -74,13 +75,14 @@ class RegressionModule(LightningModule):
             per epoch.
         collapse_window: labels (predictions) within it count as alike in the logged measure of feature collapse
             (``train/collapse_few``, ...; see `conr.losses.conr_statistics`), in label units; not measured if None.
+        collapse_distance: the distance that the window is compared with, a name as for `conr.losses.conr_loss`.
         standardise_labels: let head, criterion and regularizers see labels of mean 0 and deviation 1 over the training
             split, per label dimension: for labels of unknown scale, such as any table's. What they take in label units
             (``window``, ``distance_scale``) then counts in standard deviations; predictions, metrics and logged results
             stay in label units, train/criterion and train/loss do not.
 
     Raises:
-        ValueError: an unknown view mode or scheduler.
+        ValueError: an unknown view mode, scheduler or collapse distance.
         TypeError: an encoder without ``out_features`` and no head module; training without a
             `conr.data.RegressionData`, whose training labels the criterion and all densities are fitted on.
     """
@@ -103,6 +105,7 @@ class RegressionModule(LightningModule):
         optimizer: OptimizerCallable = torch.optim.Adam,
         scheduler: Literal["constant", "cosine"] | LRSchedulerCallable = "cosine",
         collapse_window: float | None = None,
+        collapse_distance: str = "l2",
         standardise_labels: bool = False,
     ) -> None:
         super().__init__()
@@ -112,6 +115,7 @@ class RegressionModule(LightningModule):
         check_number("criterion_lr", criterion_lr, low=0)
         if collapse_window is not None:
             check_number("collapse_window", collapse_window, low=0, open_low=True)
+        check_choice("collapse_distance", collapse_distance, DISTANCES)
         self.encoder = encoder
         self.head = head if isinstance(head, nn.Module) else _sized_head(encoder, LinearHead if head is None else head)
         self._has_default_head = head is None
@@ -133,6 +137,7 @@ class RegressionModule(LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.collapse_window = collapse_window
+        self.collapse_distance = collapse_distance
         self.standardise_labels = standardise_labels
         for name, value in (("label_mean", torch.zeros(1)), ("label_std", torch.ones(1))):
             self.register_buffer(name, value if standardise_labels else None)
@@ -163,7 +168,9 @@ class RegressionModule(LightningModule):
         self.val_metrics = data.metrics(self.shot_density, "val/")
         self.test_metrics = data.metrics(self.shot_density, "test/")
         self.collapse = (
-            CollapseMetric(self.shot_density, window=self.collapse_window, prefix="train/")
+            CollapseMetric(
+                self.shot_density, window=self.collapse_window, distance=self.collapse_distance, prefix="train/"
+            )
             if self.collapse_window is not None
             else None
         )
