@@ -106,7 +106,7 @@ def test_the_miniature_is_in_the_format_of_the_real_files(whole: tuple[Path, lis
 
 def test_angles_of_gaze_by_hand() -> None:
     directions = np.array([[0, 0, -1], [0, -1, 0], [-1, 0, -1], [1, 1, -math.sqrt(2)], [0, 0, -7]], dtype=float)
-    expected = [[0, 0], [90, 0], [0, 45], [-30, -math.degrees(math.atan2(1, math.sqrt(2)))], [0, 0]]
+    expected: list[list[float]] = [[0, 0], [90, 0], [0, 45], [-30, -math.degrees(math.atan2(1, math.sqrt(2)))], [0, 0]]
     found = np.degrees(gaze_angles(directions))
     found[1, 1] = 0  # straight up, yaw says nothing
     np.testing.assert_allclose(found, expected, atol=1e-12)
@@ -245,24 +245,25 @@ def damage(root: Path, kind: str) -> tuple[int, str]:
         held = day_path.read_bytes()
         day_path.write_bytes({"truncated": held[: len(held) // 2], "no matlab": b"damage" * 99, "empty": b""}[kind])
         return 4, f"expected a complete MATLAB file, got {day_path}, which breaks: "
+    what = ""
     gaze, pose = np.array([0.1, 0.2]), np.array([0.0, 0.0])
     if kind == "nan gaze":
         gaze[0] = math.nan
-        said = (
+        what = (
             "expected a gaze direction and a head pose, got [nan, nan, nan] and [0.0, 0.0, 0.0] of p01/day02/0001.jpg"
         )
     elif kind == "nan pose":
         pose = np.array([math.nan, 0.0])
-        said = "expected a gaze direction and a head pose, got [-0."
+        what = "expected a gaze direction and a head pose, got [-0."
     write_day(day_path, [{"left": (gaze, pose), "right": (gaze, pose)}])
     if kind == "other content":
         savemat(day_path, {"data": {"left": {"image": np.zeros((36, 60), np.uint8)}}, "filenames": "0001.jpg"})
-        said = f"expected filenames and data.left|right.image|gaze|pose in {day_path}, got "
+        what = f"expected filenames and data.left|right.image|gaze|pose in {day_path}, got "
     elif kind == "unequal":
         eyes = {"image": np.zeros((2, 36, 60), np.uint8), "gaze": np.zeros((2, 3)), "pose": np.zeros((2, 3))}
         savemat(day_path, {"data": {"left": eyes, "right": eyes}, "filenames": "0001.jpg"})
-        said = f"expected 1 uint8 images, gazes and poses of left eyes in {day_path}, got 2 uint8, 2 and 2"
-    return 4, said
+        what = f"expected 1 uint8 images, gazes and poses of left eyes in {day_path}, got 2 uint8, 2 and 2"
+    return 4, what
 
 
 KINDS = ["no image", "no side", "no path", "truncated", "no matlab", "empty", "nan gaze", "nan pose", "other content"]

@@ -13,11 +13,11 @@ from torchmetrics import MetricCollection
 
 from conr._checks import check_number
 from conr._extras import require
-from conr.data.abalone import balanced_split
 from conr.data.bad_rows import BadRows, check_splits_are_filled
 from conr.data.cards import DatasetCard
 from conr.data.module import RegressionData, RegressionDataset, Splits
 from conr.data.mpiigaze_files import LINE, LISTS, NORMALIZED, Eyes, list_path, read_eyes, write_cache
+from conr.data.splits import balanced_split
 from conr.density import Bins, LabelDensity
 from conr.metrics import gaze_metrics
 
@@ -231,7 +231,8 @@ def split_eyes(
     """
     pictures = np.asarray([name.rpartition(" ")[0] for name in ids])
     if held_out_persons == 0:
-        parts = balanced_split(cells, most=most, random=random)
+        bins = Bins.by_width(width=1, low=0, high=int(cells.max()) + 1)
+        parts = balanced_split(torch.from_numpy(cells), bins, most=most, seed=int(random.integers(2**32)))
         # Where a picture's two eyes were drawn apart, test goes before val and both go before train.
         parts["val"] = _without(parts["val"], pictures, parts["test"])
         parts["train"] = _without(parts["train"], pictures, np.concatenate((parts["val"], parts["test"])))
