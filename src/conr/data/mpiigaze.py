@@ -231,8 +231,9 @@ def split_eyes(
     """
     pictures = np.asarray([name.rpartition(" ")[0] for name in ids])
     if held_out_persons == 0:
-        bins = Bins.by_width(width=1, low=0, high=int(cells.max()) + 1)
-        parts = balanced_split(torch.from_numpy(cells), bins, most=most, seed=int(random.integers(2**32)))
+        occupied, position = np.unique(cells, return_inverse=True)
+        bins = Bins.by_width(width=1, low=0, high=len(occupied))
+        parts = balanced_split(torch.from_numpy(position), bins, most=most, seed=int(random.integers(2**32)))
         # Where a picture's two eyes were drawn apart, test goes before val and both go before train.
         parts["val"] = _without(parts["val"], pictures, parts["test"])
         parts["train"] = _without(parts["train"], pictures, np.concatenate((parts["val"], parts["test"])))

@@ -37,7 +37,7 @@ def angular_error(predictions: Tensor, labels: Tensor) -> Tensor:
     Example:
         >>> import torch
         >>> angular_error(torch.tensor([[0.0, 0.0]]), torch.tensor([[0.3, 0.4]])).item()
-        28.35...
+        28.366903044283656
     """
     if predictions.shape != labels.shape or labels.ndim != 2 or labels.shape[1] != 2:
         raise ValueError(
