@@ -235,12 +235,12 @@ def damage(root: Path, kind: str) -> tuple[int, str]:
     if kind in ("no image", "no side", "no path"):
         broken = {"no image": "day02/0777.jpg left", "no side": "day02/0001.jpg", "no path": "0001.jpg left"}[kind]
         list_path.write_text("\n".join([*lines[:2], broken, *lines[2:]]) + "\n")
-        said = {
+        about = {
             "no image": f"expected a picture of {day_path}, got '0777.jpg', which it lacks",
             "no side": "expected 'dayNN/NAME.jpg left|right', got 'day02/0001.jpg'",
             "no path": "expected 'dayNN/NAME.jpg left|right', got '0001.jpg left'",
         }
-        return 3, said[kind]
+        return 3, about[kind]
     if kind in ("truncated", "no matlab", "empty"):
         held = day_path.read_bytes()
         day_path.write_bytes({"truncated": held[: len(held) // 2], "no matlab": b"damage" * 99, "empty": b""}[kind])

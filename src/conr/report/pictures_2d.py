@@ -86,8 +86,8 @@ def error_cells(group: DatasetRuns, method: str) -> Array | None:
         cells = bins.index(torch.from_numpy(outputs.labels)).numpy()  # (n,)
         total += np.bincount(cells, weights=_errors(group, outputs), minlength=len(bins))
         count += np.bincount(cells, minlength=len(bins))
-    means: NDArray[Any] = np.divide(total, count, out=np.full(len(bins), np.nan), where=count > 0)
-    return means.reshape(bins.shape)
+    errors: Array = np.divide(total, count, out=np.full(len(bins), np.nan), where=count > 0)
+    return errors.reshape(bins.shape)
 
 
 def error_title(group: DatasetRuns) -> str:
