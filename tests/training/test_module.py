@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 import torch
 from lightning import LightningDataModule, Trainer
+from tests.data.held import held_inputs
 from tests.training.toy import Toy
 from torch import Tensor, nn
 
@@ -28,7 +29,8 @@ class Constant(nn.Module):
 
 def trainer(**settings: Any) -> Trainer:
     without = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-    return Trainer(**{"max_epochs": 1, "accelerator": "cpu"} | dict.fromkeys(without, False) | settings)
+    complete: dict[str, Any] = {"max_epochs": 1, "accelerator": "cpu"} | dict.fromkeys(without, False) | settings
+    return Trainer(**complete)
 
 
 def make(**settings: Any) -> RegressionModule:
@@ -57,8 +59,9 @@ def test_conr_in_the_module_is_conr_by_hand() -> None:
     module = make(regularizers={"conr": term}, view_mode="one")
     run = trainer(limit_train_batches=1, limit_val_batches=0)
     run.fit(module, datamodule=data)
-    inputs, labels = data.splits.train[0:12]  # type: ignore[misc]
-    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]  there is no loop to log to
+    train = data.splits.train
+    inputs, labels = held_inputs(train)[:12], train.labels[:12]
+    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]  # there is no loop to log to
     loss = module.training_step((inputs, labels), 0)
     features = module.encoder(inputs)
     predictions = module.head(features)
