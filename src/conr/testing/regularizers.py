@@ -106,7 +106,7 @@ def equals_its_oracle(case: RegularizerCase) -> None:
     oracle = case.oracle
     assert oracle is not None
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(batch=batches(case.label_dimensions, case.feature_sizes))
     def equal(batch: Batch) -> None:
         expected = torch.tensor(oracle(*(tensor.tolist() for tensor in batch), **case.settings), dtype=torch.float64)
@@ -141,7 +141,7 @@ def gradient_equals_finite_differences(case: RegularizerCase) -> None:
     """`torch.autograd.gradcheck` in float64."""
     module = _terms(case)
     for seed in (3, 4):
-        batch = case.batch(seed, n=10)
+        batch = case.batch(seed, n=8)
 
         def loss(features: Tensor, batch: Batch = batch) -> Tensor:
             return _call(module, batch._replace(features=features))
@@ -253,10 +253,12 @@ def backward_twice_gives_the_same(case: RegularizerCase) -> None:
 def survives_pickle_copy_and_state_dict(case: RegularizerCase) -> None:
     """A pickled, copied or moved module, and a new one with its state, computes the same."""
     batch = case.batch()
+    torch.manual_seed(1)
     module = case.build()
     expected = _call(module, batch)
     for twin in (pickle.loads(pickle.dumps(module)), copy.deepcopy(module), module.to("cpu")):  # noqa: S301
         assert torch.equal(_call(twin, batch), expected)
+    torch.manual_seed(2)  # what is drawn at random belongs to the state
     fresh = case.build()
     fresh.load_state_dict(module.state_dict())
     assert torch.equal(_call(fresh, batch), expected)

@@ -27,7 +27,8 @@ class Regularizer:
     """A regularizer with its place in the total loss.
 
     Args:
-        loss: called as ``loss(features, labels, predictions, weights)``, returns a scalar.
+        loss: called as ``loss(features, labels, predictions, weights)``, returns a scalar. If it has a method
+            ``on_train_epoch_end()``, as `conr.losses.SRLLoss` has, that is called at the end of each epoch.
         coefficient: factor of its value in the total loss (beta of ConR).
         density: gives the weights that are passed to it; weights of 1 if None.
     """
@@ -184,7 +185,10 @@ class RegressionModule(LightningModule):
         return total
 
     def on_train_epoch_end(self) -> None:
-        """Log the measure of feature collapse over the epoch."""
+        """Tell regularizers that keep state that the epoch ends; log the measure of feature collapse over it."""
+        for loss in self.regularizer_losses.values():
+            if hasattr(loss, "on_train_epoch_end"):
+                cast("Callable[[], None]", loss.on_train_epoch_end)()
         if self.collapse is not None:
             self._log_metrics(self.collapse)
 
