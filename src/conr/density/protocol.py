@@ -8,7 +8,10 @@ from conr.density.bins import Bins
 
 
 class SampleWeights(Protocol):
-    """A module that learns from the training labels how much each label counts: `LabelDensity`, `DenseWeight`."""
+    """A module that learns from the training labels how much each label counts: `LabelDensity`, `DenseWeight`.
+
+    A class of your own that a configuration file names must have exactly these signatures.
+    """
 
     def fit(self, labels: Tensor, bins: Bins | None = None) -> Self:
         """Learn from the training labels (n,) or (n, k); returns self."""
