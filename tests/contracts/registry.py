@@ -53,38 +53,38 @@ def _ranksim_deduplicate() -> RegularizerCase:
     return replace(case, oracle=None, exempt={**case.exempt, **exempt})
 
 
-def _rank_n_contrast(**settings: Any) -> RegularizerCase:
+def _rank_n_contrast() -> RegularizerCase:
     return RegularizerCase(
         RankNContrastLoss,
-        {"temperature": 2.0, "distance": "l1"} | settings,
+        {"temperature": 2.0, "distance": "l1"},
         rank_n_contrast_per_anchor,
         stress=({"temperature": 0.01},),
     )
 
 
-def _ordinal_entropy(**settings: Any) -> RegularizerCase:
+def _ordinal_entropy() -> RegularizerCase:
     return RegularizerCase(
         OrdinalEntropyLoss,
-        {"diversity": 0.7, "tightness": 1.3, "bin_width": None, "distance": "l2"} | settings,
+        {"diversity": 0.7, "tightness": 1.3, "bin_width": 1.0, "distance": "l2"},
         ordinal_entropy,
         per_sample=False,
     )
 
 
-def _accon(**settings: Any) -> RegularizerCase:
+def _accon() -> RegularizerCase:
     return RegularizerCase(
         ACConLoss,
-        {"label_range": 6.0, "window": 0.0, "temperature": 0.4, "distance": "l2"} | settings,
+        {"label_range": 6.0, "window": 0.0, "temperature": 0.4, "distance": "l2"},
         accon_per_anchor,
         zero_on=("no samples", "one sample", "far labels"),
         stress=({"temperature": 0.01},),
     )
 
 
-def _supcon(**settings: Any) -> RegularizerCase:
+def _supcon() -> RegularizerCase:
     return RegularizerCase(
         SupConLoss,
-        {"bin_width": 1.0, "temperature": 0.4} | settings,
+        {"bin_width": 1.0, "temperature": 0.4},
         supcon_per_anchor,
         zero_on=("no samples", "one sample", "far labels"),
         stress=({"temperature": 0.01},),
@@ -131,9 +131,7 @@ REGULARIZERS = {
     "conr-linf": _conr(distance="linf", push="linear"),
     "conr-angular": _conr(distance="angular", window=1.0005),
     "accon": _accon(),
-    "accon-window": _accon(window=1.0, label_range=3.0, distance="linf"),
     "ordinal-entropy": _ordinal_entropy(),
-    "ordinal-entropy-bins": _ordinal_entropy(bin_width=1.0, distance="l1"),
     "rank-n-contrast": _rank_n_contrast(),
     "ranksim": _ranksim(),
     "ranksim-deduplicate": _ranksim_deduplicate(),
