@@ -178,11 +178,13 @@ def test_survives_pickle_copy_and_state_dict(case: Case) -> None:
     assert torch.equal(fresh(*batch), expected)
 
 
+# After a graph break torch looks at .grad of what comes next, and hides its own warning only if warnings are no errors.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @every_case
 def test_compiles_to_the_same_value(case: Case) -> None:
     batch = batch_for(case).to(torch.float32)
     expected, expected_grad = gradient(case.build(), batch)
     torch.compiler.reset()
-    loss, grad = gradient(torch.compile(case.build(), backend="aot_eager", fullgraph=True), batch)
+    loss, grad = gradient(torch.compile(case.build(), backend="aot_eager", fullgraph=case.fullgraph), batch)
     torch.testing.assert_close(loss, expected, **TOLERANCE[torch.float32])
     torch.testing.assert_close(grad, expected_grad, **TOLERANCE[torch.float32])
