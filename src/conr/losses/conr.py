@@ -16,10 +16,14 @@ from conr.pairwise import (
     Rule,
     Samples,
     contrast,
+    gather_samples,
+    join,
     pair_sets,
+    world_size,
 )
 
 REDUCTIONS = ("mean", "sum", "none")
+GATHERS = ("auto", "off")
 
 
 class ConRStatistics(NamedTuple):
@@ -53,6 +57,7 @@ def conr_loss(
     reference: bool = False,
     engine: str = "auto",
     candidates: Samples | None = None,
+    gather: str = "auto",
 ) -> Tensor:
     r"""Pull features of samples with similar labels together; push apart those that only the predictions confuse.
 
@@ -103,21 +108,26 @@ def conr_loss(
         candidates: more samples that the batch is compared with, but which are no anchors, such as a memory of earlier
             batches: `conr.pairwise.Samples` of features (m, d), labels and predictions like those of the batch. Their
             features get a gradient if they ask for one.
+        gather: ``"auto"``: under torch.distributed the batches of all processes are candidates of each other;
+            ``"off"``: every process for itself.
 
     Returns:
-        A scalar, or shape (n,): float32, or float64 for float64 features. Without anchors 0, with a graph.
+        A scalar, or shape (n,): float32, or float64 for float64 features. Without anchors 0, with a graph. With a
+        gather, ``"mean"`` and ``"sum"`` are times the number of processes, so that the mean over processes that
+        DistributedDataParallel takes of gradients gives those of one process with the joined batch.
 
     Raises:
         ValueError: wrong rank, lengths or devices; window or temperature not positive; distance_scale negative; an
-            unknown push, distance, reduction or engine; an engine that cannot do this distance or label dimension;
-            ``reference`` with a push that was never released.
+            unknown push, distance, reduction, engine or gather; an engine that cannot do this distance or label
+            dimension; ``reference`` with a push that was never released.
         TypeError: not tensors; integer features or weights; a number that is none.
 
     Notes:
         Dense: n^2 d time and n^2 memory; blockwise: up to n^2 d time and n d memory; windowed: time by the number of
         pairs and n d memory. Labels, predictions and weights are constants; differentiable once in features.
         Arithmetic is float32 at least, also under autocast. Values are not checked, as that would make a GPU wait: a
-        NaN in the input is a NaN in the loss, and so is a negative weight.
+        NaN in the input is a NaN in the loss, and so is a negative weight. With a gather every process must call the
+        loss and its backward pass, and ``candidates`` are not gathered.
 
     Example:
         >>> import torch
@@ -136,18 +146,24 @@ def conr_loss(
         reference=reference,
     )
     check_choice("reduction", reduction, REDUCTIONS)
+    check_choice("gather", gather, GATHERS)
     samples = _checked(features, labels, predictions)
-    others = None if candidates is None else _checked_candidates(candidates, samples)
-    n = len(samples.features)
+    others = [] if candidates is None else [_checked_candidates(candidates, samples)]
+    n = total = len(samples.features)
+    world = world_size() if gather == "auto" else 1
+    if world > 1:
+        batches = gather_samples(samples)
+        total = sum(len(batch.features) for batch in batches)
+        others += [batch for batch in batches if batch is not samples]
     if weights is None:
         weights = samples.features.new_ones(n)
     weights = check_weights(weights, n, features.device).detach().to(samples.features.dtype)  # (n,)
 
     rule = Rule(window, distance, distance_scale, push, temperature)
-    found = contrast(samples, weights, rule, engine=engine, others=others)
+    found = contrast(samples, weights, rule, engine=engine, others=join(others) if others else None)
     if reference:
-        others_count = 0 if others is None else len(others.features)
-        per_anchor = _reference_term(found, n + others_count, weights, push)  # (n,)
+        keys = n + sum(len(batch.features) for batch in others)
+        per_anchor = _reference_term(found, keys, weights, push)  # (n,)
     else:
         per_anchor = found.log_total - found.mean_positive  # (n,)
         if weight_anchors:
@@ -156,7 +172,8 @@ def conr_loss(
     per_anchor = torch.where(is_anchor, per_anchor, 0)
     if reduction == "none":
         return per_anchor
-    return per_anchor.sum() if reduction == "sum" else per_anchor.sum() / max(n, 1)
+    loss = per_anchor.sum() if world == 1 else world * per_anchor.sum()
+    return loss if reduction == "sum" else loss / max(total, 1)
 
 
 def _checked(features: Tensor, labels: Tensor, predictions: Tensor) -> Samples:
@@ -294,6 +311,7 @@ class ConRLoss(nn.Module):
         reduction: str = "mean",
         reference: bool = False,
         engine: str = "auto",
+        gather: str = "auto",
     ) -> None:
         super().__init__()
         _check_hyperparameters(
@@ -306,6 +324,7 @@ class ConRLoss(nn.Module):
         )
         check_choice("reduction", reduction, REDUCTIONS)
         check_choice("engine", engine, ENGINES)
+        check_choice("gather", gather, GATHERS)
         self.window = window
         self.temperature = temperature
         self.distance_scale = distance_scale
@@ -315,6 +334,7 @@ class ConRLoss(nn.Module):
         self.reduction = reduction
         self.reference = reference
         self.engine = engine
+        self.gather = gather
 
     def forward(
         self,
@@ -340,6 +360,7 @@ class ConRLoss(nn.Module):
             reference=self.reference,
             engine=self.engine,
             candidates=candidates,
+            gather=self.gather,
         )
 
     def extra_repr(self) -> str:

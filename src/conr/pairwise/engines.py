@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from conr._checks import check_choice
+from conr._compile import outside_graphs
 from conr.pairwise.dense import contrast_dense
 from conr.pairwise.distances import check_distance, real
 from conr.pairwise.pairs import Contrast, Rule, Samples, pair_sets
@@ -54,8 +55,7 @@ def contrast(
     samples, others = _same_dtypes(samples, others)
     if engine == "dense":
         return _dense(samples, others, weights, rule)
-    found: Contrast = _recomputed(samples, others, weights, rule, windowed=engine == "windowed", block=block)
-    return found
+    return _recomputed(samples, others, weights, rule, windowed=engine == "windowed", block=block)
 
 
 def choose_engine(samples: Samples, others: Samples | None, rule: Rule) -> str:
@@ -108,7 +108,7 @@ def _dense(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule
     return Contrast(log_total, mean_positive, positives.sum(dim=1, dtype=dtype), negatives.sum(dim=1, dtype=dtype))
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@outside_graphs
 def _recomputed(
     samples: Samples, others: Samples | None, weights: Tensor, rule: Rule, *, windowed: bool, block: int | None
 ) -> Contrast:
