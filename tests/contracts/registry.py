@@ -19,7 +19,6 @@ from conr.testing import RegularizerCase, make_batch
 
 
 def _conr(engine: str = "auto", **settings: Any) -> RegularizerCase:
-    exempt = {} if engine == "auto" else {"compiles_to_the_same_value": "which blocks are computed depends on values"}
     dimensions = (1,) if engine == "windowed" else (1, 2, 3)
     complete = {"window": 1.0, "temperature": 0.4, "distance_scale": 0.1, "push": "exp", "distance": "l2"}
     complete |= {"weight_anchors": True} | settings
@@ -28,7 +27,7 @@ def _conr(engine: str = "auto", **settings: Any) -> RegularizerCase:
         complete,
         conr_per_anchor,
         label_dimensions=(2,) if complete["distance"] == "angular" else dimensions,
-        exempt=exempt,
+        fullgraph=engine == "auto",  # which blocks the others compute depends on values
         zero_on=("no samples", "one sample", "equal labels", "far labels", "far predictions"),
         stress=({"temperature": 0.01},),
     )
@@ -133,6 +132,8 @@ REGULARIZERS = {
     "conr-l1": _conr(distance="l1"),
     "conr-linf": _conr(distance="linf", push="linear"),
     "conr-angular": _conr(distance="angular", window=1.0005),
+    "conr-blockwise": _conr(engine="blockwise", distance="l1"),
+    "conr-windowed": _conr(engine="windowed", push="linear"),
     "accon": _accon(),
     "ordinal-entropy": _ordinal_entropy(),
     "rank-n-contrast": _rank_n_contrast(),
