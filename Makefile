@@ -19,13 +19,13 @@ demo: $(INSTALLED) ## train with and without ConR on real digits and write a rep
 	$(BIN)/conr demo
 
 test: $(INSTALLED) ## run the test suite (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 check: $(INSTALLED) ## lint, formatting, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 slow: $(INSTALLED) ## slow tests, then the full demo: reweighting too, and the abalone table
 	$(BIN)/python -m pytest -m slow
