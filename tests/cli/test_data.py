@@ -56,7 +56,7 @@ def test_describe_draws_the_labels(table: Path, tmp_path: Path, capsys: pytest.C
 
 def test_describe_under_a_protocol(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--path", str(table), "--target", "weight", "--bin-width", "1"]
-    protocol = ["--protocol=BlindSpot", "--protocol.low", "1", "--protocol.high=1.99", "--protocol.test-per-bin", "10"]
+    protocol = ["--protocol=BlindSpot", "--protocol.low", "1", "--protocol.high=1.995", "--protocol.test-per-bin", "10"]
     assert main(["data", "describe", "table", *words, *protocol]) == 0
     gap = [line for line in capsys.readouterr().out.splitlines() if line.startswith("1 ")]
     assert gap == ["1  0"]

@@ -85,9 +85,10 @@ class RegressionData(LightningDataModule, ABC):
     """Base of all datasets: a subclass says what it is called and loads its splits.
 
     Class attributes of a subclass: ``name`` (as in presets and results), ``label_name`` and ``label_unit`` (for
-    tables and pictures; the unit may be empty), ``headline`` (the metric that summaries compare), ``card`` (where its
-    files come from; None if it needs none), ``many`` and ``few`` (a label's bin with more than ``many`` training
-    samples is many-shot, with fewer than ``few`` few-shot, else median).
+    tables and pictures; the unit may be empty), ``label_dimensions`` (what each is called, where there are several),
+    ``headline`` (the metric that summaries compare), ``card`` (where its files come from; None if it needs none),
+    ``many`` and ``few`` (a label's bin with more than ``many`` training samples is many-shot, with fewer than ``few``
+    few-shot, else median).
 
     Args:
         batch_size: samples per batch, before views are made.
@@ -97,6 +98,7 @@ class RegressionData(LightningDataModule, ABC):
     name: str
     label_name: str
     label_unit: str = ""
+    label_dimensions: tuple[str, ...] = ()
     headline: str = "mae"
     card: DatasetCard | None = None
     many: int = 100

@@ -69,16 +69,17 @@ def training_svg(group: DatasetRuns, metric: str, title: str, styles: MethodStyl
         return inline_svg(figure, f"{title} over epochs: {' and '.join(curves)}")
 
 
-def features_svg(run: Run, group: DatasetRuns) -> str:
-    """Test features of a run in two dimensions, coloured by label.
+def features_svg(run: Run, group: DatasetRuns, *, dimension: int = 0) -> str:
+    """Test features of a run in two dimensions, coloured by label, of which ``dimension`` is shown.
 
     Raises:
         ValueError: the run kept no features, or they cannot be placed in the plane.
     """
     if run.outputs is None or len(run.outputs.features) == 0:
         raise ValueError("the run kept no features")
-    positions, labels = embed_features(run.outputs.features, run.outputs.feature_labels.reshape(-1))
-    (edges,) = group.edges
+    labels_of_features = run.outputs.feature_labels.reshape(len(run.outputs.features), -1)[:, dimension]
+    positions, labels = embed_features(run.outputs.features, labels_of_features)
+    edges = group.edges[dimension]
     with drawing():
         figure, axes = new_figure(height=WIDTH * 0.82)
         first, second = positions.T
@@ -88,7 +89,7 @@ def features_svg(run: Run, group: DatasetRuns) -> str:
         points.set_rasterized(True)
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-        bar = figure.colorbar(points, ax=axes, label=group.label, pad=0.02, aspect=30)
+        bar = figure.colorbar(points, ax=axes, label=group.axis_titles[dimension], pad=0.02, aspect=30)
         bar.outline.set_visible(False)
         return inline_svg(figure, f"Test features of {run.result.method} in two dimensions, coloured by label")
 

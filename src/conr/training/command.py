@@ -155,7 +155,7 @@ class RunCommand(LightningCLI):
                 EpochSeed(self._seed()),
                 EpochClock(self._on_epoch),
                 LearningRateMonitor("epoch"),
-                self._checkpoint(),
+                self._checkpoint(trainer),
             ]
         elif self.subcommand == "test":
             checkpoint = self._get(self.config_init, "ckpt_path")
@@ -172,7 +172,7 @@ class RunCommand(LightningCLI):
             callbacks.append(PredictionWriter(free_path(self.folder / "predictions.csv")))
         return callbacks
 
-    def _checkpoint(self) -> ModelCheckpoint:
+    def _checkpoint(self, configured: Namespace) -> ModelCheckpoint:
         return ModelCheckpoint(
             dirpath=self.folder / BEST_CHECKPOINT.parent,
             filename=BEST_CHECKPOINT.stem,
@@ -180,6 +180,7 @@ class RunCommand(LightningCLI):
             mode="min",
             save_last=True,
             save_on_train_epoch_end=True,
+            every_n_epochs=configured.check_val_every_n_epoch or 1,  # an epoch without validation cannot be compared
             enable_version_counter=False,
         )
 
