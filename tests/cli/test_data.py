@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.data.miniature.mpiigaze import make_mpiigaze
 
 from conr.cli.main import main
 from conr.data import RegressionData
@@ -83,6 +84,26 @@ def test_check_says_what_is_wrong_and_skipping_says_how_many(table: Path, capsys
         assert main([*words, flag, "--data-seed", "3"]) == 0
         printed = capsys.readouterr().out
         assert f"note: {table}: 2 of 200 rows left out; the first is row 5" in printed
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if name not in ("abalone", "rotated-digits", "table")])
+def test_check_of_an_empty_folder_says_what_is_missing(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = {"folder": ["--bin-width", "1"], "sts-b-dir-bilstm": ["--vectors", f"{tmp_path}/glove.txt"]}
+    encoder = ["--encoder", "tests.cli.silent_encoder.SilentEncoder"] if name == "sts-b-dir" else []
+    assert main(["data", "check", name, f"--root={tmp_path}", *others.get(name, []), *encoder]) == 1
+    printed = capsys.readouterr().out
+    assert printed.startswith("wrong: ")
+    assert str(tmp_path) in printed
+
+
+def test_describe_names_label_dimensions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_mpiigaze(tmp_path)
+    assert main(["data", "describe", "mpiigaze-dir", "--root", str(tmp_path), "--persons=[p00,p01,p02]"]) == 0
+    printed = capsys.readouterr().out
+    assert "pitch: training samples" in printed
+    assert "yaw: training samples" in printed
 
 
 def test_check_of_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,15 +38,17 @@ def test_several_dimensions_are_shown_one_by_one() -> None:
     two = LabelDensity(many=10, few=4).fit(labels, Bins([[0, 1, 2], [0, 1, 2]]))
     text = terminal_histogram(two, "gaze").plain.splitlines()
     assert text[:3] == [
-        "gaze [0]: training samples from each label to the next one shown",
+        "gaze, 0: training samples from each label to the next one shown",
         "0 " + "█" * 50 + " 17",
         "1 " + "▒" * 3 + " 1",
     ]
     assert text[3:6] == [
-        "gaze [1]: training samples from each label to the next one shown",
+        "gaze, 1: training samples from each label to the next one shown",
         "0 " + "█" * 50 + " 12",
         "1 " + "▓" * 25 + " 6",
     ]
+    named = terminal_histogram(two, "gaze", ("pitch", "yaw")).plain.splitlines()
+    assert [line.partition(":")[0] for line in (named[0], named[3])] == ["gaze, pitch", "gaze, yaw"]
 
 
 @pytest.mark.parametrize(("name", "start"), [("a.png", b"\x89PNG"), ("b.svg", b"<?xml"), ("deep/c.pdf", b"%PDF")])

@@ -4,6 +4,7 @@ import inspect
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser
@@ -12,6 +13,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from conr._checks import check_choice
+from conr.configs import VANILLA, dataset_names, preset_config
 from conr.data import Protocol, RegressionData
 from conr.data.catalog import DATASETS, dataset_class, needed_options
 from conr.data.splits import SPLITS
@@ -43,19 +45,20 @@ def data(options: Sequence[str]) -> int:
     name, *given = rest
     dataset = dataset_class(name)
     console = Console(highlight=False)
-    needed = [f"--{option}" for option in needed_options(dataset)]
+    needed = _needed(name)
     if action == "describe" and needed and not given:
         _print_card(console, dataset)
         console.print(f"\nIts labels are shown when its files are named: {', '.join(needed)}")
         return 0
     parser = ArgumentParser(prog=f"conr data {action} {name}", description=f"{name}: {ACTIONS[action]}.")
     parser.add_class_arguments(dataset)
+    parser.set_defaults(_preset_options(name))
     parser.add_argument("--protocol", type=Protocol | None, default=None, help="draws the splits anew")
     if action == "describe":
         parser.add_argument("--picture", type=str | None, default=None, help="write the histogram to this file (.png)")
-    chosen = parser.parse_args(_as_typed(dataset, given))
+    chosen = parser.instantiate_classes(parser.parse_args(_as_typed(dataset, given)))
     built = dataset(**{option: chosen[option] for option in inspect.signature(dataset).parameters})
-    built.protocol = parser.instantiate_classes(chosen).protocol
+    built.protocol = chosen.protocol
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if action == "describe":
@@ -67,12 +70,24 @@ def data(options: Sequence[str]) -> int:
     return status
 
 
+def _preset_options(name: str) -> dict[str, Any]:
+    """What the dataset's presets say about it, so that it is looked at as it is trained on."""
+    if name not in dataset_names():
+        return {}
+    options: dict[str, Any] = preset_config(f"{name}-{VANILLA}")["data"]["init_args"]
+    return options
+
+
+def _needed(name: str) -> list[str]:
+    known = _preset_options(name)
+    return [f"--{option}" for option in needed_options(dataset_class(name)) if option not in known]
+
+
 def _list() -> int:
     table = Table("name", "what it is", "needs")
     for name in sorted(DATASETS):
         dataset = dataset_class(name)
-        needed = [f"--{option}" for option in needed_options(dataset)]
-        table.add_row(name, escape(dataset.card.summary if dataset.card else ""), ", ".join(needed) or "nothing")
+        table.add_row(name, escape(dataset.card.summary if dataset.card else ""), ", ".join(_needed(name)) or "nothing")
     Console().print(table)
     return 0
 
@@ -83,9 +98,10 @@ def _describe(console: Console, data: RegressionData, picture: Path | None) -> i
     _print_splits(console, data)
     label = f"{data.label_name} ({data.label_unit})" if data.label_unit else data.label_name
     density = data.shot_density()
-    console.print(terminal_histogram(density, label), soft_wrap=True)
+    console.print(terminal_histogram(density, label, data.label_dimensions), soft_wrap=True)
     if picture is not None:
-        histogram_picture(density, label, picture, title=f"training labels of {data.title}")
+        title = f"training labels of {data.title}"
+        histogram_picture(density, label, picture, title=title, dimensions=data.label_dimensions)
         console.print(f"picture: {picture.resolve()}", markup=False, soft_wrap=True)
     return 0
 

@@ -9,7 +9,13 @@ from conr.data.module import RegressionData
 
 DATASETS = {
     "abalone": "conr.data.abalone.Abalone",
+    "agedb-dir": "conr.data.agedb.AgeDB",
+    "folder": "conr.data.folder.ImageFolder",
+    "imdb-wiki-dir": "conr.data.imdb_wiki.ImdbWiki",
+    "mpiigaze-dir": "conr.data.mpiigaze.MPIIGaze",
     "rotated-digits": "conr.data.rotated_digits.RotatedDigits",
+    "sts-b-dir": "conr.data.sts_b.STSB",
+    "sts-b-dir-bilstm": "conr.data.sts_b.STSBWords",
     "table": "conr.data.table.Table",
 }
 """Class by name; a new dataset is one line here."""

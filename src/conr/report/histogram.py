@@ -40,7 +40,9 @@ def draw_histogram(axes: Axes, *, edges: ArrayLike, counts: ArrayLike, regions: 
     axes.legend(handles=[Patch(color=REGION_COLORS[region], label=REGION_TITLES[region]) for region in present])
 
 
-def histogram_picture(density: LabelDensity, label: str, out: Path, *, title: str) -> Path:
+def histogram_picture(
+    density: LabelDensity, label: str, out: Path, *, title: str, dimensions: Sequence[str] = ()
+) -> Path:
     """Draw the training labels as a picture, one panel per label dimension.
 
     Args:
@@ -48,6 +50,7 @@ def histogram_picture(density: LabelDensity, label: str, out: Path, *, title: st
         label: name of the label, with its unit.
         out: the file; its ending names the format (.png, .svg, .pdf). Its folder is made.
         title: above the picture.
+        dimensions: what each label dimension is called, if there are several; their numbers if empty.
 
     Returns:
         ``out``.
@@ -55,34 +58,35 @@ def histogram_picture(density: LabelDensity, label: str, out: Path, *, title: st
     Raises:
         ValueError: an ending that names no format.
     """
-    dimensions = _dimensions(density)
+    panels = _dimensions(density, label, dimensions)
     with drawing(INK_ON_WHITE):
-        figure = Figure(figsize=(WIDTH * len(dimensions), HEIGHT), layout="constrained", facecolor="white")
+        figure = Figure(figsize=(WIDTH * len(panels), HEIGHT), layout="constrained", facecolor="white")
         for axes, (name, edges, counts, regions) in zip(
-            figure.subplots(1, len(dimensions), squeeze=False)[0], dimensions, strict=True
+            figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
         ):
-            draw_histogram(axes, edges=edges, counts=counts, regions=regions, label=f"{label}{name}")
+            draw_histogram(axes, edges=edges, counts=counts, regions=regions, label=name)
         figure.suptitle(title, fontsize=11)
         out.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(out, dpi=160)
     return out
 
 
-def terminal_histogram(density: LabelDensity, label: str) -> Text:
+def terminal_histogram(density: LabelDensity, label: str, dimensions: Sequence[str] = ()) -> Text:
     """The training labels as bars of text, at most 40 rows per label dimension; a row sums up several bins if needed.
 
     Args:
         density: fitted on the training labels.
         label: name of the label, with its unit.
+        dimensions: what each label dimension is called, if there are several; their numbers if empty.
     """
     text = Text()
-    for name, edges, counts, regions in _dimensions(density):
+    for name, edges, counts, regions in _dimensions(density, label, dimensions):
         step = -(-len(counts) // _ROWS)
         rows = [slice(start, min(start + step, len(counts))) for start in range(0, len(counts), step)]
         highest = max(int(counts[row].sum()) for row in rows)
         starts = [f"{edges[row.start]:g}" for row in rows]
         width = max(map(len, starts))
-        text.append(f"{label}{name}: training samples from each label to the next one shown\n")
+        text.append(f"{name}: training samples from each label to the next one shown\n")
         for row, start in zip(rows, starts, strict=True):
             text.append(f"{start:>{width}} ")
             for region in REGION_TITLES:
@@ -95,8 +99,10 @@ def terminal_histogram(density: LabelDensity, label: str) -> Text:
     return text
 
 
-def _dimensions(density: LabelDensity) -> list[tuple[str, np.ndarray, np.ndarray, list[str]]]:
-    """Per label dimension: how it is told from the others, edges, counts, and a region per bin.
+def _dimensions(
+    density: LabelDensity, label: str, dimensions: Sequence[str]
+) -> list[tuple[str, np.ndarray, np.ndarray, list[str]]]:
+    """Per label dimension: what it is called, edges, counts, and a region per bin.
 
     With several dimensions the counts are summed over the others, and a bin's region is that of most of its samples.
     """
@@ -114,6 +120,6 @@ def _dimensions(density: LabelDensity) -> list[tuple[str, np.ndarray, np.ndarray
             names = [REGIONS[int(np.argmax(column))] for column in np.stack(by_region, axis=1)]
         else:
             names = [REGIONS[region] for region in regions.tolist()]
-        label = f" [{dimension}]" if others else ""
-        found.append((label, edges.numpy(), np.sum(by_region, axis=0), names))
+        name = f"{label}, {dimensions[dimension] if dimensions else dimension}" if others else label
+        found.append((name, edges.numpy(), np.sum(by_region, axis=0), names))
     return found
