@@ -86,6 +86,18 @@ def test_check_says_what_is_wrong_and_skipping_says_how_many(table: Path, capsys
         assert f"note: {table}: 2 of 200 rows left out; the first is row 5" in printed
 
 
+def test_a_check_of_many_problems_lists_the_first_and_counts_all(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = table.read_text().splitlines()
+    lines[10:60] = ["1;x"] * 50
+    table.write_text("\n".join(lines))
+    assert main(["data", "check", "table", "--path", str(table), "--target", "weight"]) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("wrong: ") for line in printed) == 20
+    assert printed[-1] == "table-fish: 50 wrong, of which the first 20 are listed"
+
+
 @pytest.mark.parametrize("name", [name for name in DATASETS if name not in ("abalone", "rotated-digits", "table")])
 def test_check_of_an_empty_folder_says_what_is_missing(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

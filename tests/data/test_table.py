@@ -183,10 +183,6 @@ def test_a_check_lists_every_bad_row_and_column(tmp_path: Path) -> None:
         "row 6: column 'rings': expected a finite number as label, got none",
         "row 10: expected 4 fields, got 2",
     ]
-    many = shells(dict.fromkeys(range(2, 40), "x,F,1"))
-    found = Table(path=write(tmp_path, many), target="rings").problems()
-    assert len(found) == 21
-    assert found[-1].endswith("18 more rows cannot be used")
     assert Table(path=write(tmp_path, shells()), target="rings").problems() == []
 
 

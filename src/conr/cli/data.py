@@ -27,6 +27,8 @@ ACTIONS = {
     "prepare": "make the files that a dataset's protocol derives from the raw ones",
 }
 
+MOST_LISTED = 20
+
 _USAGE = "usage: conr data ACTION [NAME] [options of the dataset]      conr data ACTION NAME --help explains these\n\n"
 
 
@@ -108,10 +110,11 @@ def _describe(console: Console, data: RegressionData, picture: Path | None) -> i
 
 def _check(console: Console, data: RegressionData) -> int:
     problems = data.problems()
-    for problem in problems:
+    for problem in problems[:MOST_LISTED]:
         console.print(f"wrong: {problem}", markup=False, soft_wrap=True)
     if problems:
-        console.print(f"{data.title}: {len(problems)} wrong", markup=False)
+        more = f", of which the first {MOST_LISTED} are listed" if len(problems) > MOST_LISTED else ""
+        console.print(f"{data.title}: {len(problems)} wrong{more}", markup=False)
         return 1
     _print_splits(console, data)
     console.print(f"{data.title}: all is well", markup=False)

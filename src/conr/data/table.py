@@ -23,7 +23,7 @@ from conr.data.table_columns import InputColumns, Preprocessor, input_columns, s
 from conr.data.table_files import RawTable, parse_numbers, read_table
 from conr.density import Bins
 
-MOST_LISTED = 20
+MOST_NAMES = 20
 
 
 class Table(RegressionData):
@@ -165,10 +165,7 @@ class Table(RegressionData):
         except (ValueError, OSError) as error:
             if not bad.problems:
                 return [str(error)]
-        rows = sorted(bad.problems)
-        found += [f"{self.path}, row {row}: {bad.problems[row]}" for row in rows[:MOST_LISTED]]
-        if len(rows) > MOST_LISTED:
-            found.append(f"{self.path}: {len(rows) - MOST_LISTED} more rows cannot be used")
+        found += [f"{self.path}, row {row}: {bad.problems[row]}" for row in sorted(bad.problems)]
         return found or super().problems()
 
     def predict_dataloader(self) -> DataLoader[Any]:
@@ -304,7 +301,7 @@ def _column_name(path: Path, names: Sequence[str], argument: str, wanted: int | 
         raise ValueError(f"{argument}: expected a position in the {len(names)} columns of {path}, got {wanted}")
     near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    some = ", ".join(map(repr, names[:MOST_LISTED])) + (", ..." if len(names) > MOST_LISTED else "")
+    some = ", ".join(map(repr, names[:MOST_NAMES])) + (", ..." if len(names) > MOST_NAMES else "")
     raise ValueError(f"{argument}: expected a column of {path} ({some}), got {wanted!r}{hint}")
 
 
