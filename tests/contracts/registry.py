@@ -18,14 +18,16 @@ from conr.losses import ACConLoss, OrdinalEntropyLoss, RankNContrastLoss, RankSi
 from conr.testing import RegularizerCase, make_batch
 
 
-def _conr(**settings: Any) -> RegularizerCase:
+def _conr(engine: str = "auto", **settings: Any) -> RegularizerCase:
+    dimensions = (1,) if engine == "windowed" else (1, 2, 3)
     complete = {"window": 1.0, "temperature": 0.4, "distance_scale": 0.1, "push": "exp", "distance": "l2"}
     complete |= {"weight_anchors": True} | settings
     return RegularizerCase(
-        ConRLoss,
+        partial(ConRLoss, engine=engine),
         complete,
         conr_per_anchor,
-        label_dimensions=(2,) if complete["distance"] == "angular" else (1, 2, 3),
+        label_dimensions=(2,) if complete["distance"] == "angular" else dimensions,
+        fullgraph=engine == "auto",  # which blocks the others compute depends on values
         zero_on=("no samples", "one sample", "equal labels", "far labels", "far predictions"),
         stress=({"temperature": 0.01},),
     )
@@ -53,38 +55,38 @@ def _ranksim_deduplicate() -> RegularizerCase:
     return replace(case, oracle=None, exempt={**case.exempt, **exempt})
 
 
-def _rank_n_contrast(**settings: Any) -> RegularizerCase:
+def _rank_n_contrast() -> RegularizerCase:
     return RegularizerCase(
         RankNContrastLoss,
-        {"temperature": 2.0, "distance": "l1"} | settings,
+        {"temperature": 2.0, "distance": "l1"},
         rank_n_contrast_per_anchor,
         stress=({"temperature": 0.01},),
     )
 
 
-def _ordinal_entropy(**settings: Any) -> RegularizerCase:
+def _ordinal_entropy() -> RegularizerCase:
     return RegularizerCase(
         OrdinalEntropyLoss,
-        {"diversity": 0.7, "tightness": 1.3, "bin_width": None, "distance": "l2"} | settings,
+        {"diversity": 0.7, "tightness": 1.3, "bin_width": 1.0, "distance": "l2"},
         ordinal_entropy,
         per_sample=False,
     )
 
 
-def _accon(**settings: Any) -> RegularizerCase:
+def _accon() -> RegularizerCase:
     return RegularizerCase(
         ACConLoss,
-        {"label_range": 6.0, "window": 0.0, "temperature": 0.4, "distance": "l2"} | settings,
+        {"label_range": 6.0, "window": 0.0, "temperature": 0.4, "distance": "l2"},
         accon_per_anchor,
         zero_on=("no samples", "one sample", "far labels"),
         stress=({"temperature": 0.01},),
     )
 
 
-def _supcon(**settings: Any) -> RegularizerCase:
+def _supcon() -> RegularizerCase:
     return RegularizerCase(
         SupConLoss,
-        {"bin_width": 1.0, "temperature": 0.4} | settings,
+        {"bin_width": 1.0, "temperature": 0.4},
         supcon_per_anchor,
         zero_on=("no samples", "one sample", "far labels"),
         stress=({"temperature": 0.01},),
@@ -130,10 +132,10 @@ REGULARIZERS = {
     "conr-l1": _conr(distance="l1"),
     "conr-linf": _conr(distance="linf", push="linear"),
     "conr-angular": _conr(distance="angular", window=1.0005),
+    "conr-blockwise": _conr(engine="blockwise", distance="l1"),
+    "conr-windowed": _conr(engine="windowed", push="linear"),
     "accon": _accon(),
-    "accon-window": _accon(window=1.0, label_range=3.0, distance="linf"),
     "ordinal-entropy": _ordinal_entropy(),
-    "ordinal-entropy-bins": _ordinal_entropy(bin_width=1.0, distance="l1"),
     "rank-n-contrast": _rank_n_contrast(),
     "ranksim": _ranksim(),
     "ranksim-deduplicate": _ranksim_deduplicate(),

@@ -1,11 +1,14 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from tests.contracts.batches import make_batch
+from tests.contracts.registry import REGULARIZERS
 
 from conr.losses import ACConLoss, accon_loss
+from conr.testing.regularizers import equals_its_oracle
 
 # Cosines: 0-1 0.8, 0-2 0, 0-3 0.6, 1-2 0.6, 1-3 0.96, 2-3 0.8.
 FEATURES = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]], dtype=torch.float64)
@@ -67,6 +70,11 @@ def test_exponentials_do_not_overflow() -> None:
     batch = make_batch(2)
     loss = accon_loss(batch.features.float(), batch.labels, label_range=6.0, temperature=1e-4)
     assert torch.isfinite(loss)
+
+
+def test_other_settings_than_the_contract_s_equal_the_oracle() -> None:
+    case = REGULARIZERS["accon"]
+    equals_its_oracle(replace(case, settings={**case.settings, "window": 1.0, "label_range": 3.0, "distance": "linf"}))
 
 
 GOOD: dict[str, Any] = {"features": torch.zeros(4, 3), "labels": torch.zeros(4), "label_range": 60.0}

@@ -1,11 +1,14 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from tests.contracts.batches import make_batch
+from tests.contracts.registry import REGULARIZERS
 
 from conr.losses import OrdinalEntropyLoss, ordinal_entropy_loss
+from conr.testing.regularizers import equals_its_oracle
 
 FEATURES = torch.tensor([[2.0, 0.0], [0.0, 2.0], [0.0, 3.0], [-5.0, 0.0]], dtype=torch.float64)
 LABELS = torch.tensor([1.0, 1.0, 2.0, 5.0], dtype=torch.float64)
@@ -58,6 +61,11 @@ def test_descending_the_loss_spreads_labels_and_gathers_equals() -> None:
     assert apart[between == 0].mean() < 0.1
     assert apart[between == 1].mean() < 1.0
     assert apart[between == 5].mean() > 1.8
+
+
+def test_other_settings_than_the_contract_s_equal_the_oracle() -> None:
+    case = REGULARIZERS["ordinal-entropy"]
+    equals_its_oracle(replace(case, settings={**case.settings, "bin_width": None, "distance": "l1"}))
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from tests.contracts.batches import make_batch
+from tests.contracts.registry import REGULARIZERS
 from tests.oracles.rank_n_contrast import rank_n_contrast_per_anchor
 from tests.tolerances import TOLERANCE
 
 from conr.losses import RankNContrastLoss, rank_n_contrast_loss
+from conr.testing.regularizers import equals_its_oracle
 
 
 def test_four_samples_by_hand() -> None:
@@ -59,6 +62,11 @@ def test_descending_the_loss_orders_the_features_as_the_labels() -> None:
     for i in range(5):
         for j in range(5):
             assert (apart[i][between[i] > between[i, j]] > apart[i, j]).all()
+
+
+def test_other_settings_than_the_contract_s_equal_the_oracle() -> None:
+    case = REGULARIZERS["rank-n-contrast"]
+    equals_its_oracle(replace(case, settings={**case.settings, "temperature": 0.5, "distance": "linf"}))
 
 
 @pytest.mark.parametrize(

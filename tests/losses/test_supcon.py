@@ -1,10 +1,13 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from tests.contracts.registry import REGULARIZERS
 
 from conr.losses import SupConLoss, supcon_loss
+from conr.testing.regularizers import equals_its_oracle
 
 # Cosines: 0-1 0.8, 0-2 0, 0-3 0.6, 1-2 0.6, 1-3 0.96, 2-3 0.8.
 FEATURES = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]], dtype=torch.float64)
@@ -44,6 +47,11 @@ def test_labels_of_several_dimensions_must_agree_in_all() -> None:
 def test_far_negatives_are_pushed_as_near_ones() -> None:
     near, far = torch.tensor([1.0, 1.0, 2.0, 3.0]), torch.tensor([1.0, 1.0, 99.0, -50.0])
     assert torch.equal(supcon_loss(FEATURES, near, bin_width=1.0), supcon_loss(FEATURES, far, bin_width=1.0))
+
+
+def test_other_settings_than_the_contract_s_equal_the_oracle() -> None:
+    case = REGULARIZERS["supcon"]
+    equals_its_oracle(replace(case, settings={**case.settings, "bin_width": 2.5}))
 
 
 GOOD: dict[str, Any] = {"features": torch.zeros(4, 3), "labels": torch.zeros(4), "bin_width": 1.0}

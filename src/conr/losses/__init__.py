@@ -8,6 +8,7 @@ from conr.losses.dist_loss import DistLoss, dist_loss
 from conr.losses.elementwise import L1, MSE, Huber, elementwise_loss
 from conr.losses.evidential import Evidential, NormalInverseGamma, evidential_loss, evidential_parameters
 from conr.losses.focal import FocalR, focal_r_loss
+from conr.losses.memory import CrossBatchMemory
 from conr.losses.ordinal_entropy import OrdinalEntropyLoss, ordinal_entropy_loss
 from conr.losses.rank_n_contrast import RankNContrastLoss, rank_n_contrast_loss
 from conr.losses.ranksim import RankSimLoss, ranksim_loss
@@ -25,6 +26,7 @@ __all__ = [
     "ACConLoss",
     "ConRLoss",
     "ConRStatistics",
+    "CrossBatchMemory",
     "DistLoss",
     "Evidential",
     "FocalR",

@@ -88,12 +88,14 @@ def accon_loss(
     between = label_distance(labels, labels, distance).to(features.dtype)  # (n, n)
     itself = torch.eye(n, dtype=torch.bool, device=features.device)  # (n, n)
     alike = between <= window  # (n, n)
-    positives = alike & ~itself  # (n, n)
+    positives = alike & ~itself  # (n, n); NOTE[DIFF]: a window in place of equality
+    # NOTE[DIFF]: distances above the range count as the range.
     compensation = math.pi * (1 - (between / label_range).clamp(max=1))  # (n, n)
     unit = unit_rows(features)  # (n, d)
     cosines = product(unit, unit.T)  # (n, n)
     turned = cosines * compensation.cos() - _sines(cosines) * compensation.sin()  # (n, n)
     logits = torch.where(alike, cosines, turned) / temperature  # (n, n)
+    # NOTE[DIFF]: one log-sum-exp over positives and negatives, both with the same shift.
     log_total = logits.masked_fill(itself, -math.inf).logsumexp(dim=1)  # (n,)
     count = positives.sum(dim=1).clamp(min=1)  # (n,)
     mean_positive = torch.where(positives, logits, 0).sum(dim=1) / count  # (n,)

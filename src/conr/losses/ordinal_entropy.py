@@ -89,9 +89,11 @@ def ordinal_entropy_loss(
     between = label_distance(labels, labels, distance).to(features.dtype)  # (n, n)
     nearest = torch.where(pairs, between, math.inf).amin()
     farthest = torch.where(pairs, between, 0).amax()
+    # NOTE[DIFF]: one distinct label has no pairs, and a diversity of 0.
     push = torch.where(pairs, (between - nearest) / torch.where(farthest > 0, farthest, 1), 0)  # (n, n)
     spread = (push * euclidean_distances(centers)).sum() / pairs.sum().clamp(min=1)
 
+    # NOTE[DIFF]: by count, not by a distance that rounding may or may not leave at exactly 0.
     shared = count.squeeze(1) > 1  # (n,)
     apart = torch.linalg.vector_norm(unit_rows(features) - centers, dim=1)  # (n,)
     width = torch.where(shared, apart * weights, 0).sum() / shared.sum().clamp(min=1)

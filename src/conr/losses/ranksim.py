@@ -91,11 +91,13 @@ def ranksim_loss(
     terms = torch.where(takes_part, terms * weights, 0)  # (n,)
     if reduction == "none":
         return terms
+    # NOTE[DIFF]: the released code has the sum.
     return terms.sum() if reduction == "sum" else terms.sum() / takes_part.sum()
 
 
 def _one_of_each(labels: Tensor) -> Tensor:
     """One sample of each distinct label, drawn at random: (n,) bool. Its shape does not depend on the labels."""
+    # NOTE[DIFF]: torch draws, whose generator is seeded and saved with the run; in the released code Python does.
     priority = torch.randperm(len(labels), device=labels.device)  # (n,)
     before = priority.unsqueeze(0) < priority.unsqueeze(1)  # (n, n)
     return ~(equal_rows(labels) & before).any(dim=1)
@@ -103,6 +105,7 @@ def _one_of_each(labels: Tensor) -> Tensor:
 
 def _ranks(values: Tensor) -> Tensor:
     """Rank of each number in its row, (n, m): 1 for the largest; equal numbers share the mean of their ranks."""
+    # NOTE[DIFF]: the released code leaves ties to the order in which a sort happens to put them.
     ascending = values.sort(dim=1).values  # (n, m)
     below = torch.searchsorted(ascending, values)  # (n, m)
     not_above = torch.searchsorted(ascending, values, right=True)  # (n, m)

@@ -97,7 +97,7 @@ def srl_loss(
     unit = unit_rows(features)  # (n, d)
     present = members.any(dim=1)  # (K,)
     centroids = torch.where(present.unsqueeze(1), unit_rows(product(members, unit)), surrogate)  # (K, d)
-    known = present | remembered  # (K,)
+    known = present | remembered  # (K,); NOTE[DIFF]: what is not known takes no part, instead of being 0
 
     nearest = product(points, centroids.T).masked_fill(~known, -math.inf).amax(dim=1)  # (N,)
     enveloping = 1 - nearest.mean()
@@ -110,6 +110,7 @@ def srl_loss(
 
 
 def _bins(labels: Tensor, edges: Tensor) -> Tensor:
+    # NOTE[DIFF]: by edges; the released code truncates labels to whole numbers.
     inner = edges[1:-1].contiguous()  # (K - 1,)
     return torch.bucketize(labels.squeeze(1).to(edges.dtype).contiguous(), inner, right=True)  # (n,)
 

@@ -68,6 +68,7 @@ def supcon_loss(
     positives = equal_rows(rounded(labels, bin_width)) & ~itself  # (n, n)
     candidates = torch.where(itself, -math.inf, torch.zeros_like(itself, dtype=features.dtype))  # (n, n), logarithms
     log_total, mean_positive = contrast_dense(features, positives, candidates, temperature=temperature)  # (n,), (n,)
+    # NOTE[DIFF]: an anchor without positives is left out, and no factor of temperature over base temperature.
     terms = torch.where(positives.any(dim=1), (log_total - mean_positive) * weights, 0)  # (n,)
     return reduced(terms, reduction)
 

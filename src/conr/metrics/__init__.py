@@ -4,7 +4,16 @@ from conr._extras import require
 
 require("conr.metrics", "torchmetrics")
 
-from conr.metrics.collapse import CollapseMetric  # noqa: E402  the check comes first
+from conr.metrics.angular import AngularErrorMetric, angular_error, gaze_metrics  # noqa: E402  the check comes first
+from conr.metrics.collapse import CollapseMetric  # noqa: E402
 from conr.metrics.shot import METRIC_NAMES, regression_metrics, shot_metrics  # noqa: E402
 
-__all__ = ["METRIC_NAMES", "CollapseMetric", "regression_metrics", "shot_metrics"]
+__all__ = [
+    "METRIC_NAMES",
+    "AngularErrorMetric",
+    "CollapseMetric",
+    "angular_error",
+    "gaze_metrics",
+    "regression_metrics",
+    "shot_metrics",
+]

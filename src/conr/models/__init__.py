@@ -1,7 +1,21 @@
 """Encoders (inputs to features) and heads (features to predictions)."""
 
+from conr.models.gaze import GazeLeNet
 from conr.models.heads import EvidentialHead, LinearHead, UVOTEHead
 from conr.models.mlp import MLP
 from conr.models.small_cnn import SmallCNN
+from conr.models.text import BiLSTM, PairEncoder, SentenceEncoder
+from conr.models.timm_encoder import TimmEncoder
 
-__all__ = ["MLP", "EvidentialHead", "LinearHead", "SmallCNN", "UVOTEHead"]
+__all__ = [
+    "MLP",
+    "BiLSTM",
+    "EvidentialHead",
+    "GazeLeNet",
+    "LinearHead",
+    "PairEncoder",
+    "SentenceEncoder",
+    "SmallCNN",
+    "TimmEncoder",
+    "UVOTEHead",
+]

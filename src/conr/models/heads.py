@@ -14,20 +14,24 @@ class LinearHead(nn.Module):
     Args:
         in_features: d.
         out_features: label dimensions.
+        scale: factor of the layer's output: the unit in which it predicts, in label units, for recipes that divide the
+            labels by a number.
 
     Raises:
-        ValueError: a number below 1.
+        ValueError: a number of features below 1; a scale that is not positive.
     """
 
-    def __init__(self, in_features: int, out_features: int = 1) -> None:
+    def __init__(self, in_features: int, out_features: int = 1, *, scale: float = 1.0) -> None:
         super().__init__()
         check_number("in_features", in_features, low=1)
         check_number("out_features", out_features, low=1)
+        check_number("scale", scale, low=0, open_low=True)
+        self.scale = scale
         self.linear = nn.Linear(in_features, out_features)
 
     def forward(self, features: Tensor) -> Tensor:
         """Predictions (n,) or (n, k) of features (n, d)."""
-        return _linear_outputs(self.linear, features, ())
+        return self.scale * _linear_outputs(self.linear, features, ())
 
 
 class EvidentialHead(nn.Module):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, cast
 
 import torch
@@ -9,15 +10,18 @@ from lightning import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import LRSchedulerTypeUnion, OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.utils.data import default_collate
 from torchmetrics import Metric, MetricCollection
 
 from conr._checks import check_choice, check_number
-from conr.data import Inputs, RegressionData, make_views
+from conr.data import Inputs, RegressionData, RegressionDataset, make_views
 from conr.data.views import VIEW_MODES
-from conr.density import SampleWeights
+from conr.density import Bins, SampleWeights
 from conr.losses import L1
 from conr.metrics import CollapseMetric
 from conr.models import LinearHead
+from conr.pairwise import DISTANCES
 
 Batch = tuple[Inputs, Tensor]
 
@@ -46,12 +50,15 @@ class RegressionModule(LightningModule):
     ``train/NAME``, the metrics of the dataset (`conr.metrics.shot_metrics`) as ``val/...`` and ``test/...``, each also
     per shot region.
 
+    Lazy layers (`torch.nn.LazyLinear`, or ``MLP()`` without ``in_features``) take their size from the dataset.
+
     Args:
         encoder: inputs to features (n, d); has ``out_features``, or give a head.
         head: features to predictions (n,) or (n, k), or a function of the number of features that makes such a head
-            (its class, if the rest has defaults); a linear layer by default. A head whose outputs say more than a
-            prediction, for a criterion that expects such outputs, has a method ``point(outputs)`` that turns them into
-            the predictions for regularizers, metrics and users.
+            (its class, if the rest has defaults); by default a linear layer with as many outputs as the dataset has
+            label dimensions. A head whose outputs say more than a prediction, for a criterion that expects such
+            outputs, has a method ``point(outputs)`` that turns them into the predictions for regularizers, metrics and
+            users.
         criterion: called as ``criterion(predictions, labels, weights)`` with what the head returns. It may have a
             method ``fit(labels, bins)``, called with the training labels and the dataset's bins before anything else; a
             method ``set_progress(share)``, called as each epoch begins with the share of all epochs that will be done
@@ -62,18 +69,26 @@ class RegressionModule(LightningModule):
         smoothing: a layer between encoder and head, called as ``smoothing(features, labels)`` while training.
         views: makes one random view of a batch of inputs; none if None.
         view_mode: "two": both terms on two views; "original+two": criterion on the inputs, regularizers on two views;
-            "one": both terms on one view.
+            "three": criterion on one view, regularizers on two others; "one": both terms on one view.
         optimizer: called with the parameters.
         scheduler: "cosine" to zero over the whole run, "constant", or a scheduler called with the optimizer and stepped
             per epoch.
         collapse_window: labels (predictions) within it count as alike in the logged measure of feature collapse
-            (``train/collapse_few``, ...; see `conr.losses.conr_statistics`); not measured if None.
+            (``train/collapse_few``, ...; see `conr.losses.conr_statistics`), in label units; not measured if None.
+        collapse_distance: the distance that the window is compared with, a name as for `conr.losses.conr_loss`.
+        standardise_labels: let head, criterion and regularizers see labels of mean 0 and deviation 1 over the training
+            split, per label dimension: for labels of unknown scale, such as any table's. What they take in label units
+            (``window``, ``distance_scale``) then counts in standard deviations; predictions, metrics and logged results
+            stay in label units, train/criterion and train/loss do not.
 
     Raises:
-        ValueError: an unknown view mode or scheduler.
+        ValueError: an unknown view mode, scheduler or collapse distance.
         TypeError: an encoder without ``out_features`` and no head module; training without a
             `conr.data.RegressionData`, whose training labels the criterion and all densities are fitted on.
     """
+
+    label_mean: Tensor
+    label_std: Tensor
 
     def __init__(
         self,
@@ -90,6 +105,8 @@ class RegressionModule(LightningModule):
         optimizer: OptimizerCallable = torch.optim.Adam,
         scheduler: Literal["constant", "cosine"] | LRSchedulerCallable = "cosine",
         collapse_window: float | None = None,
+        collapse_distance: str = "l2",
+        standardise_labels: bool = False,
     ) -> None:
         super().__init__()
         check_choice("view_mode", view_mode, VIEW_MODES)
@@ -98,8 +115,10 @@ class RegressionModule(LightningModule):
         check_number("criterion_lr", criterion_lr, low=0)
         if collapse_window is not None:
             check_number("collapse_window", collapse_window, low=0, open_low=True)
+        check_choice("collapse_distance", collapse_distance, DISTANCES)
         self.encoder = encoder
         self.head = head if isinstance(head, nn.Module) else _sized_head(encoder, LinearHead if head is None else head)
+        self._has_default_head = head is None
         self.criterion = L1() if criterion is None else criterion
         self.criterion_lr = criterion_lr
         self.criterion_density = criterion_density
@@ -118,31 +137,47 @@ class RegressionModule(LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.collapse_window = collapse_window
+        self.collapse_distance = collapse_distance
+        self.standardise_labels = standardise_labels
+        for name, value in (("label_mean", torch.zeros(1)), ("label_std", torch.ones(1))):
+            self.register_buffer(name, value if standardise_labels else None)
 
     def setup(self, stage: str) -> None:  # noqa: ARG002  Lightning passes it
-        """Fit criterion and densities on the training labels and make the metrics; called by the trainer."""
+        """Size the model, fit label scale, criterion and densities on the training labels, make the metrics.
+
+        Called by the trainer, before it restores a checkpoint.
+        """
         if hasattr(self, "shot_density"):
             return
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, RegressionData):
             raise TypeError(f"datamodule: expected one that is a conr.data.RegressionData, got {type(data).__name__}")
         labels = data.splits.train.labels
-        for part in (self.criterion, self.criterion_density, *self.regularizer_densities.values()):
-            fit = getattr(part, "fit", None)
-            if fit is not None:
-                fit(labels, data.splits.bins)
+        if self._has_default_head and labels.ndim == 2 and labels.shape[1] > 1:
+            self.head = _sized_head(self.encoder, partial(LinearHead, out_features=labels.shape[1]))
+        self._size_lazy_layers(data.splits.train)
+        if self.standardise_labels:
+            self._fit_label_scale(labels)
+        if hasattr(self.criterion, "fit"):
+            fit = cast("Callable[[Tensor, Bins], object]", self.criterion.fit)
+            fit(self._in_head_units(labels), self._bins_in_head_units(data.splits.bins))
+        for density in (self.criterion_density, *self.regularizer_densities.values()):
+            if density is not None:
+                cast("SampleWeights", density).fit(labels, data.splits.bins)
         self.shot_density = data.shot_density()
         self.val_metrics = data.metrics(self.shot_density, "val/")
         self.test_metrics = data.metrics(self.shot_density, "test/")
         self.collapse = (
-            CollapseMetric(self.shot_density, window=self.collapse_window, prefix="train/")
+            CollapseMetric(
+                self.shot_density, window=self.collapse_window, distance=self.collapse_distance, prefix="train/"
+            )
             if self.collapse_window is not None
             else None
         )
 
     def forward(self, inputs: Inputs) -> Tensor:
-        """Predictions (n,) or (n, k) for a batch of inputs."""
-        return self._point(self.head(self.encoder(inputs)))
+        """Predictions (n,) or (n, k) for a batch of inputs, in label units."""
+        return self._in_label_units(self._point(self.head(self.encoder(inputs))))
 
     def on_train_epoch_start(self) -> None:
         """Tell the criterion how far the training is, if it wants to know."""
@@ -159,19 +194,21 @@ class RegressionModule(LightningModule):
         smoothed = features if self.smoothing is None else self.smoothing(features, labels)  # (m, d)
         outputs = self.head(smoothed)  # (m,) or (m, k), or what the criterion expects
         predictions = self._point(outputs)  # (m,) or (m, k)
+        targets = self._in_head_units(labels)  # like labels
 
         terms: dict[str, Tensor] = {
             "criterion": self.criterion(
                 outputs[criterion_rows],
-                labels[criterion_rows],
+                targets[criterion_rows],
                 _weights(self.criterion_density, labels[criterion_rows]),
             )
         }
         total = terms["criterion"]
-        labels, predictions = labels[regularizer_rows], predictions[regularizer_rows]
+        labels, targets = labels[regularizer_rows], targets[regularizer_rows]
+        predictions = predictions[regularizer_rows]
         for name, term in self.regularizers.items():
             weights = _weights(term.density, labels)
-            terms[name] = term.loss(features[regularizer_rows], labels, predictions, weights)
+            terms[name] = term.loss(features[regularizer_rows], targets, predictions, weights)
             total = total + term.coefficient * terms[name]
         terms["loss"] = total
         self.log_dict(
@@ -181,7 +218,7 @@ class RegressionModule(LightningModule):
             batch_size=len(labels),
         )
         if self.collapse is not None:
-            self.collapse.update(predictions.detach(), labels)
+            self.collapse.update(self._in_label_units(predictions.detach()), labels)
         return total
 
     def on_train_epoch_end(self) -> None:
@@ -205,7 +242,7 @@ class RegressionModule(LightningModule):
         """Count a batch into the test metrics; returns what the result file keeps."""
         inputs, labels = batch
         features = self.encoder(inputs)
-        predictions = self._point(self.head(features))
+        predictions = self._in_label_units(self._point(self.head(features)))
         self.test_metrics.update(predictions, labels)
         return {"features": features, "predictions": predictions, "labels": labels}
 
@@ -220,6 +257,37 @@ class RegressionModule(LightningModule):
     def _point(self, outputs: Tensor) -> Tensor:
         point = getattr(self.head, "point", None)
         return outputs if point is None else point(outputs)
+
+    def _in_label_units(self, predictions: Tensor) -> Tensor:
+        return predictions * self.label_std + self.label_mean if self.standardise_labels else predictions
+
+    def _in_head_units(self, labels: Tensor) -> Tensor:
+        return (labels - self.label_mean) / self.label_std if self.standardise_labels else labels
+
+    def _bins_in_head_units(self, bins: Bins) -> Bins:
+        if not self.standardise_labels:
+            return bins
+        scales = zip(bins.edges, self.label_mean.tolist(), self.label_std.tolist(), strict=True)
+        # Clamped, as a label at the outer edge may be rounded beyond it.
+        return Bins([((edges - mean) / std).tolist() for edges, mean, std in scales], clamp=True)
+
+    def _fit_label_scale(self, labels: Tensor) -> None:
+        if labels.ndim > 2:
+            raise ValueError(f"standardise_labels: expected labels (n,) or (n, k), got shape {tuple(labels.shape)}")
+        columns = labels.reshape(len(labels), -1).double()  # (n, k)
+        deviation = columns.std(dim=0, correction=0)  # (k,)
+        self.label_mean = columns.mean(dim=0).to(labels.dtype)
+        self.label_std = torch.where(deviation > 0, deviation, 1).to(labels.dtype)
+
+    def _size_lazy_layers(self, dataset: RegressionDataset) -> None:
+        if any(is_lazy(parameter) for parameter in self.parameters()):
+            inputs, _ = default_collate([dataset[0]])
+            modes = [(module, module.training) for module in self.modules()]
+            self.eval()  # one sample must not reach the statistics of a batch norm
+            with torch.no_grad():
+                self(inputs)
+            for module, mode in modes:
+                module.training = mode
 
     def _log_metrics(self, metrics: MetricCollection | Metric) -> None:
         # Computed here and not by Lightning, whose logging of a collection expects one number per metric.
