@@ -1,5 +1,7 @@
-"""Interleaved timing of several forms of the same computation, and the result file."""
+"""Interleaved timing and memory of several forms of the same loss, and the result file."""
 
+import ctypes
+import gc
 import json
 import os
 import platform
@@ -11,33 +13,86 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import conr
 
 RESULTS = Path(__file__).parent / "results"
+MODES = ("forward", "backward", "full")
+
+Times = dict[str, dict[str, dict[str, float]]]
+"""Form, mode, and what `summary` says."""
 
 
-def interleaved(forms: Mapping[str, Callable[[], object]], *, seconds: float) -> dict[str, dict[str, float]]:
-    """Run the forms in turn until the time is over; milliseconds per form as median, 20 and 80 percent quantile."""
-    for form in forms.values():
-        form()
-        form()
-    times: dict[str, list[float]] = {name: [] for name in forms}
+def interleaved(forms: Mapping[str, Callable[[], Tensor]], *, seconds: float, runs: int = 7, warmups: int = 2) -> Times:
+    """Run the forms in turn until the time is over, at least ``runs`` times each.
+
+    Args:
+        forms: each computes a loss with a graph.
+        seconds: time to spend.
+        runs: fewest runs that count.
+        warmups: runs before those.
+    """
+    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in forms}
+    for _ in range(warmups):
+        for form in forms.values():
+            _run(form)
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(next(iter(times.values()))) < 7:
+    while time.perf_counter() < end or len(next(iter(found.values()))) < runs:
         for name, form in forms.items():
-            start = time.perf_counter()
-            form()
-            times[name].append(1e3 * (time.perf_counter() - start))
-    summary = {}
-    for name, values in times.items():
-        low, median, high = np.quantile(values, (0.2, 0.5, 0.8))
-        summary[name] = {"median_ms": float(median), "q20_ms": float(low), "q80_ms": float(high), "runs": len(values)}
-    return summary
+            found[name].append(_run(form))
+    return {name: _summaries(np.array(values)) for name, values in found.items()}
 
 
-def write_results(name: str, cases: list[dict[str, Any]]) -> Path:
-    """Write the cases beside what they ran on."""
+def _run(form: Callable[[], Tensor]) -> tuple[float, ...]:
+    """Milliseconds of forward, backward and both: by the clock, then by the processors' time of all threads."""
+    clocks = (time.perf_counter, time.process_time)
+    start = [clock() for clock in clocks]
+    loss = form()
+    middle = [clock() for clock in clocks]
+    loss.backward()  # type: ignore[no-untyped-call]
+    end = [clock() for clock in clocks]
+    steps = zip(start, middle, end, strict=True)
+    return tuple(1e3 * span for a, b, c in steps for span in (b - a, c - b, c - a))
+
+
+def _summaries(values: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, dict[str, float]]:
+    """Median, 20 and 80 percent quantile of milliseconds for each mode."""
+    modes = {}
+    for column, mode in enumerate(MODES):
+        low, median, high = np.quantile(values[:, column], (0.2, 0.5, 0.8))
+        modes[mode] = {
+            "median_ms": float(median),
+            "q20_ms": float(low),
+            "q80_ms": float(high),
+            "cpu_ms": float(np.median(values[:, column + len(MODES)])),
+            "runs": len(values),
+        }
+    return modes
+
+
+def peak_extra_bytes(form: Callable[[], Tensor]) -> int:
+    """Most memory that forward and backward of a form hold beyond what the process held before (Linux).
+
+    The form must have run before, as what libraries set up on first use does not count.
+    """
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = _status_bytes("VmRSS")
+    _run(form)
+    return max(_status_bytes("VmHWM") - before, 0)
+
+
+def _status_bytes(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return 1024 * int(line.split()[1])
+    raise RuntimeError(f"/proc/self/status: expected a line {field}, got none")
+
+
+def environment() -> dict[str, Any]:
+    """What a measurement runs on; to be taken before it starts, as it is load itself."""
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"],  # noqa: S607
         capture_output=True,
@@ -45,18 +100,38 @@ def write_results(name: str, cases: list[dict[str, Any]]) -> Path:
         check=False,
         cwd=RESULTS.parent,
     ).stdout.strip()
-    content = {
-        "schema": "conr.benchmark/1",
-        "benchmark": name,
+    load = os.getloadavg()[0]
+    return {
         "commit": commit or None,
         "versions": {"conr": conr.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "device": "cpu",
         "processor": platform.machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "cases": cases,
+        "load_before": load,
+        "shared": load > 1,  # others were at work: the clock is then no measure, the processors' time a rough one
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+
+
+def write_results(
+    name: str,
+    cases: list[dict[str, Any]],
+    *,
+    ran_on: dict[str, Any],
+    skipped: list[dict[str, Any]] | None = None,
+    folder: Path = RESULTS,
+) -> Path:
+    """Write the cases beside what they ran on.
+
+    Args:
+        name: of the benchmark and the file.
+        cases: one dict per measured point.
+        ran_on: `environment` of the run.
+        skipped: points that were left out, each with a ``reason``.
+        folder: where the file goes.
+    """
+    content = {"schema": "conr.benchmark/1", "benchmark": name, **ran_on, "cases": cases, "skipped": skipped or []}
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.json"
     path.write_text(json.dumps(content, indent=1) + "\n")
     return path

@@ -2,7 +2,7 @@
 
 from conr.pairwise.dense import contrast_dense
 from conr.pairwise.distances import DISTANCES, Distance, label_distance
-from conr.pairwise.engines import ENGINES, contrast
+from conr.pairwise.engines import ENGINES, choose_engine, contrast
 from conr.pairwise.gather import gather_samples, join, world_size
 from conr.pairwise.pairs import Contrast, PairSets, Rule, Samples, pair_sets
 from conr.pairwise.push import PUSHES, Push
@@ -17,6 +17,7 @@ __all__ = [
     "Push",
     "Rule",
     "Samples",
+    "choose_engine",
     "contrast",
     "contrast_dense",
     "gather_samples",

@@ -1,14 +1,12 @@
 """The dense engine: all similarities at once, for the batch sizes of everyday training."""
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from conr.pairwise.pairs import LOG2_E, NOTHING
 from conr.pairwise.unit import unit_vectors
-
-LOG2_E = math.log2(math.e)
 
 
 def contrast_dense(
@@ -26,15 +24,11 @@ def contrast_dense(
 
     Symbols: $z$ features, $\tau$ temperature, $P_i$ positives, $u$ log-weights. The loss of anchor i is $A_i - B_i$.
 
-    The backward pass is written out: it needs one product of matrices where autograd would make two, and gives a
-    feature vector of zeros (common after ReLU) no gradient, where differentiating the normalisation would give it a
-    huge one.
-
     Args:
         features: shape (n, d), float32 or float64.
-        positives: shape (n, m), bool; m is n plus the number of other features.
-        log_weights: shape (n, m), dtype of features: logarithm of each pair's weight in the sum, minus infinity for
-            pairs outside it. Positives must have log-weight 0.
+        positives: shape (n, m), bool or 0 and 1 in the dtype of features; m is n plus the number of other features.
+        log_weights: shape (n, m), dtype of features: logarithm of each pair's weight in the sum, minus infinity (or
+            -1e30) for pairs outside it. Positives must have log-weight 0.
         temperature: positive.
         other_features: features of more candidates, which are no anchors: shape (m - n, d), dtype of features.
 
@@ -43,14 +37,15 @@ def contrast_dense(
         0.
 
     Notes:
-        n m d time; saves two n x m matrices (one of them bool) and the normalised features.
+        n m d time; saves two n x m matrices and the normalised features.
     """
     others = None if other_features is None else unit_vectors(other_features)  # (m - n, d)
     if positives.shape[1] == 0:  # nothing to take the largest logit of
         nothing = features.sum(dim=1)  # (0,)
         return nothing, nothing
+    masks = positives.to(features.dtype)  # (n, m); floats are much faster than bools on a CPU
     return _Contrast.apply(  # type: ignore[no-any-return]
-        unit_vectors(features), others, positives, log_weights, temperature
+        unit_vectors(features), others, masks, log_weights, temperature
     )
 
 
@@ -61,18 +56,18 @@ class _Contrast(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         with torch.autocast(unit.device.type, enabled=False):
             candidates = unit if others is None else torch.cat((unit, others))  # (m, d)
-            logits = torch.addmm(log_weights, unit, candidates.T, alpha=1 / temperature)  # (n, m)
-            count = positives.sum(dim=1, dtype=unit.dtype).clamp_(min=1)  # (n,)
-            mean_positive = torch.where(positives, logits, 0).sum(dim=1) / count  # (n,)
+            # Logarithms have base 2: exp takes many times as long where it underflows, for every pair outside the sum.
+            unused = unit.new_empty(())
+            similarity = torch.addmm(unused, unit, candidates.T, beta=0, alpha=LOG2_E / temperature)  # (n, m)
+            count = positives.sum(dim=1).clamp_(min=1)  # (n,)
+            mean_positive = (similarity * positives).sum(dim=1) / (count * LOG2_E)  # (n,)
+            logits = similarity.add_(log_weights, alpha=LOG2_E)  # (n, m)
             highest = logits.amax(dim=1, keepdim=True)  # (n, 1)
-            highest = torch.where(highest.isinf(), 0, highest)  # an anchor without pairs has only -inf
-            # Base 2, as exp takes many times as long on a CPU where it underflows: for every pair outside the sum.
-            probabilities = (logits - highest).mul_(LOG2_E).exp2_()  # (n, m)
-            total = probabilities.sum(dim=1, keepdim=True)  # (n, 1)
-            empty = total == 0  # (n, 1)
-            total = total.masked_fill(empty, 1)
-            log_total = (total.log() + highest).squeeze(1)  # (n,); 0 for an anchor without pairs
+            highest.masked_fill_(highest < NOTHING / 2, 0)  # an anchor without pairs
+            probabilities = logits.sub_(highest).exp2_()  # (n, m)
+            total = probabilities.sum(dim=1, keepdim=True).clamp_(min=1)  # (n, 1); the highest is 1, unless all are 0
             probabilities /= total
+            log_total = total.log2_().add_(highest).squeeze(1) / LOG2_E  # (n,); 0 for an anchor without pairs
         ctx.save_for_backward(unit, others, positives, count, probabilities)
         ctx.temperature = temperature
         return log_total, mean_positive
@@ -84,9 +79,10 @@ class _Contrast(torch.autograd.Function):
         n = len(unit)
         with torch.autocast(unit.device.type, enabled=False):
             grad_logits = probabilities * (grad_log_total / ctx.temperature).unsqueeze(1)  # (n, m)
-            grad_logits += positives * (grad_mean_positive / (count * ctx.temperature)).unsqueeze(1)
-            inside, outside = grad_logits[:, :n], grad_logits[:, n:]  # (n, n), (n, m - n)
-            grad_unit = (inside + inside.T) @ unit  # (n, d); the similarity is symmetric in its two factors
+            grad_logits.addcmul_(positives, (grad_mean_positive / (count * ctx.temperature)).unsqueeze(1))
             if others is None:
-                return grad_unit, None, None, None, None
+                # One product where autograd would make two: the similarity is symmetric in its two factors.
+                return (grad_logits + grad_logits.T) @ unit, None, None, None, None
+            inside, outside = grad_logits[:, :n], grad_logits[:, n:]  # (n, n), (n, m - n)
+            grad_unit = (inside + inside.T) @ unit  # (n, d)
             return grad_unit.addmm_(outside, others), outside.T @ unit, None, None, None

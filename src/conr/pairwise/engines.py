@@ -7,7 +7,7 @@ from conr._checks import check_choice
 from conr._compile import outside_graphs
 from conr.pairwise.dense import contrast_dense
 from conr.pairwise.distances import check_distance, real
-from conr.pairwise.pairs import Contrast, Rule, Samples, pair_sets
+from conr.pairwise.pairs import NOTHING, Contrast, Rule, Samples, within
 from conr.pairwise.push import log_push
 from conr.pairwise.recompute import contrast_recomputed
 from conr.pairwise.sweeps import Sweep, box_sweep, full_sweep, interval_sweep
@@ -15,8 +15,11 @@ from conr.pairwise.unit import unit_vectors
 
 ENGINES = ("auto", "dense", "blockwise", "windowed")
 
-MAX_DENSE = {"cpu": 512**2, "cuda": 8192**2}
+MAX_DENSE = {"cpu": 724**2, "cuda": 8192**2}
 """Most pairs for which "auto" computes all similarities at once, by type of device."""
+
+BLOCK = {"cpu": 128, "cuda": 2048}
+"""Rows of a tile: on a CPU few, as small tiles waste less around the pairs; on a GPU enough to keep it busy."""
 
 
 def contrast(
@@ -88,16 +91,18 @@ def _same_dtypes(samples: Samples, others: Samples | None) -> tuple[Samples, Sam
 
 def _dense(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule) -> Contrast:
     dtype = samples.features.dtype
-    positives, negatives, between_labels = pair_sets(
-        samples.labels,
-        samples.predictions,
-        window=rule.window,
-        distance=rule.distance,
-        other_labels=None if others is None else others.labels,
-        other_predictions=None if others is None else others.predictions,
-    )
-    log_weights = weights.log().unsqueeze(1) + log_push(between_labels.to(dtype) * rule.distance_scale, rule.push)
-    log_weights = torch.where(negatives, log_weights, -torch.inf).masked_fill(positives, 0)  # (n, m)
+    labels, predictions = samples.labels, samples.predictions  # (m, k) each
+    if others is not None:
+        labels, predictions = torch.cat((labels, others.labels)), torch.cat((predictions, others.predictions))
+    between_labels = rule.between(samples.labels, labels)  # (n, m)
+    alike = within(between_labels, rule.window, dtype)  # (n, m)
+    agree = within(rule.between(samples.predictions, predictions), rule.window, dtype)  # (n, m)
+    negatives = torch.addcmul(agree, agree, alike, value=-1)  # (n, m); 0 on the diagonal, where labels are alike
+    positives = alike.fill_diagonal_(0)  # (n, m)
+    scaled = between_labels.to(dtype) * rule.distance_scale  # (n, m)
+    log_weights = log_push(scaled, rule.push) + weights.log().unsqueeze(1)  # (n, m)
+    log_weights = log_weights.clamp_(min=NOTHING).mul_(negatives)  # minus infinity times 0 would not be a number
+    log_weights.add_((positives + negatives).sub_(1), alpha=-NOTHING)
     log_total, mean_positive = contrast_dense(
         samples.features,
         positives,
@@ -105,27 +110,20 @@ def _dense(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule
         temperature=rule.temperature,
         other_features=None if others is None else others.features,
     )
-    return Contrast(log_total, mean_positive, positives.sum(dim=1, dtype=dtype), negatives.sum(dim=1, dtype=dtype))
+    return Contrast(log_total, mean_positive, positives.sum(dim=1), negatives.sum(dim=1))
 
 
 @outside_graphs
 def _recomputed(
     samples: Samples, others: Samples | None, weights: Tensor, rule: Rule, *, windowed: bool, block: int | None
 ) -> Contrast:
-    block = block or block_size(samples.features)
+    block = block or BLOCK.get(samples.features.device.type, BLOCK["cuda"])
     sweeps = _sweeps(samples, None, rule, windowed=windowed, block=block)
     samples = samples._replace(features=unit_vectors(samples.features))
     if others is not None:
         sweeps += _sweeps(samples, others, rule, windowed=windowed, block=block)
         others = others._replace(features=unit_vectors(others.features))
     return contrast_recomputed(samples, others, weights.log(), rule, sweeps)
-
-
-def block_size(features: Tensor) -> int:
-    """Rows of a tile: on a CPU as few as keep the matrix product busy, as small tiles waste less around the pairs."""
-    if features.device.type != "cpu":
-        return 2048
-    return 128 if features.shape[1] <= 512 else 64
 
 
 def _sweeps(samples: Samples, others: Samples | None, rule: Rule, *, windowed: bool, block: int) -> list[Sweep]:

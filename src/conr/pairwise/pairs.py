@@ -1,12 +1,17 @@
 """Which pairs attract and which repel: the pair sets of ConR, and what every engine takes and returns."""
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from conr.pairwise.distances import Distance, label_distance
+from conr.pairwise.distances import DISTANCES, Distance, label_distance
 from conr.pairwise.push import Push
+
+LOG2_E = math.log2(math.e)
+NOTHING = -1e30
+"""Logarithm of an empty sum: exp2 of it is 0, and unlike minus infinity it can be subtracted from itself."""
 
 
 class Samples(NamedTuple):
@@ -26,6 +31,12 @@ class Rule(NamedTuple):
     push: Push
     temperature: float
 
+    def between(self, first: Tensor, second: Tensor) -> Tensor:
+        """Distances (n, m) of labels (n, k) and (m, k) that were checked before, as `label_distance` gives them."""
+        if callable(self.distance):
+            return label_distance(first, second, self.distance)
+        return DISTANCES[self.distance](first, second)
+
 
 class Contrast(NamedTuple):
     """The two terms of every anchor's loss, and the sizes of its pair sets; each of shape (n,)."""
@@ -34,6 +45,14 @@ class Contrast(NamedTuple):
     mean_positive: Tensor  # mean similarity of positives, over temperature; 0 without positives
     positives: Tensor  # how many, as floats
     negatives: Tensor  # how many, as floats
+
+
+def within(distances: Tensor, window: float, dtype: torch.dtype) -> Tensor:
+    """1 where a distance is within the window, else 0: on a CPU, arithmetic is much faster with floats than with bools.
+
+    The comparison is made in the dtype of the distances, whatever the engine, so that ties are decided alike.
+    """
+    return distances.clone().le_(window).to(dtype)  # in place, so that the result is a float
 
 
 class PairSets(NamedTuple):
@@ -71,6 +90,6 @@ def pair_sets(
     between_labels = label_distance(labels, all_labels, distance)  # (n, m)
     between_predictions = label_distance(predictions, all_predictions, distance)  # (n, m)
     alike = between_labels <= window  # (n, m)
-    negatives = (between_predictions <= window) & ~alike  # (n, m); false on the diagonal, where labels are alike
-    not_self = ~torch.eye(*between_labels.shape, dtype=torch.bool, device=labels.device)  # (n, m)
-    return PairSets(alike & not_self, negatives, between_labels)
+    # Where predictions agree and labels do not; false on the diagonal, where labels are alike.
+    negatives = torch.gt(between_predictions <= window, alike)  # (n, m)
+    return PairSets(alike.fill_diagonal_(0), negatives, between_labels)

@@ -2,24 +2,17 @@ r"""The recomputing engine: walks over tiles of the similarities and keeps none 
 
 Forward saves, for every anchor, only the log of its sum and its count of positives; backward computes each tile again.
 
-Inside a tile, sets are float masks of 0 and 1, and logarithms have base 2: comparing into a float, adding a penalty and
-``exp2`` are several times as fast on a CPU as selecting by a bool and ``exp``, which slows down on what underflows.
+Inside a tile, logarithms have base 2: on a CPU ``exp2`` is faster than ``exp``, which slows down on what underflows.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from conr.pairwise.distances import label_distance
-from conr.pairwise.pairs import Contrast, Rule, Samples
+from conr.pairwise.pairs import LOG2_E, NOTHING, Contrast, Rule, Samples, within
 from conr.pairwise.push import log_push
 from conr.pairwise.sweeps import Sweep, Tile
-
-LOG2_E = math.log2(math.e)
-NOTHING = -1e30
-"""Logarithm of an empty sum: exp2 of it is 0, and unlike minus infinity it can be subtracted from itself."""
 
 
 def contrast_recomputed(
@@ -99,10 +92,11 @@ class _Walk(NamedTuple):
         unused = rows.features.new_empty(())
         scale = LOG2_E / rule.temperature
         similarity = torch.addmm(unused, rows.features, columns.features.T, beta=0, alpha=scale)  # (r, c)
-        between_labels = label_distance(rows.labels, columns.labels, rule.distance)  # (r, c)
-        alike = self._within(between_labels)  # (r, c)
+        between_labels = rule.between(rows.labels, columns.labels)  # (r, c)
+        alike = within(between_labels, rule.window, similarity.dtype)  # (r, c)
         if self.sweep.negatives:
-            agree = self._within(label_distance(rows.predictions, columns.predictions, rule.distance))  # (r, c)
+            between_predictions = rule.between(rows.predictions, columns.predictions)  # (r, c)
+            agree = within(between_predictions, rule.window, similarity.dtype)  # (r, c)
             mask = torch.addcmul(agree, agree, alike, value=-1)  # (r, c); 0 on the diagonal, where labels are alike
             scaled = between_labels.to(similarity.dtype) * rule.distance_scale  # (r, c)
             logits = torch.add(similarity, log_push(scaled, rule.push), alpha=LOG2_E)  # (r, c)
@@ -110,9 +104,6 @@ class _Walk(NamedTuple):
         if self.sweep.positives:
             parts.append(self._part(tile, alike, similarity, positive=True))
         return similarity, parts
-
-    def _within(self, distance: Tensor) -> Tensor:
-        return distance.clone().le_(self.rule.window).to(self.rows.features.dtype)  # in place: the result is a float
 
     def _part(self, tile: Tile, mask: Tensor, logits: Tensor, *, positive: bool) -> _Part:
         diagonal = tile.top - tile.left  # the column offset at which a sample meets itself

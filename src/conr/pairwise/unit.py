@@ -24,8 +24,8 @@ class _UnitVectors(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:
         norms = torch.linalg.vector_norm(features, dim=1, keepdim=True)  # (n, 1)
-        inverse_norms = torch.where(norms > 0, 1 / norms, 0)  # (n, 1)
-        unit = features * inverse_norms  # (n, d)
+        inverse_norms = norms.reciprocal().masked_fill_(norms == 0, 0)  # (n, 1)
+        unit: Tensor = features * inverse_norms  # (n, d)
         ctx.save_for_backward(unit, inverse_norms)
         return unit
 
