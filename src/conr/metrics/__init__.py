@@ -5,6 +5,15 @@ from conr._extras import require
 require("conr.metrics", "torchmetrics")
 
 from conr.metrics.collapse import CollapseMetric  # noqa: E402  the check comes first
+from conr.metrics.depth import DEPTH_METRICS, DepthMetric, depth_metrics  # noqa: E402
 from conr.metrics.shot import METRIC_NAMES, regression_metrics, shot_metrics  # noqa: E402
 
-__all__ = ["METRIC_NAMES", "CollapseMetric", "regression_metrics", "shot_metrics"]
+__all__ = [
+    "DEPTH_METRICS",
+    "METRIC_NAMES",
+    "CollapseMetric",
+    "DepthMetric",
+    "depth_metrics",
+    "regression_metrics",
+    "shot_metrics",
+]
