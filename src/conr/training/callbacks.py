@@ -19,6 +19,7 @@ from torch import Tensor
 import conr
 from conr.data import RegressionData
 from conr.density import REGIONS
+from conr.training.metrics_table import metrics_by_region
 from conr.training.module import RegressionModule
 from conr.training.results import Outputs, RunResult, read_history
 
@@ -147,7 +148,7 @@ class ResultWriter(Callback):
                 "regions": [REGIONS[region] for region in density.region_of_bin.tolist()],
             },
             headline=data.headline,
-            metrics=_metrics_by_region(trainer.callback_metrics),
+            metrics=metrics_by_region(trainer.callback_metrics, "test/"),
             checkpoint=self._checkpoint_summary(history),
             epochs=max(epochs) + 1 if epochs else 0,
             train_seconds=sum(seconds for _, seconds in history.get("train/seconds", [])),
@@ -177,18 +178,6 @@ class ResultWriter(Callback):
             "monitor": self.monitor,
             "value": dict(history.get(self.monitor, [])).get(epoch),
         }
-
-
-def _metrics_by_region(logged: dict[str, Tensor]) -> dict[str, dict[str, float]]:
-    by_region: dict[str, dict[str, float]] = {region: {} for region in ("all", *REGIONS)}
-    for key, value in logged.items():
-        name = key.removeprefix("test/")
-        metric, _, region = name.rpartition("_")
-        if name != key and region in REGIONS:
-            by_region[region][metric] = float(value)
-        elif name != key:
-            by_region["all"][name] = float(value)
-    return by_region
 
 
 def _spread(n: int, most: int) -> Tensor:

@@ -14,10 +14,12 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from rich.console import Console
 
 from conr.configs import preset_config
 from conr.data import RegressionData
 from conr.training.callbacks import EpochClock, PredictionWriter, RandomState, ResultWriter
+from conr.training.metrics_table import metrics_table
 from conr.training.module import RegressionModule
 from conr.training.run_folder import (
     BEST_CHECKPOINT,
@@ -45,13 +47,16 @@ class Output:
     monitor: str = "val/mae"
 
 
-def run_command(arguments: Sequence[str], *, on_epoch: Callable[[int], None] | None = None) -> Path:
+def run_command(
+    arguments: Sequence[str], *, on_epoch: Callable[[int], None] | None = None, show_metrics: bool = True
+) -> Path:
     """Run ``fit``, ``validate``, ``test`` or ``predict`` with its options, as typed after ``conr``.
 
     Args:
         arguments: the verb and its options. ``--config`` takes a file or the name of a preset; ``--resume RUN`` (fit)
             and ``--run RUN`` (the others) name the folder of an earlier run and bring its configuration and checkpoint.
         on_epoch: called with the number of each training epoch that has ended.
+        show_metrics: whether ``validate`` and ``test`` print a table.
 
     Returns:
         The run's folder.
@@ -72,7 +77,12 @@ def run_command(arguments: Sequence[str], *, on_epoch: Callable[[int], None] | N
             options.append(f"--ckpt_path={best_checkpoint(folder)}")
         elif (folder / LAST_CHECKPOINT).is_file():
             options.append(f"--ckpt_path={folder / LAST_CHECKPOINT}")
+    if verb in ("validate", "test"):
+        options = ["--verbose=false", *options]  # Lightning's own table has a line per metric and region
     command = RunCommand([verb, *_expand_presets(options)], folder=folder, on_epoch=on_epoch)
+    if verb in ("validate", "test") and show_metrics:
+        prefix = {"validate": "val/", "test": "test/"}[verb]
+        Console().print(metrics_table(command.trainer.callback_metrics, prefix, title=f"{verb}: {command.folder}"))
     return command.folder
 
 
@@ -176,18 +186,17 @@ class _SaveConfig(SaveConfigCallback):
 
 
 def _silence_known_noise() -> None:
-    # Lightning's hints that do not apply: presets are expanded on purpose; small datasets load fast in one process.
+    # Lightning's hints that do not apply: presets are expanded on purpose; small datasets load fast in one process; a
+    # test needs no callback of the training.
     for message in (
+        "Be aware that when using `ckpt_path`",
         "LightningCLI's args parameter",
         ".*does not have many workers",
         ".*isinstance\\(treespec, LeafSpec",
     ):
         warnings.filterwarnings("ignore", message=message)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
-
-
-def _is_no_advertisement(record: logging.LogRecord) -> bool:
-    return "Tip: For seamless" not in record.getMessage()
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _take_option(options: list[str], flag: str) -> tuple[list[str], str | None]:

@@ -1,0 +1,66 @@
+"""The verb ``demo``: ConR against the same training without it, on real digits, with a report."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from conr.bench import Task, grid_tasks, run_grid, task_epochs
+from conr.report import load_runs, picture, terminal_table, write_report
+
+CORE = {"rotated-digits": ("vanilla", "conr")}
+FULL = {
+    "rotated-digits": ("vanilla", "conr", "sqinv", "sqinv+conr"),
+    "abalone": ("vanilla", "conr", "sqinv", "sqinv+conr"),
+}
+
+
+def demo(options: Sequence[str]) -> None:
+    """Train, test, print the table and write the page and the picture."""
+    parser = ArgumentParser(prog="conr demo", description="Train with and without ConR on real digits; write a report.")
+    parser.add_argument("--full", action="store_true", help="also reweighting (SQINV), and the abalone table")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each method")
+    parser.add_argument("--epochs", type=int | None, default=None, help="of each run; the preset's if not given")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="runs at the same time")
+    parser.add_argument(
+        "--out", type=str, default="runs/demo", help="folder of the runs; finished ones are not repeated"
+    )
+    chosen = parser.parse_args(list(options))
+    root = Path(chosen.out)
+    grid = FULL if chosen.full else CORE
+    tasks = [task for name, methods in grid.items() for task in grid_tasks([name], methods, chosen.seeds)]
+    settings = {} if chosen.epochs is None else {"trainer.max_epochs": chosen.epochs}
+    console = Console()
+    total = ", ".join(f"{len(methods)} methods on {name}" for name, methods in grid.items())
+    console.print(f"{len(tasks)} runs: {total}, {chosen.seeds} seeds each. They are kept in {root}.")
+    with _progress(console) as progress:
+        bars: dict[str, TaskID] = {}
+        for name in grid:
+            epochs = sum(task_epochs(task, settings) for task in tasks if task.dataset == name)
+            bars[name] = progress.add_task(name, total=epochs)
+
+        def report(task: Task, epochs: int) -> None:
+            progress.advance(bars[task.dataset], epochs)
+
+        run_grid(tasks, root, options=settings, jobs=chosen.jobs, report=report)
+    for group in load_runs([root]):
+        console.print(terminal_table(group))
+    page = write_report([root], root / "report.html", title="What ConR does to rare labels")
+    image = picture([root / "rotated-digits"], root / "picture.png")
+    console.print(f"report:  {page.resolve()}\npicture: {image.resolve()}", soft_wrap=True)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} epochs,"),
+        TimeElapsedColumn(),
+        TextColumn("gone,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+    )
