@@ -15,6 +15,7 @@ _EXTRA_OF = {
     "mlxtend": "data",
     "sklego": "data",
     "pandas": "data",
+    "PIL": "vision",
     "timm": "vision",
     "torchvision": "vision",
 }

@@ -288,7 +288,8 @@ def test_survives_pickle_and_copy_and_prints_its_settings() -> None:
         ({"features": torch.zeros(4, 3)}, {}, ValueError, r"features: expected shape \(n, k, h, w\), got \(4, 3\)"),
         ({"features": torch.zeros(3, 3, 4, 6)}, {}, ValueError, "labels: expected 3 images like features, got 4"),
         ({"labels": torch.zeros(4, 4, 6)}, {}, ValueError, r"labels: expected shape \(n, k, h, w\), got \(4, 4, 6\)"),
-        ({"predictions": torch.zeros(4, 1, 4, 5)}, {}, ValueError, r"predictions: expected shape \(4, 1, 4, 6\) like"),
+        ({"predictions": torch.zeros(4, 1, 4, 5)}, {}, ValueError, r"predictions: expected shape \(4, c, 4, 6\) like"),
+        ({"predictions": torch.zeros(4, 2, 4, 6)}, {}, ValueError, r"predictions: expected shape \(4, 1, 4, 6\) like"),
         ({"weights": torch.zeros(4)}, {}, ValueError, r"weights: expected shape \(4, 4, 6\), got \(4,\)"),
         (
             {"features": torch.zeros(4, 3, 2, 3)},

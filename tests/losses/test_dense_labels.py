@@ -48,6 +48,14 @@ def test_the_mean_of_masked_rows_is_that_of_the_valid_pixels(criterion: nn.Modul
     torch.testing.assert_close(slope, expected_slope, **TOLERANCE[torch.float64])
 
 
+def test_a_criterion_may_expect_several_numbers_per_pixel() -> None:
+    _, labels, _ = maps()
+    outputs = torch.randn(3, 4, 4, 5)
+    rows, targets, _ = masked_rows(outputs, labels)
+    assert (rows.shape, targets.shape) == ((60, 4), (60,))
+    assert torch.equal(rows[targets != 0], pixel_rows(outputs)[targets != 0])
+
+
 def test_without_a_valid_pixel_the_loss_is_zero_and_keeps_the_graph() -> None:
     predictions, labels, weights = maps()
     loss = MSE()(*masked_rows(predictions.requires_grad_(), torch.full_like(labels, NAN), weights))
@@ -129,7 +137,7 @@ def test_fewer_valid_patches_than_wanted() -> None:
         ({"labels": torch.zeros(2, 3, 4)}, ValueError, r"labels: expected shape \(n, k, h, w\), got \(2, 3, 4\)"),
         ({"labels": torch.zeros(2, 1, 3, 4).long()}, TypeError, "labels: expected a floating-point torch.Tensor, got"),
         ({"predictions": [0.0]}, TypeError, "predictions: expected a floating-point torch.Tensor, got list"),
-        ({"predictions": torch.zeros(2, 1, 3, 5)}, ValueError, r"predictions: expected shape \(2, 1, 3, 4\) like"),
+        ({"predictions": torch.zeros(2, 1, 3, 5)}, ValueError, r"predictions: expected shape \(2, c, 3, 4\) like"),
         ({"weights": torch.ones(2, 1, 3, 4)}, ValueError, r"weights: expected shape \(2, 3, 4\), got \(2, 1, 3, 4\)"),
         ({"weights": torch.ones(2, 3, 4, device="meta")}, ValueError, "weights: expected device cpu"),
         ({"predictions": torch.zeros(2, 1, 3, 4, device="meta")}, ValueError, "predictions: expected device cpu"),

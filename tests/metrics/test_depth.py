@@ -85,7 +85,7 @@ def test_an_update_reads_no_value() -> None:
 @pytest.mark.parametrize(
     ("predictions", "labels", "error", "message"),
     [
-        (torch.zeros(2, 1, 3, 4), torch.zeros(2, 1, 3, 5), ValueError, r"predictions: expected shape \(2, 1, 3, 5\)"),
+        (torch.zeros(2, 1, 3, 4), torch.zeros(2, 1, 3, 5), ValueError, r"predictions: expected shape \(2, c, 3, 5\)"),
         (torch.zeros(2, 2, 3, 4), torch.zeros(2, 2, 3, 4), ValueError, r"labels: expected shape \(n, 1, h, w\), got"),
         (torch.zeros(2), torch.zeros(2), ValueError, r"labels: expected shape \(n, k, h, w\), got \(2,\)"),
         (torch.zeros(2, 1, 3, 4), torch.zeros(2, 1, 3, 4).long(), TypeError, "labels: expected a floating-point"),

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lightning import LightningDataModule
 from torch import Tensor
@@ -23,7 +24,8 @@ class RegressionDataset(Dataset[tuple[Inputs, Tensor]], ABC):
     """One split: item ``i`` is ``(input, label)``; all labels are known without reading the inputs.
 
     Attributes:
-        labels: shape (n,) or (n, k), or (n, ...) for dense labels.
+        labels: shape (n,) or (n, k). A dataset with dense labels (k, h, w) does not hold them and has no such
+            attribute; NaN marks a pixel without a label.
         ids: one name per sample, as it appears in a predictions file.
     """
 
@@ -82,7 +84,8 @@ class RegressionData(LightningDataModule, ABC):
     Class attributes of a subclass: ``name`` (as in presets and results), ``label_name`` and ``label_unit`` (for
     tables and pictures; the unit may be empty), ``headline`` (the metric that summaries compare), ``card`` (where its
     files come from; None if it needs none), ``many`` and ``few`` (a label's bin with more than ``many`` training
-    samples is many-shot, with fewer than ``few`` few-shot, else median).
+    samples is many-shot, with fewer than ``few`` few-shot, else median), ``dense`` (whether labels and predictions are
+    maps (n, k, h, w)).
 
     Args:
         batch_size: samples per batch, before views are made.
@@ -96,6 +99,7 @@ class RegressionData(LightningDataModule, ABC):
     card: DatasetCard | None = None
     many: int = 100
     few: int = 20
+    dense: bool = False
 
     def __init__(self, *, batch_size: int = 64, num_workers: int = 0) -> None:
         super().__init__()
@@ -136,6 +140,10 @@ class RegressionData(LightningDataModule, ABC):
         if self._splits is None:
             self._splits = self.load()
         return self._splits
+
+    def fit_on_labels(self, part: Any) -> None:
+        """Fit a density, or whatever else has ``fit(labels, bins)``, on the training labels."""
+        part.fit(self.splits.train.labels, self.splits.bins)
 
     def shot_density(self) -> LabelDensity:
         """Training counts and shot regions of the labels, as the metrics use them."""

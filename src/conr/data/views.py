@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from conr._checks import check_choice, check_number
 from conr.data.module import Inputs
 
-VIEW_MODES = ("two", "original+two", "one")
+VIEW_MODES = ("two", "original+two", "three", "one")
 
 
 class Views(NamedTuple):
     """The stacked views of a batch, and which of their rows each term of the loss looks at."""
 
     inputs: Any  # like the batch's: (m, ...), or several such by name
-    labels: Tensor  # (m,) or (m, k)
+    labels: Tensor  # (m,), (m, k) or (m, k, h, w)
     criterion_rows: slice
     regularizer_rows: slice
 
@@ -26,11 +26,13 @@ def make_views(inputs: Inputs, labels: Tensor, transform: nn.Module | None, mode
 
     Args:
         inputs: shape (n, ...), or several such by name, of which views are made together.
-        labels: shape (n,) or (n, k); repeated for each view.
-        transform: makes one random view of a batch of inputs; None leaves them as they are.
+        labels: shape (n,) or (n, k), repeated for each view; or dense labels (n, k, h, w).
+        transform: makes one random view of a batch of inputs; None leaves them as they are. If it has a true attribute
+            ``changes_labels``, it is called with inputs and labels and returns both, as dense labels must turn with
+            their image.
         mode: "two": two random views, both terms on all 2n rows; "original+two": the inputs and two random views, the
-            criterion on the first n rows, the regularizers on the last 2n (as ConR's authors trained); "one": one
-            random view, both terms on its n rows.
+            criterion on the first n rows, the regularizers on the last 2n; "three": three random views, terms as in
+            "original+two" (as ConR's authors trained on ages); "one": one random view, both terms on its n rows.
 
     Raises:
         ValueError: an unknown mode; not as many labels as inputs.
@@ -40,16 +42,20 @@ def make_views(inputs: Inputs, labels: Tensor, transform: nn.Module | None, mode
     if len(labels) != n:
         raise ValueError(f"labels: expected {n} samples like inputs, got {len(labels)}")
 
-    def view() -> Inputs:
-        return inputs if transform is None else transform(inputs)
+    def view() -> tuple[Inputs, Tensor]:
+        if transform is None:
+            return inputs, labels
+        return transform(inputs, labels) if getattr(transform, "changes_labels", False) else (transform(inputs), labels)
 
-    everything = slice(None)
-    if mode == "one":
-        return Views(view(), labels, everything, everything)
+    first = (inputs, labels) if mode == "original+two" else view()
+    others = [view() for _ in range({"one": 0, "two": 1}.get(mode, 2))]
+    if not others:
+        return Views(*first, slice(None), slice(None))
+    stacked = _joined(first[0], *(one for one, _ in others))
+    repeated = torch.cat((first[1], *(one for _, one in others)))
     if mode == "two":
-        return Views(_joined(view(), view()), torch.cat((labels, labels)), everything, everything)
-    stacked = _joined(inputs, view(), view())
-    return Views(stacked, torch.cat((labels, labels, labels)), slice(0, n), slice(n, None))
+        return Views(stacked, repeated, slice(None), slice(None))
+    return Views(stacked, repeated, slice(0, n), slice(n, None))
 
 
 def _joined(*parts: Inputs) -> Inputs:

@@ -79,13 +79,13 @@ def masked_rows(predictions: Tensor, labels: Tensor, weights: Tensor | None = No
     Symbols: $M$ pixels, $m_i$ 1 for a valid pixel and 0 for others, $w$ weights, $\ell$ loss of a pixel.
 
     Args:
-        predictions: shape (n, k, h, w).
-        labels: shape of predictions; NaN where there is none.
+        predictions: shape (n, c, h, w): c is k, or the numbers per pixel that the criterion expects.
+        labels: shape (n, k, h, w); NaN where there is none.
         weights: shape (n, h, w); 1 if None.
 
     Returns:
-        Predictions and labels, shape (n h w,) or (n h w, k), with 0 for both in a pixel without a label, and weights
-        $w_i M m_i / \sum_j m_j$, shape (n h w,).
+        Predictions (n h w, c) and labels (n h w, k), or (n h w,) for a single one, with 0 for both in a pixel without a
+        label, and weights $w_i M m_i / \sum_j m_j$, shape (n h w,).
 
     Raises:
         ValueError: shapes or devices differ.
@@ -101,7 +101,7 @@ def masked_rows(predictions: Tensor, labels: Tensor, weights: Tensor | None = No
         >>> masked_rows(torch.tensor([[[[3.0, 5.0]]]]), labels)
         (tensor([3., 0.]), tensor([2., 0.]), tensor([2., 0.]))
     """
-    check_like_labels(predictions, labels, weights)
+    check_maps(predictions, labels, weights)
     valid = valid_pixels(labels)  # (n, h, w)
     inside = valid.unsqueeze(1)  # (n, 1, h, w)
     dtype = torch.promote_types(labels.dtype, torch.float32)
@@ -182,17 +182,25 @@ def check_map(name: str, values: Tensor) -> None:
         raise ValueError(f"{name}: expected shape (n, k, h, w), got {tuple(values.shape)}")
 
 
-def check_like_labels(predictions: Tensor, labels: Tensor, weights: Tensor | None) -> None:
-    """Require maps of predictions and labels of one shape and device, and weights (n, h, w) that fit."""
+def check_maps(predictions: Tensor, labels: Tensor, weights: Tensor | None) -> None:
+    """Require predictions (n, c, h, w), labels (n, k, h, w) and weights (n, h, w) that fit, on one device."""
     check_map("labels", labels)
     check_map("predictions", predictions)
-    if predictions.shape != labels.shape:
-        expected, got = tuple(labels.shape), tuple(predictions.shape)
+    n, _, height, width = labels.shape
+    if len(predictions) != n or predictions.shape[2:] != labels.shape[2:]:
+        expected, got = f"({n}, c, {height}, {width})", tuple(predictions.shape)
         raise ValueError(f"predictions: expected shape {expected} like labels, got {got}")
     check_device("predictions", predictions, labels.device)
     if weights is None:
         return
-    n, _, height, width = labels.shape
     if weights.shape != (n, height, width):
         raise ValueError(f"weights: expected shape {(n, height, width)}, got {tuple(weights.shape)}")
     check_device("weights", weights, labels.device)
+
+
+def check_like_labels(predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
+    """Require what `check_maps` does, and as many numbers per pixel in predictions as in labels."""
+    check_maps(predictions, labels, weights)
+    if predictions.shape != labels.shape:
+        expected, got = tuple(labels.shape), tuple(predictions.shape)
+        raise ValueError(f"predictions: expected shape {expected} like labels, got {got}")

@@ -73,7 +73,7 @@ class DepthMetric(Metric):
 
     def update(self, predictions: Tensor, labels: Tensor) -> None:
         """Add a batch of maps (n, 1, h, w)."""
-        check_like_labels(predictions, labels, None)
+        check_like_labels(predictions, labels)
         if labels.shape[1] != 1:
             raise ValueError(f"labels: expected shape (n, 1, h, w), got {tuple(labels.shape)}")
         index = self.density.fitted_bins().index(pixel_rows(labels), check=False)  # (pixels,)

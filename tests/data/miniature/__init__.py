@@ -1,0 +1,1 @@
+"""Makers of datasets in miniature, each in the true format of its benchmark."""
