@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jsonargparse import Namespace
 from lightning import Callback, LightningModule, Trainer
@@ -18,7 +18,7 @@ from rich.console import Console
 
 from conr.configs import preset_config
 from conr.data import RegressionData
-from conr.training.callbacks import EpochClock, PredictionWriter, RandomState, ResultWriter
+from conr.training.callbacks import EpochClock, MapWriter, PredictionWriter, RandomState, ResultWriter
 from conr.training.metrics_table import metrics_table
 from conr.training.module import RegressionModule
 from conr.training.run_folder import (
@@ -119,7 +119,7 @@ class RunCommand(LightningCLI):
             return
         output = self._get(self.config, "output")
         self.folder = new_run_folder(
-            Path(output.root), _dataset_name(self._get(self.config, "data").class_path), output.method, self._seed()
+            Path(output.root), _dataset(self._get(self.config, "data").class_path).name, output.method, self._seed()
         )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -158,7 +158,12 @@ class RunCommand(LightningCLI):
                 )
             )
         elif self.subcommand == "predict":
-            callbacks.append(PredictionWriter(free_path(self.folder / "predictions.csv")))
+            dense = _dataset(self._get(self.config, "data").class_path).dense
+            callbacks.append(
+                MapWriter(free_path(self.folder / "predictions"))
+                if dense
+                else PredictionWriter(free_path(self.folder / "predictions.csv"))
+            )
         return callbacks
 
     def _checkpoint(self) -> ModelCheckpoint:
@@ -229,9 +234,9 @@ def _split_config(option: str) -> tuple[str, str | None]:
     return ("--config=", option.removeprefix("--config=")) if option.startswith("--config=") else ("", None)
 
 
-def _dataset_name(class_path: str) -> str:
+def _dataset(class_path: str) -> type[RegressionData]:
     module, _, name = class_path.rpartition(".")
-    return str(getattr(import_module(module), name).name)
+    return cast("type[RegressionData]", getattr(import_module(module), name))
 
 
 def _as_list(value: Any) -> list[Any]:

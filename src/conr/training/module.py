@@ -18,6 +18,7 @@ from conr.density import LabelDensity
 from conr.losses import L1
 from conr.metrics import CollapseMetric
 from conr.models import LinearHead
+from conr.training.dense import at_label_size, collapse_rows, criterion_rows, kept_outputs, label_weights
 
 Batch = tuple[Inputs, Tensor]
 
@@ -45,6 +46,10 @@ class RegressionModule(LightningModule):
     ``train/NAME``, the metrics of the dataset (`conr.metrics.shot_metrics`) as ``val/...`` and ``test/...``, each also
     per shot region.
 
+    With dense labels, maps (n, k, h, w) that are NaN where there is no label, features (n, d, h, w) and predictions
+    (n, k, h, w) are maps too. The criterion then sees each pixel with a label as a row, its mean is over these; a
+    regularizer, as `conr.losses.DenseConR`, sees the maps, with weights (n, h, w).
+
     Args:
         encoder: inputs to features (n, d); has ``out_features``, or give a head.
         head: features to predictions (n,) or (n, k); a linear layer by default.
@@ -54,7 +59,7 @@ class RegressionModule(LightningModule):
         smoothing: a layer between encoder and head, called as ``smoothing(features, labels)`` while training.
         views: makes one random view of a batch of inputs; none if None.
         view_mode: "two": both terms on two views; "original+two": criterion on the inputs, regularizers on two views;
-            "one": both terms on one view.
+            "three": criterion on one view, regularizers on two others; "one": both terms on one view.
         optimizer: called with the parameters.
         scheduler: "cosine" to zero over the whole run, "constant", or a scheduler called with the optimizer and stepped
             per epoch.
@@ -113,10 +118,9 @@ class RegressionModule(LightningModule):
             raise TypeError(
                 f"{stage}: expected a datamodule that is a conr.data.RegressionData, got {type(data).__name__}"
             )
-        labels = data.splits.train.labels
         for density in (self.criterion_density, *self.regularizer_densities.values()):
             if density is not None:
-                cast("LabelDensity", density).fit(labels, data.splits.bins)
+                data.fit_on_labels(density)
         self.shot_density = data.shot_density()
         self.val_metrics = data.metrics(self.shot_density, "val/")
         self.test_metrics = data.metrics(self.shot_density, "test/")
@@ -132,22 +136,24 @@ class RegressionModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002  Lightning passes it
         """Total loss of a batch."""
-        inputs, labels, criterion_rows, regularizer_rows = make_views(*batch, self.views, self.view_mode)
+        inputs, labels, first_rows, regularizer_rows = make_views(*batch, self.views, self.view_mode)
         features = self.encoder(inputs)  # (m, d)
         smoothed = features if self.smoothing is None else self.smoothing(features, labels)  # (m, d)
         predictions = self.head(smoothed)  # (m,) or (m, k)
 
         terms: dict[str, Tensor] = {
             "criterion": self.criterion(
-                predictions[criterion_rows],
-                labels[criterion_rows],
-                _weights(self.criterion_density, labels[criterion_rows]),
+                *criterion_rows(
+                    predictions[first_rows],
+                    labels[first_rows],
+                    label_weights(self.criterion_density, labels[first_rows]),
+                )
             )
         }
         total = terms["criterion"]
         labels, predictions = labels[regularizer_rows], predictions[regularizer_rows]
         for name, term in self.regularizers.items():
-            weights = _weights(term.density, labels)
+            weights = label_weights(term.density, labels)
             terms[name] = term.loss(features[regularizer_rows], labels, predictions, weights)
             total = total + term.coefficient * terms[name]
         terms["loss"] = total
@@ -158,7 +164,7 @@ class RegressionModule(LightningModule):
             batch_size=len(labels),
         )
         if self.collapse is not None:
-            self.collapse.update(predictions.detach(), labels)
+            self.collapse.update(*collapse_rows(predictions.detach(), labels))
         return total
 
     def on_train_epoch_end(self) -> None:
@@ -169,7 +175,7 @@ class RegressionModule(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Count a batch into the validation metrics."""
         inputs, labels = batch
-        self.val_metrics.update(self(inputs), labels)
+        self.val_metrics.update(at_label_size(self(inputs), labels), labels)
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation metrics."""
@@ -179,17 +185,19 @@ class RegressionModule(LightningModule):
         """Count a batch into the test metrics; returns what the result file keeps."""
         inputs, labels = batch
         features = self.encoder(inputs)
-        predictions = self.head(features)
+        predictions = at_label_size(self.head(features), labels)
         self.test_metrics.update(predictions, labels)
-        return {"features": features, "predictions": predictions, "labels": labels}
+        return kept_outputs(features, predictions, labels)
 
     def on_test_epoch_end(self) -> None:
         """Log the test metrics."""
         self._log_metrics(self.test_metrics)
 
     def predict_step(self, batch: Batch | Inputs, batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Predictions of a batch, with or without labels in it."""
-        return cast("Tensor", self(batch[0] if isinstance(batch, tuple | list) else batch))
+        """Predictions of a batch, with or without labels in it; maps have the size of the labels if there are any."""
+        if isinstance(batch, tuple | list):
+            return at_label_size(self(batch[0]), batch[1])
+        return cast("Tensor", self(batch))
 
     def _log_metrics(self, metrics: MetricCollection | Metric) -> None:
         # Computed here and not by Lightning, whose logging of a collection expects one number per metric.
@@ -218,8 +226,3 @@ def _default_head(encoder: nn.Module) -> nn.Module:
             f"from {type(encoder).__name__}; add it, or give a head"
         )
     return LinearHead(out_features)
-
-
-def _weights(density: LabelDensity | None, labels: Tensor) -> Tensor | None:
-    # Labels were checked when the dataset was loaded; checking again here would make a GPU wait.
-    return None if density is None else density.weights(labels, check=False)
