@@ -75,7 +75,8 @@ def test_splits_load_once() -> None:
 def test_training_batches_are_shuffled_and_complete() -> None:
     data = Toy(batch_size=3)
     torch.manual_seed(0)
-    epochs = [torch.cat([labels for _, labels in data.train_dataloader()]).tolist() for _ in range(5)]
+    loader = data.train_dataloader()
+    epochs = [torch.cat([labels for _, labels in loader]).tolist() for _ in range(5)]
     assert all(sorted(epoch) == [0, 0, 0, 0, 1, 1, 2] for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 1
 

@@ -12,7 +12,7 @@ from conr.report import load_runs, terminal_table, write_report
 def report(options: Sequence[str]) -> None:
     """Print the table of tested runs and write the page."""
     parser = ArgumentParser(prog="conr report", description="Write one HTML file about tested runs.")
-    parser.add_argument("runs", type=list[str], nargs="+", help="run folders, or folders above them")
+    parser.add_argument("runs", type=str, nargs="+", help="run folders, or folders above them")
     parser.add_argument("--out", type=str, default="report.html", help="the file to write")
     parser.add_argument("--baseline", type=str | None, default=None, help="method to compare with")
     parser.add_argument("--title", type=str, default="conr report", help="title of the page")

@@ -8,11 +8,12 @@ from typing import Any
 
 from lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 from torchmetrics import MetricCollection
 
 from conr._checks import check_number
 from conr.data.cards import DatasetCard
+from conr.data.sampling import EpochSampler
 from conr.density import Bins, LabelDensity
 from conr.metrics import shot_metrics
 
@@ -164,25 +165,27 @@ class RegressionData(LightningDataModule, ABC):
 
     def train_dataloader(self) -> DataLoader[tuple[Inputs, Tensor]]:
         """Shuffled batches of the training split."""
-        return self._loader(self.splits.train, shuffle=True)
+        return self._loader(self.splits.train, EpochSampler(len(self.splits.train)))
 
     def val_dataloader(self) -> DataLoader[tuple[Inputs, Tensor]]:
         """Batches of the validation split, in order."""
-        return self._loader(self.splits.val, shuffle=False)
+        return self._loader(self.splits.val)
 
     def test_dataloader(self) -> DataLoader[tuple[Inputs, Tensor]]:
         """Batches of the test split, in order."""
-        return self._loader(self.splits.test, shuffle=False)
+        return self._loader(self.splits.test)
 
     def predict_dataloader(self) -> DataLoader[tuple[Inputs, Tensor]]:
         """Batches of the samples to predict, in order: the test split, with its labels for comparison."""
         return self.test_dataloader()
 
-    def _loader(self, dataset: RegressionDataset, *, shuffle: bool) -> DataLoader[tuple[Inputs, Tensor]]:
+    def _loader(
+        self, dataset: RegressionDataset, sampler: Sampler[int] | None = None
+    ) -> DataLoader[tuple[Inputs, Tensor]]:
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
-            shuffle=shuffle,
+            sampler=sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
         )

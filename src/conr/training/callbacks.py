@@ -1,4 +1,4 @@
-"""What records a run: random state for exact resuming, time, the result file, the predictions file."""
+"""What a run needs around it: seeds for exact resuming, time, the result file, the predictions file."""
 
 import csv
 import platform
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import lightning
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 
 import conr
 from conr.data import RegressionData
+from conr.data.sampling import mixed_seed
 from conr.density import REGIONS
 from conr.training.metrics_table import metrics_by_region
 from conr.training.module import RegressionModule
@@ -26,38 +27,27 @@ from conr.training.results import Outputs, RunResult, read_history
 MAX_FEATURES = 2000
 
 
-class RandomState(Callback):
-    """Save the random state with each checkpoint: a resumed run goes on exactly as the killed one would have."""
+class EpochSeed(Callback):
+    """Seed all randomness anew in each epoch, from the run's seed, the epoch and the process.
 
-    def __init__(self) -> None:
-        self._restored: dict[str, Any] | None = None
+    A resumed run so goes on exactly as the killed one would have. Seeded before the first batch and not before the
+    epoch: Lightning draws random numbers in between, more of them in a run that was not resumed.
 
-    def state_dict(self) -> dict[str, Any]:
-        """Random state of Python, NumPy and torch, in types that load without executing code."""
-        name, keys, *rest = cast("tuple[Any, ...]", np.random.get_state())  # noqa: NPY002  the global state is saved
-        return {
-            "python": random.getstate(),
-            "numpy": (name, torch.from_numpy(np.array(keys)), *rest),
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        }
+    Args:
+        seed: of the run; torch's initial seed if None.
+    """
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the state until training starts: what is built in between also draws random numbers."""
-        self._restored = state_dict
+    def __init__(self, seed: int | None) -> None:
+        self._seed = torch.initial_seed() if seed is None else seed
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Restore the state of the checkpoint that training resumes from."""
-        if self._restored is None:
-            return
-        state, self._restored = self._restored, None
-        version, internal, gauss = state["python"]
-        random.setstate((version, tuple(internal), gauss))
-        name, keys, *rest = state["numpy"]
-        np.random.set_state((name, keys.numpy(), *rest))  # noqa: NPY002
-        torch.set_rng_state(state["torch"])
-        if len(state["cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(state["cuda"])
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Seed Python, NumPy and torch before the first batch of an epoch."""
+        del pl_module, batch
+        if batch_idx == 0:
+            seed = mixed_seed(self._seed, trainer.current_epoch, trainer.global_rank)
+            random.seed(seed)
+            np.random.seed(seed)  # noqa: NPY002  the global state is what others draw from
+            torch.manual_seed(seed)
 
 
 class EpochClock(Callback):

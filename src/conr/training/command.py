@@ -18,7 +18,7 @@ from rich.console import Console
 
 from conr.configs import preset_config
 from conr.data import RegressionData
-from conr.training.callbacks import EpochClock, MapWriter, PredictionWriter, RandomState, ResultWriter
+from conr.training.callbacks import EpochClock, EpochSeed, MapWriter, PredictionWriter, ResultWriter
 from conr.training.metrics_table import metrics_table
 from conr.training.module import RegressionModule
 from conr.training.run_folder import (
@@ -145,7 +145,12 @@ class RunCommand(LightningCLI):
         if wants_bar and not any(isinstance(callback, ProgressBar) for callback in _as_list(trainer.callbacks)):
             callbacks.append(RichProgressBar())
         if self.subcommand == "fit":
-            callbacks += [RandomState(), EpochClock(self._on_epoch), LearningRateMonitor("epoch"), self._checkpoint()]
+            callbacks += [
+                EpochSeed(self._seed()),
+                EpochClock(self._on_epoch),
+                LearningRateMonitor("epoch"),
+                self._checkpoint(),
+            ]
         elif self.subcommand == "test":
             checkpoint = self._get(self.config_init, "ckpt_path")
             callbacks.append(
@@ -187,14 +192,15 @@ class _SaveConfig(SaveConfigCallback):
         del pl_module, stage
         path = Path(trainer.default_root_dir) / CONFIG
         if not path.exists():
-            path.write_text(self.parser.dump(self.config, skip_none=False))
+            path.write_text(self.parser.dump(self.config))
 
 
 def _silence_known_noise() -> None:
     # Lightning's hints that do not apply: presets are expanded on purpose; small datasets load fast in one process; a
-    # test needs no callback of the training.
+    # test needs no callback of the training; a resumed run goes on in its folder.
     for message in (
         "Be aware that when using `ckpt_path`",
+        "Checkpoint directory .* exists and is not empty",
         "LightningCLI's args parameter",
         ".*does not have many workers",
         ".*isinstance\\(treespec, LeafSpec",

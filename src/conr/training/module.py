@@ -109,15 +109,13 @@ class RegressionModule(LightningModule):
         self.scheduler = scheduler
         self.collapse_window = collapse_window
 
-    def setup(self, stage: str) -> None:
+    def setup(self, stage: str) -> None:  # noqa: ARG002  Lightning passes it
         """Fit all densities on the training labels and make the metrics; called by the trainer."""
         if hasattr(self, "shot_density"):
             return
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, RegressionData):
-            raise TypeError(
-                f"{stage}: expected a datamodule that is a conr.data.RegressionData, got {type(data).__name__}"
-            )
+            raise TypeError(f"datamodule: expected one that is a conr.data.RegressionData, got {type(data).__name__}")
         for density in (self.criterion_density, *self.regularizer_densities.values()):
             if density is not None:
                 data.fit_on_labels(density)

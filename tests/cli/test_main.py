@@ -1,0 +1,55 @@
+import subprocess
+import sys
+
+import pytest
+
+import conr
+from conr import _extras
+from conr.cli.main import VERBS, main
+
+
+def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"  {verb} " in printed for verb in VERBS)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"conr {conr.__version__}\n"
+
+
+def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets"]) == 0
+    assert {"rotated-digits-conr", "rotated-digits-vanilla", "abalone-conr"} <= set(capsys.readouterr().out.split())
+
+
+def test_an_unknown_verb_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["repport"]) == 2
+    assert "conr repport: verb: expected one of 'demo'" in (message := capsys.readouterr().err)
+    assert "did you mean 'report'?" in message
+
+
+def test_errors_are_one_line_and_a_traceback_on_request(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["report", "nowhere"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("conr report: expected the folder of a run, or one above it, found nothing at nowhere\n")
+    assert "Traceback" not in message
+    monkeypatch.setenv("CONR_TRACEBACK", "1")
+    with pytest.raises(FileNotFoundError):
+        main(["report", "nowhere"])
+
+
+def test_a_missing_extra_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_extras, "find_spec", lambda name: None if name in ("lightning", "rich") else object())
+    assert main(["presets"]) == 2
+    expected = "conr presets needs lightning, rich, not installed here: pip install 'conr[train]'"
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["-m", "conr.cli.main", "--version"]])
+def test_runs_as_a_process(arguments: list[str]) -> None:
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
+    assert done.stdout == f"conr {conr.__version__}\n"
