@@ -244,6 +244,7 @@ def test_autocast_does_not_lower_the_precision(reduce: str) -> None:
     torch.testing.assert_close(loss, expected, **TOLERANCE[torch.float32])  # the rows come in another order
 
 
+@pytest.mark.slow
 def test_compiles_to_the_same_value() -> None:
     batch = Maps(*(dense.float() for dense in maps(n=12)))
     module = DenseConR(**SETTINGS, reduce="pixel", samples=1000)

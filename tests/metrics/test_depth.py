@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.oracles.depth_metrics import depth_metrics as oracle
 from torch import Tensor
+from torchmetrics.utilities import dim_zero_sum
 
 from conr.density import REGIONS, Bins, LabelDensity
-from conr.metrics import DEPTH_METRICS, depth_metrics
+from conr.metrics import DEPTH_METRICS, DepthMetric, depth_metrics
 
 SHOTS = ["few", "many", "many", "median", "few", "few", "few", "few", "few", "few"]  # 1 m each
 WORLD = 2
@@ -70,6 +71,17 @@ def test_equally_many_pixels_per_bin_make_the_balanced_error_the_error() -> None
     assert values["val/brmse"].item() == pytest.approx(values["val/rmse"].item())
 
 
+def test_sums_of_two_parts_are_those_of_the_whole() -> None:
+    """What the reduction over processes relies on; `test_two_processes_give_the_numbers_of_one` does it for real."""
+    predictions, labels = maps(2)
+    whole, first, second = (DepthMetric(density()) for _ in range(3))
+    whole.update(predictions, labels)
+    first.update(predictions[:2], labels[:2])
+    second.update(predictions[2:], labels[2:])
+    torch.testing.assert_close(first.sums + second.sums, whole.sums)
+    assert (whole._reductions["sums"], whole.sums.dtype) == (dim_zero_sum, torch.float64)
+
+
 def test_half_precision_predictions_are_summed_in_double() -> None:
     labels = torch.full((1, 1, 100, 100), 8.0)
     metrics = depth_metrics(density())
@@ -116,6 +128,7 @@ def run_rank(rank: int, rendezvous: str, results: str) -> None:
         dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_numbers_of_one(tmp_path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     arguments = (str(tmp_path / "rendezvous"), str(tmp_path))

@@ -1,11 +1,11 @@
 """The presets of NYUD2-DIR through the command line, on the miniature, with a small backbone."""
 
 import csv
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from _pytest.mark.structures import ParameterSet
 from tests.data.miniature.nyud2 import FRAME, write_nyud2
 
 from conr.configs import method_names, preset_config
@@ -37,7 +37,14 @@ def fit(method: str, root: Path, runs: Path, *options: str) -> Path:
     return run_command(["fit", config, f"--data.root={root}", f"--output.root={runs}", *SMALL, *QUIET, *options])
 
 
-@pytest.mark.parametrize("method", [*method_names("nyud2-dir"), "lds+conr"])
+def presets() -> list[ParameterSet]:
+    """All methods; two of them in the default suite, the others as slow tests."""
+    fast = ("vanilla", "lds+conr-pixel")
+    names = [*method_names("nyud2-dir"), "lds+conr", "lds+conr-pixel"]
+    return [pytest.param(name, marks=() if name in fast else pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("method", presets())
 def test_each_preset_trains_tests_and_predicts(method: str, root: Path, tmp_path: Path) -> None:
     run = fit(method, root, tmp_path)
     history = read_history(run)
@@ -56,6 +63,10 @@ def test_each_preset_trains_tests_and_predicts(method: str, root: Path, tmp_path
     assert metrics["all"]["rmse"] == pytest.approx(metrics["all"]["brmse"])  # the test mask is balanced
     assert sum(result.bins["train_counts"]) == 24 * 44 * 60
 
+    check_outputs_and_predictions(run)
+
+
+def check_outputs_and_predictions(run: Path) -> None:
     outputs = Outputs.read(run)
     assert len(outputs.ids) == 8 * 64
     assert outputs.features.shape == (512, 16)
@@ -69,13 +80,7 @@ def test_each_preset_trains_tests_and_predicts(method: str, root: Path, tmp_path
         assert maps[image][int(row), int(column)] == pytest.approx(prediction, rel=1e-4, abs=1e-5)
 
 
-def test_predictions_are_never_overwritten_and_not_held_in_memory(root: Path, tmp_path: Path) -> None:
-    run = fit("vanilla", root, tmp_path, "--trainer.limit_train_batches=1", "--trainer.max_epochs=1")
-    for folder in ("predictions", "predictions-2"):
-        run_command(["predict", f"--run={run}", *QUIET])
-        assert len(list((run / folder).glob("*.npy"))) == 8
-
-
+@pytest.mark.slow
 def test_training_learns_what_the_miniature_shows(root: Path, tmp_path: Path) -> None:
     """Near is bright: some epochs at a high learning rate beat the best constant."""
     run = fit("vanilla", root, tmp_path, "--trainer.max_epochs=12", "--model.optimizer.lr=0.01")
@@ -105,6 +110,4 @@ def test_a_broken_image_stops_training_with_its_row(root: Path, tmp_path: Path) 
         path.write_bytes(path.read_bytes()[:600])
     with pytest.raises(ValueError, match=r"nyu2_train\.csv, row \d+: expected a readable image at .*4\.jpg"):
         fit("vanilla", copy, tmp_path)
-    with pytest.warns(UserWarning, match="4 of 32 rows left out"):
-        run = fit("vanilla", copy, tmp_path, "--data.skip_bad=true", "--data.check_images=true")
-    assert json.loads(json.dumps(read_history(run)["val/rmse"]))
+    assert list(tmp_path.rglob("*.ckpt")) == []

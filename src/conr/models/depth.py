@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from conr._checks import check_number
 from conr._extras import require
+from conr.models.timm_encoder import TimmEncoder
 
 
 class DepthEncoder(nn.Module):
@@ -174,8 +175,6 @@ def _stages_of(backbone: str, in_channels: int, pretrained_path: str | Path | No
     settings: dict[str, Any] = {"pretrained": False}
     if pretrained_path is not None:
         # Loaded into the whole network first, where every weight must fit: the network of stages would not mind gaps.
-        from conr.models.timm_encoder import TimmEncoder
-
         whole = TimmEncoder(backbone, in_channels=in_channels, pretrained_path=pretrained_path)
         settings = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": whole.network.state_dict()}}
     try:
