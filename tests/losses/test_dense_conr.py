@@ -149,10 +149,10 @@ def test_near_and_far_regions_of_one_image_are_anchors_only_as_pixels() -> None:
     features = torch.randn(1, 6, 4, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     predictions = torch.full_like(labels, 3)
     assert dense_conr_loss(features, labels, predictions, **SETTINGS) == 0
-    for _ in range(300):
+    for _ in range(100):
         loss = dense_conr_loss(features, labels, predictions, reduce="pixel", samples=12, **SETTINGS)
         (slope,) = torch.autograd.grad(loss, features)
-        features = (features - slope).detach().requires_grad_()
+        features = (features - 3 * slope).detach().requires_grad_()
     unit = torch.nn.functional.normalize(pixel_rows(features.detach()), dim=1)
     near = (pixel_rows(labels) == 1).float()
     cosines = unit @ unit.T
@@ -216,9 +216,11 @@ def test_never_nan_and_a_zero_keeps_the_graph(reduce: str, change: dict[str, Ten
         assert not features.grad.any()
 
 
-@pytest.mark.parametrize("settings", [{"reduce": "image", "window": 0.13}, {"reduce": "pixel", "patch": 2}])
+@pytest.mark.parametrize(
+    "settings", [{"reduce": "image", "window": 0.13}, {"reduce": "pixel", "patch": 2, "window": 0.13}]
+)
 def test_gradient_equals_finite_differences(settings: dict[str, Any]) -> None:
-    batch = maps(n=6, size=(4, 4))
+    batch = maps(n=7, size=(2, 4), d=2)
     features = batch.features.requires_grad_()
     assert batch.loss(**settings) > 0
     assert torch.autograd.gradcheck(lambda z: batch._replace(features=z).loss(**settings, samples=100), features)
