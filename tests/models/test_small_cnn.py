@@ -7,24 +7,25 @@ from conr.models import SmallCNN
 
 
 def test_28_pixels_are_convolved_flattened_and_projected_without_pooling() -> None:
-    encoder = SmallCNN(in_channels=2, channels=(3, 4, 5), features=6)
+    encoder = SmallCNN(in_channels=2, channels=(3, 4, 5), features=6).eval()
     first, second, third = (module for module in encoder.modules() if isinstance(module, nn.Conv2d))
     (linear,) = (module for module in encoder.modules() if isinstance(module, nn.Linear))
     maps = torch.rand(7, 2, 28, 28, generator=torch.Generator().manual_seed(0))
     expected = maps
     for convolution in (first, second, third):
-        expected = F.relu(F.conv2d(expected, convolution.weight, convolution.bias, stride=2, padding=1))
+        convolved = F.conv2d(expected, convolution.weight, stride=2, padding=1)
+        expected = F.relu(convolved / (1 + 1e-5) ** 0.5)  # batch normalisation that has seen nothing yet
     assert expected.shape == (7, 5, 4, 4)
     expected = F.relu(expected.reshape(7, 80) @ linear.weight.T + linear.bias)  # (7, 6)
     torch.testing.assert_close(encoder(maps), expected)
 
 
 def test_larger_images_are_averaged_to_4_by_4() -> None:
-    encoder = SmallCNN(channels=(3,), features=2)
+    encoder = SmallCNN(channels=(3,), features=2).eval()
     (convolution,) = (module for module in encoder.modules() if isinstance(module, nn.Conv2d))
     (linear,) = (module for module in encoder.modules() if isinstance(module, nn.Linear))
     images = torch.rand(2, 1, 16, 32, generator=torch.Generator().manual_seed(0))
-    maps = F.relu(convolution(images))  # (2, 3, 8, 16)
+    maps = F.relu(convolution(images) / (1 + 1e-5) ** 0.5)  # (2, 3, 8, 16)
     averaged = maps.reshape(2, 3, 4, 2, 4, 4).mean(dim=(3, 5)).reshape(2, 48)
     torch.testing.assert_close(encoder(images), F.relu(linear(averaged)))
 
@@ -44,8 +45,8 @@ def test_every_parameter_learns() -> None:
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in encoder.parameters())
 
 
-def test_features_of_an_image_do_not_depend_on_its_batch() -> None:
-    encoder, images = SmallCNN(), torch.rand(5, 1, 28, 28)
+def test_in_evaluation_features_of_an_image_do_not_depend_on_its_batch() -> None:
+    encoder, images = SmallCNN().eval(), torch.rand(5, 1, 28, 28)
     torch.testing.assert_close(encoder(images)[2:3], encoder(images[2:3]))
 
 

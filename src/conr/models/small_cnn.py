@@ -8,7 +8,7 @@ from conr._checks import check_number
 
 
 class SmallCNN(nn.Module):
-    """Stride-2 convolutions with ReLU, then one linear layer with ReLU to the features.
+    """Stride-2 convolutions with batch normalisation and ReLU, then one linear layer with ReLU to the features.
 
     Args:
         in_channels: channels of the images.
@@ -36,7 +36,8 @@ class SmallCNN(nn.Module):
         width = in_channels
         for filters in channels:
             check_number("channels", filters, low=1)
-            layers += [nn.Conv2d(width, filters, kernel_size=3, stride=2, padding=1), nn.ReLU()]
+            convolution = nn.Conv2d(width, filters, kernel_size=3, stride=2, padding=1, bias=False)
+            layers += [convolution, nn.BatchNorm2d(filters), nn.ReLU()]
             width = filters
         self.layers = nn.Sequential(
             *layers, _AverageToGrid(4), nn.Flatten(), nn.Linear(16 * width, features), nn.ReLU()

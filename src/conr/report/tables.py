@@ -239,7 +239,7 @@ def _with_spread(text: str, value: Spread, seeds: int, decimals: int) -> str:
 
 def _decimals(metric: Metric, values: Sequence[float]) -> int:
     sizes = [abs(value) for value in values if value and math.isfinite(value)]
-    if not metric.has_unit or not sizes:
+    if metric.higher_is_better or not sizes:
         return 3
     return min(max(2 - math.floor(math.log10(min(sizes))), 1), 4)
 
