@@ -12,7 +12,7 @@ from tests.data.miniature.nyud2 import FRAME, PER_SCENE, SCENES, write_nyud2
 from conr.data import NYUD2
 from conr.data.dense_views import IMAGENET_MEAN, IMAGENET_STD
 from conr.data.nyud2_files import BUCKETS, TEST_CODING, TRAIN_CODING, Coding, Frame, Pair, buckets, nearest_index
-from conr.density import REGIONS, LabelDensity
+from conr.density import REGIONS, Bins, LabelDensity
 
 Array = NDArray[Any]
 
@@ -167,6 +167,13 @@ def test_training_pixels_are_counted_at_the_size_of_the_images(root: Path) -> No
         small(root).train_counts  # noqa: B018
 
 
+class Fitted:
+    """Something that wants labels, not counts."""
+
+    def fit(self, labels: torch.Tensor, bins: Bins) -> None:
+        self.labels, self.bins = labels, bins
+
+
 def test_shot_regions_are_the_published_lists(written: Path) -> None:
     data = small(written)
     regions = [REGIONS[region] for region in data.shot_density().region_of_bin.tolist()]
@@ -178,6 +185,11 @@ def test_shot_regions_are_the_published_lists(written: Path) -> None:
     density = LabelDensity(scheme="inverse", first_bin=7)
     data.fit_on_labels(density)
     assert density.counts.tolist() == data.train_counts.tolist()
+    kernel = Fitted()
+    data.fit_on_labels(kernel)
+    found = torch.bincount(kernel.bins.index(kernel.labels), minlength=100)
+    assert (found > 0).tolist() == (data.train_counts > 0).tolist()
+    torch.testing.assert_close(found / found.sum(), data.train_counts / data.train_counts.sum(), atol=1e-5, rtol=0)
     metrics = data.metrics(data.shot_density(), "val/")
     metrics.update(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2))
     assert data.headline in {name.removeprefix("val/") for name in metrics.compute()}

@@ -40,6 +40,7 @@ TRAIN_LIST = "data/nyu2_train.csv"
 TEST_LIST = "data/nyu2_test.csv"
 MASK = "data/test_balanced_mask.npy"
 COUNTS = "data/nyu2_train_depth_counts.npz"
+LABEL_SAMPLE = 100_000
 PUBLISHED_PAIRS = {"train": 50_688, "test": 654}
 
 SCENE = re.compile(r"(?P<scene>.+_\d+)[a-z]?_out")
@@ -212,8 +213,17 @@ class NYUD2(RegressionData):
         return torch.from_numpy(counts.sum(axis=0))
 
     def fit_on_labels(self, part: Any) -> None:
-        """Fit a density on the counts of training pixels."""
-        part.fit_counts(self.train_counts, BUCKETS)
+        """Fit a density on the counts of training pixels.
+
+        What cannot be fitted on counts gets the centre of each bucket, repeated in proportion to its pixels: about
+        ``LABEL_SAMPLE`` labels, at least one for each bucket that occurs.
+        """
+        counts = self.train_counts
+        if hasattr(part, "fit_counts"):
+            part.fit_counts(counts, BUCKETS)
+            return
+        share = (counts * (LABEL_SAMPLE / counts.sum())).round().long().clamp(min=1).where(counts > 0, 0)
+        part.fit(BUCKETS.centers.squeeze(1).float().repeat_interleave(share), BUCKETS)
 
     def shot_density(self) -> LabelDensity:
         """Training pixels per depth bucket, with the published shot regions."""
