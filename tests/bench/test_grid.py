@@ -27,7 +27,7 @@ def test_tasks_go_seed_by_seed() -> None:
     [
         (["abalone"], ["vanila"], 1, "did you mean 'vanilla'"),
         (["abelone"], ["vanilla"], 1, "did you mean 'abalone-vanilla'"),
-        (["abalone"], ["sqinv+inv"], 1, "contradicts another method"),
+        (["abalone"], ["sqinv+inv"], 1, "contradict each other in 'scheme'"),
         (["abalone"], ["vanilla"], 0, "seeds: expected a number of at least 1"),
     ],
 )

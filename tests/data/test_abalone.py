@@ -7,7 +7,6 @@ import torch
 from tests.data.held import held_inputs
 
 from conr.data import Abalone, Splits
-from conr.data.abalone import balanced_split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,17 +81,6 @@ def test_the_seed_of_the_data_alone_decides(splits: Splits) -> None:
     assert again.test.ids == splits.test.ids
     assert torch.equal(held_inputs(again.train), held_inputs(splits.train))
     assert Abalone(data_seed=1).splits.test.ids != splits.test.ids
-
-
-def test_balanced_split_of_a_few_labels() -> None:
-    labels = np.array([5.0] * 2 + [6.0] * 7 + [7.0] * 30)
-    parts = balanced_split(labels, most=4, random=np.random.default_rng(0))
-    assert {split: Counter(labels[rows].tolist()) for split, rows in parts.items()} == {
-        "train": {5.0: 2, 6.0: 3, 7.0: 22},
-        "val": {6.0: 2, 7.0: 4},
-        "test": {6.0: 2, 7.0: 4},
-    }
-    assert sorted(np.concatenate(list(parts.values()))) == list(range(39))
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

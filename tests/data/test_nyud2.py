@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tests.data.miniature.nyud2 import FRAME, PER_SCENE, SCENES, write_nyud2
 
-from conr.data import NYUD2
+from conr.cli.main import main
+from conr.data import NYUD2, BlindSpot
 from conr.data.dense_views import IMAGENET_MEAN, IMAGENET_STD
 from conr.data.nyud2_files import BUCKETS, TEST_CODING, TRAIN_CODING, Coding, Frame, Pair, buckets, nearest_index
-from conr.density import REGIONS, Bins, LabelDensity
+from conr.density import REGIONS, DenseWeight, LabelDensity
 
 Array = NDArray[Any]
 
@@ -167,13 +168,6 @@ def test_training_pixels_are_counted_at_the_size_of_the_images(root: Path) -> No
         small(root).train_counts  # noqa: B018
 
 
-class Fitted:
-    """Something that wants labels, not counts."""
-
-    def fit(self, labels: torch.Tensor, bins: Bins) -> None:
-        self.labels, self.bins = labels, bins
-
-
 def test_shot_regions_are_the_published_lists(written: Path) -> None:
     data = small(written)
     regions = [REGIONS[region] for region in data.shot_density().region_of_bin.tolist()]
@@ -183,13 +177,15 @@ def test_shot_regions_are_the_published_lists(written: Path) -> None:
     assert median == [7, 8, 46, 48, 50, 51, 52, 53, 54, 55, 56, 58, 60, 61, 63]
     assert len(regions) == 100
     density = LabelDensity(scheme="inverse", first_bin=7)
-    data.fit_on_labels(density)
+    data.fit_density(density)
     assert density.counts.tolist() == data.train_counts.tolist()
-    kernel = Fitted()
-    data.fit_on_labels(kernel)
-    found = torch.bincount(kernel.bins.index(kernel.labels), minlength=100)
+    labels = data.train_labels()
+    found = torch.bincount(BUCKETS.index(labels), minlength=100)
     assert (found > 0).tolist() == (data.train_counts > 0).tolist()
     torch.testing.assert_close(found / found.sum(), data.train_counts / data.train_counts.sum(), atol=1e-5, rtol=0)
+    kernel = DenseWeight()
+    data.fit_density(kernel)
+    assert kernel.weights(torch.tensor([9.9])) > kernel.weights(labels.mode().values.view(1))
     metrics = data.metrics(data.shot_density(), "val/")
     metrics.update(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2))
     assert data.headline in {name.removeprefix("val/") for name in metrics.compute()}
@@ -310,6 +306,23 @@ def test_files_that_are_missing_or_wrong_as_a_whole(root: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"expected the list of images and depths at .*nyu2_test.csv"):
         small(root).load()
     assert len(small(root).problems()) == 1
+
+
+def test_a_protocol_is_refused(written: Path) -> None:
+    data = small(written)
+    data.protocol = BlindSpot(low=2.0, high=3.0)
+    with pytest.raises(ValueError, match="protocol: expected none for dense labels, got 'blind"):
+        data.splits  # noqa: B018
+
+
+def test_the_command_describes_checks_and_prepares(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [f"--root={root}", *(f"--{name}={value}" for name, value in FRAME.items())]
+    assert main(["data", "describe", "nyud2-dir", *options]) == 0
+    assert "rare" in capsys.readouterr().out
+    assert main(["data", "prepare", "nyud2-dir", *options]) == 0
+    assert "test_balanced_mask.npy" in capsys.readouterr().out
+    assert main(["data", "check", "nyud2-dir", *options]) == 1
+    assert "expected 50688 pairs as published, got 32" in capsys.readouterr().out
 
 
 def test_a_mask_needs_a_far_pixel(root: Path) -> None:

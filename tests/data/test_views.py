@@ -98,6 +98,40 @@ def test_shifts_are_whole_pixels_that_repeat_the_border() -> None:
         assert image[1].tolist() == [columns] * 9
 
 
+def test_a_fill_makes_a_shift_a_random_crop_of_the_padded_image() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(50, 3, 9, 11)
+    seen = set()
+    for image, cropped in zip(images, ImageViews(shift=3, fill=-1.0, noise=0)(images), strict=True):
+        padded = torch.full((3, 15, 17), -1.0)
+        padded[:, 3:12, 3:14] = image
+        crops = {(top, left): padded[:, top : top + 9, left : left + 11] for top in range(7) for left in range(7)}
+        (corner,) = [corner for corner, crop in crops.items() if torch.equal(crop, cropped)]
+        seen.add(corner)
+    assert len(seen) > 20
+
+
+def test_half_of_the_images_are_mirrored_each_by_itself() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(1, 3, 4, 5).expand(10_000, 3, 4, 5)
+    flipped = ImageViews(shift=0, flip=0.3, noise=0)(images)
+    mirrored = (flipped == images.flip(3)).flatten(1).all(dim=1)  # (n,)
+    unchanged = (flipped == images).flatten(1).all(dim=1)  # (n,)
+    assert (mirrored ^ unchanged).all()
+    assert mirrored.float().mean().item() == pytest.approx(0.3, abs=5 * (0.3 * 0.7 / 10_000) ** 0.5)
+    assert torch.equal(ImageViews(shift=0, flip=1, noise=0)(images[:2]), images[:2].flip(3))
+
+
+def test_mirroring_and_shifting_are_drawn_apart() -> None:
+    torch.manual_seed(0)
+    views = ImageViews(shift=1, flip=0.5, noise=0)(_ramps(20_000))
+    mirrored = views[:, 1, 4, 5] > views[:, 1, 4, 6]  # (n,)
+    right = views[:, 1, 4, 5] - 5  # (n,): the middle column stays in the middle
+    counts = Counter(zip(mirrored.tolist(), right.int().tolist(), strict=True))
+    assert set(counts) == {(side, shift) for side in (False, True) for shift in (-1, 0, 1)}
+    assert all(abs(count - 20_000 / 6) < 5 * (20_000 / 6) ** 0.5 for count in counts.values())
+
+
 def test_every_shift_is_as_likely_and_each_image_has_its_own() -> None:
     torch.manual_seed(0)
     shifted = ImageViews(shift=2, noise=0)(_ramps(10_000))
@@ -156,6 +190,7 @@ def test_table_noise_has_the_wanted_deviation() -> None:
 def test_views_keep_shape_and_type_and_leave_their_input_alone(dtype: torch.dtype) -> None:
     for transform, inputs in (
         (ImageViews(), torch.rand(3, 2, 8, 6).to(dtype)),
+        (ImageViews(shift=4, fill=-1.0, flip=0.5, noise=0), torch.rand(3, 2, 8, 6).to(dtype)),
         (TableViews(corruption=0.5, noise=0.1), torch.rand(8, 5).to(dtype)),
     ):
         before = inputs.clone()
@@ -166,7 +201,11 @@ def test_views_keep_shape_and_type_and_leave_their_input_alone(dtype: torch.dtyp
 
 
 def test_views_are_made_on_the_device_of_the_batch_without_looking_at_values() -> None:
-    for transform, shape in ((ImageViews(), (4, 1, 28, 28)), (TableViews(noise=0.1), (4, 10))):
+    for transform, shape in (
+        (ImageViews(fill=0.0, flip=0.5), (4, 1, 28, 28)),
+        (ImageViews(), (4, 1, 28, 28)),
+        (TableViews(noise=0.1), (4, 10)),
+    ):
         # A meta tensor has no values: a step that reads one, or that mixes in a CPU tensor, raises.
         inputs, labels = torch.empty(shape, device="meta"), torch.empty(4, device="meta")
         views = make_views(inputs, labels, transform, "original+two")
@@ -194,6 +233,10 @@ def test_wrong_inputs_and_settings_are_refused() -> None:
         ImageViews(shift=-1)
     with pytest.raises(ValueError, match="noise: expected a number of at least 0"):
         ImageViews(noise=-0.1)
+    with pytest.raises(ValueError, match=r"flip: expected a probability in \[0, 1\], got -0.5"):
+        ImageViews(flip=-0.5)
+    with pytest.raises(ValueError, match="fill: expected a finite number, got nan"):
+        ImageViews(fill=float("nan"))
     with pytest.raises(ValueError, match=r"corruption: expected a probability in \[0, 1\], got 1.5"):
         TableViews(corruption=1.5)
     with pytest.raises(ValueError, match="noise: expected a number of at least 0"):

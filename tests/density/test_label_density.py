@@ -30,6 +30,14 @@ def weights_of_bins(density: LabelDensity) -> list[float]:
         ({"scheme": "inverse"}, [1 / 4, 1 / 9, 1, 1]),  # the empty third bin gets the weight of the rarest
         ({"scheme": "sqrt_inverse"}, [1 / 2, 1 / 3, 1, 1]),
         ({"scheme": "inverse", "clip": (2, 5)}, [1 / 4, 1 / 5, 1 / 2, 1 / 2]),
+        # effective numbers 1.875 of 4, 1.996 of 9 and 1 of 1
+        ({"scheme": "effective_number", "beta": 0.5}, [1 / 1.875, 1 / 1.99609375, 1, 1]),
+        ({"scheme": "effective_number", "beta": 0.0}, [1, 1, 1, 1]),
+        # the triangular kernel 0.5 1 0.5 over these
+        (
+            {"scheme": "effective_number", "beta": 0.5, "kernel": "triangular", "kernel_size": 3},
+            [1 / 2.873046875, 1 / 2.93359375, 1 / 1.498046875, 1],
+        ),
         # triangular kernel 0.5 1 0.5 over 2 3 0 1, zeros outside
         (
             {"scheme": "sqrt_inverse", "kernel": "triangular", "kernel_size": 3},
@@ -61,6 +69,14 @@ def test_a_bin_that_stays_empty_gets_the_largest_weight_of_a_bin_with_samples() 
     density = LabelDensity(bins, scheme="inverse", kernel="triangular", kernel_size=3).fit(labels)
     weights = np.array(weights_of_bins(density))
     assert weights / weights[0] == pytest.approx([1, 2, 4, 8, 4, 8], rel=1e-6)
+
+
+def test_effective_number_comes_close_to_inverse() -> None:
+    """Where a bin has room for many more samples than it holds, all of them are different."""
+    close = LabelDensity(BINS, scheme="effective_number", beta=1 - 1e-8).fit(LABELS)
+    assert weights_of_bins(close) == pytest.approx(
+        weights_of_bins(LabelDensity(BINS, scheme="inverse").fit(LABELS)), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("scheme", ["inverse", "sqrt_inverse"])
@@ -222,13 +238,17 @@ def test_not_fitted() -> None:
         ({"scheme": "inv"}, "scheme: .*did you mean"),
         ({"boundary": "zeros"}, "boundary: .*did you mean 'zero'"),
         ({"scheme": "inverse", "kernel": "gausian"}, "kernel: .*did you mean 'gaussian'"),
-        ({"kernel": "gaussian"}, "kernel: expected scheme 'inverse' or 'sqrt_inverse'"),
+        ({"kernel": "gaussian"}, "kernel: expected a scheme that counts samples"),
         ({"scheme": "inverse", "kernel": "gaussian", "kernel_size": 4}, "kernel_size: "),
         ({"scheme": "inverse", "kernel": "gaussian", "sigma": -1.0}, "sigma: "),
         ({"clip": (5, 1000)}, "clip: expected scheme 'inverse', got 'none'"),
         ({"scheme": "sqrt_inverse", "clip": (5, 1000)}, "clip: expected scheme 'inverse'"),
         ({"scheme": "inverse", "clip": (0, 1000)}, "clip: expected 0 < low <= high"),
         ({"scheme": "inverse", "clip": (5, 4)}, "clip: expected 0 < low <= high"),
+        ({"scheme": "effective_number"}, "beta: expected a number with scheme 'effective_number' only, got None"),
+        ({"scheme": "inverse", "beta": 0.9}, "beta: expected a number with scheme 'effective_number' only, got 0.9"),
+        ({"scheme": "effective_number", "beta": 1.0}, r"beta: expected a number in \[0, 1\), got 1.0"),
+        ({"scheme": "effective_number", "beta": -0.1}, r"beta: expected a number in \[0, 1\), got -0.1"),
         ({"few": -1}, "few: "),
         ({"many": 10, "few": 20}, "many: expected a number of at least 20"),
     ],

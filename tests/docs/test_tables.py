@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-
 from docs.tables import ROOT, rebuilt
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

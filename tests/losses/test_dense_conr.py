@@ -124,6 +124,17 @@ def test_sampled_pixels_are_gathered_by_the_seed() -> None:
     assert not torch.equal(batch.loss(reduce="pixel", samples=20), expected)  # the next draw
 
 
+def test_rows_without_a_label_are_nothing_to_the_engine_for_many_rows() -> None:
+    batch = maps(n=4, size=(16, 16), missing=0.3)  # 1,024 rows: more than the dense engine takes on a CPU
+    valid = ~batch.labels.isnan().flatten()
+    rows = [pixel_rows(dense)[valid] for dense in batch[:3]]
+    expected = conr_loss(
+        *(rows[0], rows[1], rows[2]), weights=batch.weights.flatten()[valid], push="linear", engine="dense", **SETTINGS
+    )
+    assert 512 < valid.sum() < 1024
+    torch.testing.assert_close(batch.loss(reduce="pixel", samples=1024), expected, **TOLERANCE[torch.float64])
+
+
 def test_patches_are_means_of_their_valid_pixels() -> None:
     batch = maps(size=(5, 6), missing=0.5)
     rows: list[list[Tensor]] = [[], [], [], []]

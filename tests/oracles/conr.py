@@ -25,12 +25,20 @@ def conr_per_anchor(
     push: str,
     distance: str,
     weight_anchors: bool,
+    candidates: tuple[Sequence[Vector], Sequence[Vector], Sequence[Vector]] = ((), (), ()),
 ) -> list[float]:
-    """One term per sample; 0 for a sample that is no anchor. The loss is their sum over n."""
+    """One term per sample; 0 for a sample that is no anchor. The loss is their sum over n.
+
+    ``candidates`` are features, labels and predictions of more samples, which are no anchors.
+    """
     d = DISTANCES[distance]
-    n = len(features)
     terms = []
-    for i in range(n):
+    anchors = len(features)
+    features, labels, predictions = (
+        [*own, *more] for own, more in zip((features, labels, predictions), candidates, strict=True)
+    )
+    n = len(features)
+    for i in range(anchors):
         positives = [j for j in range(n) if j != i and d(labels[i], labels[j]) <= window]
         negatives = [
             j for j in range(n) if d(labels[i], labels[j]) > window and d(predictions[i], predictions[j]) <= window

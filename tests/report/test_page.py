@@ -202,18 +202,18 @@ def test_broken_configuration(make_run: MakeRun, tmp_path: Path) -> None:
 
 def test_several_label_dimensions(make_run: MakeRun, tmp_path: Path) -> None:
     bins = {
-        "edges": [[0.0, 20.0, 40.0], [0.0, 40.0]],
+        "edges": [[0.0, 20.0, 40.0], [0.0, 40.0], [0.0, 40.0]],
         "train_counts": [200, 15],
         "regions": ["many", "few"],
     }
     run = make_run("conr", bins=bins)
     outputs = Outputs.read(run)
-    two = np.stack([outputs.labels, outputs.labels], axis=1)
-    outputs._replace(labels=two, predictions=two, feature_labels=two).write(run)
+    three = np.stack([outputs.labels] * 3, axis=1)
+    outputs._replace(labels=three, predictions=three, feature_labels=three).write(run)
     page = report(tmp_path)
-    assert "Pictures over the label axis are left out: the label has 2 dimensions." in page.text
+    assert "Pictures over the label axis are left out: the label has 3 dimensions." in page.text
     assert page.count("svg") == 3  # the training curves
-    with pytest.raises(ValueError, match="paths: expected labels of one dimension, got 2 in digits"):
+    with pytest.raises(ValueError, match="paths: expected labels of one dimension, got 3 in digits"):
         picture([tmp_path], tmp_path / "picture.png")
 
 

@@ -58,8 +58,8 @@ class Rooms(RegressionData):
     def load(self) -> Splits:
         return Splits(Slopes(6, (4, 6)), Slopes(3, (8, 12)), Slopes(5, (8, 12)), BINS)
 
-    def fit_on_labels(self, part: Any) -> None:
-        part.fit_counts(COUNTS, BINS)
+    def train_labels(self) -> Tensor:
+        return BINS.centers.squeeze(1).float().repeat_interleave(COUNTS)
 
     def shot_density(self) -> LabelDensity:
         return LabelDensity(many=50, few=10).fit_counts(COUNTS, BINS)

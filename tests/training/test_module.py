@@ -148,8 +148,10 @@ def test_a_head_for_several_label_dimensions() -> None:
 
 
 def test_bad_settings_are_answered() -> None:
-    with pytest.raises(ValueError, match="view_mode: expected one of 'two', 'original\\+two', 'one', got 'three'"):
-        make(view_mode="three")
+    with pytest.raises(
+        ValueError, match="view_mode: expected one of 'two', 'original\\+two', 'three', 'one', got 'four'"
+    ):
+        make(view_mode="four")
     with pytest.raises(
         ValueError, match=r"scheduler: expected one of 'constant', 'cosine', got 'cosin'; did you mean 'cosine'"
     ):

@@ -14,6 +14,7 @@ VERBS = {
     "validate": "print the metrics on the validation split: --run RUN takes its best checkpoint",
     "test": "write the metrics on the test split to result.json: --run RUN takes its best checkpoint",
     "predict": "write predictions.csv: --run RUN takes its best checkpoint",
+    "data": "list, describe, check and prepare datasets",
     "report": "write one HTML file about tested runs",
     "presets": "list the presets that --config knows",
 }
@@ -22,7 +23,7 @@ TRACEBACK_VARIABLE = "CONR_TRACEBACK"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status: 0, or 2 for input that cannot be used."""
+    """Run the command line and return the exit status: 0, 1 if a check found something, 2 for unusable input."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
         print("usage: conr VERB [options]      conr VERB --help explains the options\n")
@@ -32,22 +33,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"conr {__version__}")
         return 0
     try:
-        _run(words[0], words[1:])
+        return _run(words[0], words[1:])
     except (ValueError, TypeError, OSError, ImportError) as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
         print(f"conr {words[0]}: {error}\n({TRACEBACK_VARIABLE}=1 shows where)", file=sys.stderr)
         return 2
-    return 0
 
 
-def _run(verb: str, options: list[str]) -> None:
+def _run(verb: str, options: list[str]) -> int:
     check_choice("verb", verb, VERBS)
     require(f"conr {verb}", "lightning", "torchmetrics", "jsonargparse", "rich", "matplotlib", "jinja2", "sklearn")
     if verb == "demo":
         from conr.cli.demo import demo
 
         demo(options)
+    elif verb == "data":
+        from conr.cli.data import data
+
+        return data(options)
     elif verb == "report":
         from conr.cli.report import report
 
@@ -60,6 +64,7 @@ def _run(verb: str, options: list[str]) -> None:
         from conr.training.command import run_command
 
         run_command([verb, *options])
+    return 0
 
 
 if __name__ == "__main__":

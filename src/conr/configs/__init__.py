@@ -47,6 +47,7 @@ def preset_config(name: str) -> dict[str, Any]:
     mix = name.removeprefix(f"{dataset}-")
     config = _read(_FOLDER / dataset / "base.yaml")
     joined: dict[str, Any] = {}
+    earlier: dict[str, dict[str, Any]] = {}
     for method in mix.split("+"):
         known = method_names(dataset)
         if method not in known:
@@ -56,7 +57,10 @@ def preset_config(name: str) -> dict[str, Any]:
         if method != VANILLA:
             own = _FOLDER / dataset / f"{method}.yaml"
             fragment = _read(own if own.is_file() else _FOLDER / _METHODS / f"{method}.yaml")
-            joined = _merge(joined, fragment, contradiction=f"preset {name!r}: {method!r} contradicts another method")
+            for other, its in earlier.items():
+                _merge(its, fragment, contradiction=f"preset {name!r}: {other!r} and {method!r} contradict each other")
+            earlier[method] = fragment
+            joined = _merge(joined, fragment)
     config = _merge(config, joined)
     return _merge(config, {"output": {"method": mix}})
 

@@ -1,11 +1,17 @@
 """The abalone table: predict the rings of a shell, while old animals are rare."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from conr._checks import check_number
 from conr._extras import require
+from conr.data.cards import DatasetCard
 from conr.data.module import ArrayDataset, RegressionData, Splits
+from conr.data.protocols import Protocol
+from conr.data.splits import Rows, balanced_split
 from conr.density import Bins
 
 
@@ -23,6 +29,12 @@ class Abalone(RegressionData):
 
     name = "abalone"
     label_name = "rings"
+    card = DatasetCard(
+        summary="4,177 sea snails: sex and seven measures in, the number of rings (age) out; old animals are rare.",
+        source="comes with scikit-lego; Nash et al. 1994, UCI Machine Learning Repository, data set 1",
+        licence="CC BY 4.0",
+        notes=("The split is this library's own: the table has none.",),
+    )
 
     def __init__(self, *, data_seed: int = 0, batch_size: int = 64, num_workers: int = 0) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers)
@@ -35,39 +47,34 @@ class Abalone(RegressionData):
         Raises:
             ImportError: scikit-lego or pandas is not installed.
         """
+        return self._load(lambda labels, bins: balanced_split(labels, bins, most=20, seed=self.data_seed))
+
+    def load_with(self, protocol: Protocol) -> Splits:
+        """Read the table and split it by a protocol, whose training split sets the scale.
+
+        Raises:
+            ImportError: scikit-lego or pandas is not installed.
+            ValueError: as `conr.data.Protocol.rows`.
+        """
+        return self._load(protocol.rows)
+
+    def _load(self, split_rows: Callable[[Tensor, Bins], dict[str, Rows]]) -> Splits:
         require("conr.data.Abalone", "sklego", "pandas")
         import pandas as pd  # noqa: PLC0415  optional
         from sklego.datasets import load_abalone  # noqa: PLC0415  optional
 
         table = load_abalone(as_frame=True)
-        labels = table["rings"].to_numpy(np.float32)
+        labels = torch.from_numpy(table["rings"].to_numpy(np.float32))
         sexes = pd.get_dummies(table["sex"]).to_numpy(np.float32)  # (n, 3)
         measures = table.drop(columns=["rings", "sex"]).to_numpy(np.float32)  # (n, 7)
-        parts = balanced_split(labels, most=20, random=np.random.default_rng(self.data_seed))
+        # One bin per number of rings.
+        bins = Bins.by_width(width=1, low=float(labels.min()), high=float(labels.max()) + 1)
+        parts = split_rows(labels, bins)
         train = measures[parts["train"]]
         measures = (measures - train.mean(axis=0)) / train.std(axis=0)
         inputs = torch.from_numpy(np.concatenate((sexes, measures), axis=1))
         datasets = {
-            split: ArrayDataset(inputs[rows], torch.from_numpy(labels[rows]), [f"row-{row:04d}" for row in rows])
+            split: ArrayDataset(inputs[rows], labels[rows], [f"row-{row:04d}" for row in rows])
             for split, rows in parts.items()
         }
-        high = float(labels.max()) + 1
-        return Splits(**datasets, bins=Bins.by_width(width=1, low=float(labels.min()), high=high))
-
-
-def balanced_split(labels: np.ndarray, *, most: int, random: np.random.Generator) -> dict[str, np.ndarray]:
-    """Rows of train, val and test: of each distinct label a third, at most ``most``, to val and as many to test.
-
-    Args:
-        labels: shape (n,).
-        most: rows per label and split.
-        random: source of randomness.
-    """
-    rows: dict[str, list[np.ndarray]] = {"train": [], "val": [], "test": []}
-    for label in np.unique(labels):
-        members = random.permutation(np.flatnonzero(labels == label))
-        size = min(len(members) // 3, most)
-        rows["val"].append(members[:size])
-        rows["test"].append(members[size : 2 * size])
-        rows["train"].append(members[2 * size :])
-    return {split: np.sort(np.concatenate(parts)) for split, parts in rows.items()}
+        return Splits(**datasets, bins=bins)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lightning import LightningDataModule
 from torch import Tensor
@@ -14,8 +14,11 @@ from torchmetrics import MetricCollection
 from conr._checks import check_number
 from conr.data.cards import DatasetCard
 from conr.data.sampling import EpochSampler
-from conr.density import Bins, LabelDensity
+from conr.density import Bins, LabelDensity, SampleWeights
 from conr.metrics import shot_metrics
+
+if TYPE_CHECKING:
+    from conr.data.protocols import Protocol
 
 Inputs = Tensor | dict[str, Tensor]
 """Inputs of a sample, or of a batch: a tensor, or several by name (an eye's image and the head's pose)."""
@@ -83,10 +86,10 @@ class RegressionData(LightningDataModule, ABC):
     """Base of all datasets: a subclass says what it is called and loads its splits.
 
     Class attributes of a subclass: ``name`` (as in presets and results), ``label_name`` and ``label_unit`` (for
-    tables and pictures; the unit may be empty), ``headline`` (the metric that summaries compare), ``card`` (where its
-    files come from; None if it needs none), ``many`` and ``few`` (a label's bin with more than ``many`` training
-    samples is many-shot, with fewer than ``few`` few-shot, else median), ``dense`` (whether labels and predictions are
-    maps (n, k, h, w)).
+    tables and pictures; the unit may be empty), ``label_dimensions`` (what each is called, where there are several),
+    ``headline`` (the metric that summaries compare), ``card`` (where its files come from; None if it needs none),
+    ``many`` and ``few`` (a label's bin with more than ``many`` training samples is many-shot, with fewer than ``few``
+    few-shot, else median), ``dense`` (whether labels and predictions are maps (n, k, h, w)).
 
     Args:
         batch_size: samples per batch, before views are made.
@@ -96,6 +99,7 @@ class RegressionData(LightningDataModule, ABC):
     name: str
     label_name: str
     label_unit: str = ""
+    label_dimensions: tuple[str, ...] = ()
     headline: str = "mae"
     card: DatasetCard | None = None
     many: int = 100
@@ -109,10 +113,37 @@ class RegressionData(LightningDataModule, ABC):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self._splits: Splits | None = None
+        self._protocol: Protocol | None = None
+
+    @property
+    def protocol(self) -> "Protocol | None":
+        """How the splits are drawn anew from all samples; None, until it is set, keeps the dataset's own splits."""
+        return self._protocol
+
+    @protocol.setter
+    def protocol(self, protocol: "Protocol | None") -> None:
+        self._protocol = protocol
+        self._splits = None
+
+    @property
+    def title(self) -> str:
+        """Under which results are kept: the name, and that of the protocol if there is one."""
+        return self.name if self.protocol is None else f"{self.name}-{self.protocol.name}"
 
     @abstractmethod
     def load(self) -> Splits:
         """Read or make the splits; called once."""
+
+    def load_with(self, protocol: "Protocol") -> Splits:
+        """Read or make the splits that a protocol draws.
+
+        By default these are samples of the splits of `load`. A dataset that fits something on its training split, such
+        as a scale, or augments it, lets the protocol choose before that.
+
+        Raises:
+            ValueError: as `conr.data.Protocol.rows`.
+        """
+        return protocol.apply(self.load())
 
     def problems(self) -> list[str]:
         """Everything that is wrong with the files, one sentence each; empty if all is well.
@@ -120,9 +151,11 @@ class RegressionData(LightningDataModule, ABC):
         By default the splits are loaded and their sizes compared with the card's; a dataset that can say more does.
         """
         try:
-            splits = self.load()
+            splits = self.splits
         except (ValueError, OSError) as error:
             return [str(error)]
+        if self.protocol is not None:
+            return []
         sizes = {"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)}
         expected = self.card.counts if self.card else {}
         return [
@@ -139,12 +172,16 @@ class RegressionData(LightningDataModule, ABC):
     def splits(self) -> Splits:
         """The splits, loaded on first use."""
         if self._splits is None:
-            self._splits = self.load()
+            self._splits = self.load() if self.protocol is None else self.load_with(self.protocol)
         return self._splits
 
-    def fit_on_labels(self, part: Any) -> None:
-        """Fit a density, or whatever else has ``fit(labels, bins)``, on the training labels."""
-        part.fit(self.splits.train.labels, self.splits.bins)
+    def train_labels(self) -> Tensor:
+        """Labels of the training split, (n,) or (n, k); of dense labels a sample of pixels that stands for them."""
+        return self.splits.train.labels
+
+    def fit_density(self, density: SampleWeights) -> None:
+        """Fit a density on the training labels."""
+        density.fit(self.train_labels(), self.splits.bins)
 
     def shot_density(self) -> LabelDensity:
         """Training counts and shot regions of the labels, as the metrics use them."""

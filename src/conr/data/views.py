@@ -27,9 +27,9 @@ def make_views(inputs: Inputs, labels: Tensor, transform: nn.Module | None, mode
     Args:
         inputs: shape (n, ...), or several such by name, of which views are made together.
         labels: shape (n,) or (n, k), repeated for each view; or dense labels (n, k, h, w).
-        transform: makes one random view of a batch of inputs; None leaves them as they are. If it has a true attribute
-            ``changes_labels``, it is called with inputs and labels and returns both, as dense labels must turn with
-            their image.
+        transform: makes one random view of a batch of inputs; None leaves them as they are. It is called with inputs,
+            and with labels after them if it has a true attribute ``uses_labels``; with ``changes_labels`` it is too,
+            and returns inputs and labels, as dense labels must turn with their image.
         mode: "two": two random views, both terms on all 2n rows; "original+two": the inputs and two random views, the
             criterion on the first n rows, the regularizers on the last 2n; "three": three random views, terms as in
             "original+two" (as ConR's authors trained on ages); "one": one random view, both terms on its n rows.
@@ -45,7 +45,11 @@ def make_views(inputs: Inputs, labels: Tensor, transform: nn.Module | None, mode
     def view() -> tuple[Inputs, Tensor]:
         if transform is None:
             return inputs, labels
-        return transform(inputs, labels) if getattr(transform, "changes_labels", False) else (transform(inputs), labels)
+        if getattr(transform, "changes_labels", False):
+            changed: tuple[Inputs, Tensor] = transform(inputs, labels)
+            return changed
+        uses_labels = getattr(transform, "uses_labels", False)
+        return transform(inputs, labels) if uses_labels else transform(inputs), labels
 
     first = (inputs, labels) if mode == "original+two" else view()
     others = [view() for _ in range({"one": 0, "two": 1}.get(mode, 2))]
@@ -66,35 +70,54 @@ def _joined(*parts: Inputs) -> Inputs:
 
 
 class ImageViews(nn.Module):
-    """Shift each image by some pixels, differently for each, and add noise.
+    """Shift each image by some pixels and mirror it, differently for each, and add noise.
+
+    With a fill this is a random crop of the padded image: ``shift=16, fill=-1.0, flip=0.5, noise=0.0`` is the
+    augmentation of the age benchmarks on images normalised to [-1, 1], where black is -1.
 
     Args:
-        shift: largest shift along each axis, in whole pixels; what moves in repeats the border pixel.
+        shift: largest shift along each axis, in whole pixels.
+        fill: value of the pixels that move in, in units of the (normalised) pixels; None repeats the border pixel.
+        flip: probability that an image is mirrored, left to right.
         noise: standard deviation of Gaussian noise, in units of the (normalised) pixels.
 
     Raises:
-        ValueError: a negative number.
+        ValueError: a negative shift or noise, or a flip outside [0, 1].
     """
 
-    def __init__(self, *, shift: int = 2, noise: float = 0.1) -> None:
+    def __init__(self, *, shift: int = 2, fill: float | None = None, flip: float = 0.0, noise: float = 0.1) -> None:
         super().__init__()
         check_number("shift", shift, low=0)
+        if fill is not None:
+            check_number("fill", fill)
+        _check_probability("flip", flip)
         check_number("noise", noise, low=0)
         self.shift = shift
+        self.fill = fill
+        self.flip = flip
         self.noise = noise
 
     def forward(self, images: Tensor) -> Tensor:
         """A view of floating-point images (n, channels, height, width), same shape."""
         _check_inputs("images", images, ("n", "channels", "height", "width"))
-        n, _, height, width = images.shape
-        if self.shift:
-            padded = F.pad(images, (self.shift,) * 4, mode="replicate")  # (n, c, height + 2 shift, width + 2 shift)
-            offsets = torch.randint(0, 2 * self.shift + 1, (2, n, 1), device=images.device)
-            rows = offsets[0] + torch.arange(height, device=images.device)  # (n, height)
-            columns = offsets[1] + torch.arange(width, device=images.device)  # (n, width)
-            sample = torch.arange(n, device=images.device).view(n, 1, 1)
-            images = padded[sample, :, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)  # (n, c, h, w)
+        if self.shift or self.flip:
+            images = self._moved(images)
         return images + self.noise * torch.randn_like(images) if self.noise else images.contiguous()
+
+    def _moved(self, images: Tensor) -> Tensor:
+        n, _, height, width = images.shape
+        border = (self.shift,) * 4
+        padded = (
+            F.pad(images, border, mode="replicate") if self.fill is None else F.pad(images, border, value=self.fill)
+        )  # (n, c, height + 2 shift, width + 2 shift)
+        offsets = torch.randint(0, 2 * self.shift + 1, (2, n, 1), device=images.device)
+        rows = offsets[0] + torch.arange(height, device=images.device)  # (n, height)
+        columns = offsets[1] + torch.arange(width, device=images.device)  # (n, width)
+        if self.flip:
+            mirrored = torch.rand(n, 1, device=images.device) < self.flip  # (n, 1)
+            columns = torch.where(mirrored, columns.flip(1), columns)
+        sample = torch.arange(n, device=images.device).view(n, 1, 1)
+        return padded[sample, :, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)  # (n, c, h, w)
 
 
 class TableViews(nn.Module):
@@ -115,8 +138,7 @@ class TableViews(nn.Module):
 
     def __init__(self, *, corruption: float = 0.1, noise: float = 0.0) -> None:
         super().__init__()
-        if not 0 <= corruption <= 1:
-            raise ValueError(f"corruption: expected a probability in [0, 1], got {corruption}")
+        _check_probability("corruption", corruption)
         check_number("noise", noise, low=0)
         self.corruption = corruption
         self.noise = noise
@@ -131,6 +153,11 @@ class TableViews(nn.Module):
             replaced = torch.rand(rows.shape, device=rows.device) < self.corruption  # (n, columns)
             rows = torch.where(replaced, rows.gather(0, donors), rows)
         return rows + self.noise * torch.randn_like(rows) if self.noise else rows
+
+
+def _check_probability(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name}: expected a probability in [0, 1], got {value}")
 
 
 def _check_inputs(name: str, inputs: Tensor, shape: tuple[str, ...]) -> None:

@@ -103,7 +103,7 @@ class Bins:
             ValueError: a count below 1, no labels, or a label dimension in which all labels are equal.
         """
         check_number("count", count, low=1)
-        columns = _finite_columns(labels)  # (n, k)
+        columns = finite_columns(labels)  # (n, k)
         steps = np.linspace(0, 1, count + 1)
         edges = [np.unique(np.quantile(column, steps)).tolist() for column in columns.T.cpu().numpy()]
         return cls(edges, clamp=clamp)
@@ -139,7 +139,7 @@ class Bins:
             TypeError: labels that are no tensor of real numbers.
             ValueError: wrong number of label dimensions; a label that is NaN; one outside the bins, unless ``clamp``.
         """
-        columns = _columns(labels)  # (n, k)
+        columns = label_columns(labels)  # (n, k)
         if columns.shape[1] != self.dimensions:
             raise ValueError(f"labels: expected {self.dimensions} label dimension(s), got shape {tuple(labels.shape)}")
         if check:
@@ -191,7 +191,8 @@ class Bins:
         return f"Bins({ranges}{', clamp=True' if self.clamp else ''})"
 
 
-def _columns(labels: Tensor) -> Tensor:
+def label_columns(labels: Tensor) -> Tensor:
+    """Labels (n,) or (n, k) as detached (n, k), in their own floating-point type but float32 at least."""
     if not isinstance(labels, Tensor):
         raise TypeError(f"labels: expected a torch.Tensor, got {type(labels).__name__}")
     if labels.ndim not in (1, 2):
@@ -203,8 +204,9 @@ def _columns(labels: Tensor) -> Tensor:
     return columns.to(torch.promote_types(columns.dtype, least))
 
 
-def _finite_columns(labels: Tensor) -> Tensor:
-    columns = _columns(labels).double()  # (n, k)
+def finite_columns(labels: Tensor) -> Tensor:
+    """Labels (n,) or (n, k) as detached (n, k) in float64; n at least 1, all finite."""
+    columns = label_columns(labels).double()  # (n, k)
     if len(columns) == 0:
         raise ValueError("labels: expected at least one label, got none")
     bad = ~columns.isfinite().all(dim=1)  # (n,)
@@ -237,7 +239,7 @@ def _range(
             raise ValueError("labels: expected labels, or both low and high, got none")
         dimensions = 1 if isinstance(low, int | float) else len(low)
     else:
-        columns = _finite_columns(labels)  # (n, k)
+        columns = finite_columns(labels)  # (n, k)
         dimensions = columns.shape[1]
         low = columns.amin(dim=0).tolist() if low is None else low
         high = columns.amax(dim=0).tolist() if high is None else high

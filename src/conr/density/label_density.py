@@ -12,7 +12,7 @@ from conr.density.bins import Bins
 from conr.density.kernels import lds_kernel
 
 REGIONS = ("many", "median", "few")
-SCHEMES = ("none", "inverse", "sqrt_inverse")
+SCHEMES = ("none", "inverse", "sqrt_inverse", "effective_number")
 BOUNDARIES = ("zero", "reflect")
 
 
@@ -21,16 +21,21 @@ class LabelDensity(nn.Module):
 
     $$w_i \propto 1 / \tilde c_{b(i)}, \qquad \tilde c = k * g(N)$$
 
-    Symbols: $N$ training samples per bin, $b(i)$ bin of label i, $g$ the scheme (clip for INV, square root for SQINV),
-    $k$ the smoothing kernel of LDS. The order of operations is that of the DIR benchmarks: transform, then smooth, then
-    invert, then scale so that the weights of the training samples have mean 1 (Yang et al., ICML 2021, section 3.1).
+    Symbols: $N$ training samples per bin, $b(i)$ bin of label i, $g$ the scheme (clip for INV, square root for SQINV,
+    $(1 - \beta^N) / (1 - \beta)$ for the effective number), $k$ the smoothing kernel of LDS. The order of operations is
+    that of the DIR benchmarks: transform, then smooth, then invert, then scale so that the weights of the training
+    samples have mean 1 (Yang et al., ICML 2021, section 3.1).
+    The effective number of samples is Cui et al.'s, "Class-balanced loss", CVPR 2019, with bins for classes.
 
     An empty bin whose count stays zero gets the largest weight of a bin with samples: nothing is divided by zero.
 
     Args:
         bins: bins of the labels; may be given to `fit` instead.
-        scheme: ``"none"`` (all weights 1), ``"inverse"`` (INV) or ``"sqrt_inverse"`` (SQINV).
+        scheme: ``"none"`` (all weights 1), ``"inverse"`` (INV), ``"sqrt_inverse"`` (SQINV) or ``"effective_number"``.
         clip: smallest and largest count for ``"inverse"``, such as (5, 1000) in the age benchmarks.
+        beta: for ``"effective_number"``, in [0, 1): a bin has room for about $1 / (1 - \beta)$ different samples. 0
+            weighs all bins with samples alike; the closer to 1, the closer to ``"inverse"``. 0.9 to 0.9999 in the
+            paper.
         kernel: ``"gaussian"``, ``"triangular"`` or ``"laplace"`` for LDS; no smoothing if None.
         kernel_size: odd number of bins.
         sigma: width of the kernel, in bins.
@@ -44,7 +49,9 @@ class LabelDensity(nn.Module):
 
     Raises:
         ValueError: an unknown scheme, kernel, boundary or region; a kernel with scheme "none", which has nothing to
-            smooth; a clip with another scheme than "inverse", or not 0 < low <= high; a negative first_bin; few > many.
+            smooth; a clip with another scheme than "inverse", or not 0 < low <= high; a beta with another scheme than
+            "effective_number", none with it, or one outside [0, 1); a negative
+            first_bin; few > many.
 
     Notes:
         A module, so that its tables move with the model; they are not part of its state_dict, as they follow from the
@@ -69,6 +76,7 @@ class LabelDensity(nn.Module):
         *,
         scheme: str = "none",
         clip: tuple[float, float] | None = None,
+        beta: float | None = None,
         kernel: str | None = None,
         kernel_size: int = 5,
         sigma: float = 2.0,
@@ -82,7 +90,7 @@ class LabelDensity(nn.Module):
         check_choice("scheme", scheme, SCHEMES)
         check_choice("boundary", boundary, BOUNDARIES)
         if kernel is not None and scheme == "none":
-            raise ValueError(f"kernel: expected scheme 'inverse' or 'sqrt_inverse' to go with {kernel!r}, got 'none'")
+            raise ValueError(f"kernel: expected a scheme that counts samples to go with {kernel!r}, got 'none'")
         check_number("first_bin", first_bin, low=0)
         check_number("few", few, low=0)
         check_number("many", many, low=few)
@@ -90,11 +98,16 @@ class LabelDensity(nn.Module):
             raise ValueError(f"clip: expected scheme 'inverse', got {scheme!r}")
         if clip is not None and not 0 < clip[0] <= clip[1]:
             raise ValueError(f"clip: expected 0 < low <= high, got {clip}")
+        if (beta is not None) != (scheme == "effective_number"):
+            raise ValueError(f"beta: expected a number with scheme 'effective_number' only, got {beta} with {scheme!r}")
+        if beta is not None and not 0 <= beta < 1:
+            raise ValueError(f"beta: expected a number in [0, 1), got {beta}")
         for region in fixed_regions or ():
             check_choice("fixed_regions", region, REGIONS)
         self.bins = bins
         self.scheme = scheme
         self.clip = clip
+        self.beta = beta
         self.boundary = boundary
         self.first_bin = first_bin
         self.many = many
@@ -214,6 +227,8 @@ class LabelDensity(nn.Module):
             return torch.ones_like(counts)
         if self.scheme == "sqrt_inverse":
             counts = counts.sqrt()
+        elif self.beta is not None:
+            counts = (1 - self.beta**counts) / (1 - self.beta)
         elif self.clip is not None:
             counts = counts.clamp(*self.clip)
         if self._kernel is not None:

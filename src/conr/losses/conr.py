@@ -1,20 +1,29 @@
 r"""ConR: the contrastive regularizer for deep imbalanced regression (Keramati, Meng, Evans, ICLR 2024)."""
 
-import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from conr._checks import check_choice, check_device, check_features, check_labels, check_number, check_weights
-from conr.pairwise import DISTANCES, Distance, contrast_dense, pair_sets
+from conr.pairwise import (
+    DISTANCES,
+    ENGINES,
+    PUSHES,
+    Contrast,
+    Distance,
+    Push,
+    Rule,
+    Samples,
+    contrast,
+    gather_samples,
+    join,
+    pair_sets,
+    world_size,
+)
 
-Push = str | Callable[[Tensor], Tensor]
-"""``"exp"``, ``"linear"``, or a function of the scaled label distances (n, n) to positive push factors (n, n)."""
-
-PUSHES = ("exp", "linear")
 REDUCTIONS = ("mean", "sum", "none")
+GATHERS = ("auto", "off")
 
 
 class ConRStatistics(NamedTuple):
@@ -46,6 +55,9 @@ def conr_loss(
     weight_anchors: bool = True,
     reduction: str = "mean",
     reference: bool = False,
+    engine: str = "auto",
+    candidates: Samples | None = None,
+    gather: str = "auto",
 ) -> Tensor:
     r"""Pull features of samples with similar labels together; push apart those that only the predictions confuse.
 
@@ -78,10 +90,10 @@ def conr_loss(
             difference of labels that matters: 1 year of age, 0.2 m of depth.
         temperature: positive; smaller is harder.
         distance_scale: how much more strongly far labels repel, in 1 / label units; about 1 / label range.
-        push: ``"exp"`` (as above), ``"linear"`` ($S = w_i\, \eta\, d$), or a function $f$ of the scaled distances
-            $\eta d$, so that $S = w_i f(\eta d)$; its values must be positive.
+        push: ``"exp"`` (as above), ``"linear"`` ($S = w_i\, \eta\, d$), or an elementwise function $f$ of the scaled
+            distances $\eta d$, so that $S = w_i f(\eta d)$; its values must be positive.
         distance: ``"l1"``, ``"l2"``, ``"linf"``, ``"angular"`` (labels are pitch and yaw in radians, so is the window),
-            or a function of labels (n, k) and (n, k) that returns (n, n).
+            or a function of labels (n, k) and (m, k) that returns (n, m), each distance from its two labels alone.
         weights: positive rarity of each label, shape (n,), such as ``LabelDensity.weights`` gives; 1 if None.
         weight_anchors: whether an anchor's term is also multiplied by its weight.
         reduction: ``"mean"`` over all n samples (not only anchors, as in the paper), ``"sum"``, or ``"none"``: shape
@@ -89,19 +101,33 @@ def conr_loss(
         reference: reproduce the released code: with ``push="exp"`` its age variant (always weights anchors), with
             ``push="linear"`` its depth variant (never does; divides positives by $|P_i| + 1$). Labels, predictions and
             weights of the depth variant are image means (`image_means`), features are flattened maps.
+        engine: how the sums are computed, which changes cost and rounding only. ``"dense"``: all pairs at once.
+            ``"blockwise"``: by tiles, which backward computes again. ``"windowed"``: the same in the order of labels
+            and of predictions, only tiles that hold pairs; labels of one dimension and a named distance.
+            ``"auto"``: the fastest by size, label dimension and device.
+        candidates: more samples that the batch is compared with, but which are no anchors, such as a memory of earlier
+            batches: `conr.pairwise.Samples` of features (m, d), labels and predictions like those of the batch. Their
+            features get a gradient if they ask for one.
+        gather: ``"auto"``: under torch.distributed the batches of all processes are candidates of each other;
+            ``"off"``: every process for itself.
 
     Returns:
-        A scalar, or shape (n,): float32, or float64 for float64 features. Without anchors 0, with a graph.
+        A scalar, or shape (n,): float32, or float64 for float64 features. Without anchors 0, with a graph. With a
+        gather, ``"mean"`` and ``"sum"`` are times the number of processes, so that the mean over processes that
+        DistributedDataParallel takes of gradients gives those of one process with the joined batch.
 
     Raises:
         ValueError: wrong rank, lengths or devices; window or temperature not positive; distance_scale negative; an
-            unknown push, distance or reduction; ``reference`` with a push that was never released.
+            unknown push, distance, reduction, engine or gather; an engine that cannot do this distance or label
+            dimension; ``reference`` with a push that was never released.
         TypeError: not tensors; integer features or weights; a number that is none.
 
     Notes:
-        n^2 d time and n^2 memory. Labels, predictions and weights are constants; differentiable once in features.
+        Dense: n^2 d time and n^2 memory; blockwise: up to n^2 d time and n d memory; windowed: time by the number of
+        pairs and n d memory. Labels, predictions and weights are constants; differentiable once in features.
         Arithmetic is float32 at least, also under autocast. Values are not checked, as that would make a GPU wait: a
-        NaN in the input is a NaN in the loss, and so is a negative weight.
+        NaN in the input is a NaN in the loss, and so is a negative weight. With a gather every process must call the
+        loss and its backward pass, and ``candidates`` are not gathered.
 
     Example:
         >>> import torch
@@ -120,6 +146,37 @@ def conr_loss(
         reference=reference,
     )
     check_choice("reduction", reduction, REDUCTIONS)
+    check_choice("gather", gather, GATHERS)
+    samples = _checked(features, labels, predictions)
+    others = [] if candidates is None else [_checked_candidates(candidates, samples)]
+    n = total = len(samples.features)
+    world = world_size() if gather == "auto" else 1
+    if world > 1:
+        batches = gather_samples(samples)
+        total = sum(len(batch.features) for batch in batches)
+        others += [batch for batch in batches if batch is not samples]
+    if weights is None:
+        weights = samples.features.new_ones(n)
+    weights = check_weights(weights, n, features.device).detach().to(samples.features.dtype)  # (n,)
+
+    rule = Rule(window, distance, distance_scale, push, temperature)
+    found = contrast(samples, weights, rule, engine=engine, others=join(others) if others else None)
+    if reference:
+        keys = n + sum(len(batch.features) for batch in others)
+        per_anchor = _reference_term(found, keys, weights, push)  # (n,)
+    else:
+        per_anchor = found.log_total - found.mean_positive  # (n,)
+        if weight_anchors:
+            per_anchor = per_anchor * weights
+    is_anchor = (found.positives > 0) & (found.negatives > 0)  # (n,)
+    per_anchor = torch.where(is_anchor, per_anchor, 0)
+    if reduction == "none":
+        return per_anchor
+    loss = per_anchor.sum() if world == 1 else world * per_anchor.sum()
+    return loss if reduction == "sum" else loss / max(total, 1)
+
+
+def _checked(features: Tensor, labels: Tensor, predictions: Tensor) -> Samples:
     check_features(features)
     n = len(features)
     labels = check_labels("labels", labels, n, features.device)  # (n, k)
@@ -127,48 +184,31 @@ def conr_loss(
     if predictions.shape != labels.shape:
         expected, got = tuple(labels.shape), tuple(predictions.shape)
         raise ValueError(f"predictions: expected shape {expected} like labels, got {got}")
-    if weights is None:
-        weights = features.new_ones(n)
-    weights = check_weights(weights, n, features.device).detach()  # (n,)
-
-    dtype = torch.promote_types(features.dtype, torch.float32)
-    features, weights = features.to(dtype), weights.to(dtype)
-    positives, negatives, between_labels = pair_sets(labels, predictions, window=window, distance=distance)
-    log_push = weights.log().unsqueeze(1) + _log_push(between_labels.to(dtype) * distance_scale, push)  # (n, n)
-    log_push = torch.where(negatives, log_push, -math.inf).masked_fill(positives, 0)  # (n, n)
-    log_total, mean_positive = contrast_dense(features, positives, log_push, temperature=temperature)  # (n,), (n,)
-    if reference:
-        per_anchor = _reference_term(log_total, mean_positive, positives, weights, push)  # (n,)
-    else:
-        per_anchor = log_total - mean_positive  # (n,)
-        if weight_anchors:
-            per_anchor = per_anchor * weights
-    is_anchor = positives.any(dim=1) & negatives.any(dim=1)  # (n,)
-    per_anchor = torch.where(is_anchor, per_anchor, 0)
-    if reduction == "none":
-        return per_anchor
-    return per_anchor.sum() if reduction == "sum" else per_anchor.sum() / max(n, 1)
+    return Samples(features.to(torch.promote_types(features.dtype, torch.float32)), labels, predictions)
 
 
-def _log_push(scaled_distance: Tensor, push: Push) -> Tensor:
-    if callable(push):
-        factors = push(scaled_distance)
-        if factors.shape != scaled_distance.shape:
-            expected, got = tuple(scaled_distance.shape), tuple(factors.shape)
-            raise ValueError(f"push: expected shape {expected} from the given function, got {got}")
-        return factors.detach().to(scaled_distance.dtype).log()
-    return scaled_distance if push == "exp" else scaled_distance.log()
+def _checked_candidates(candidates: Samples, samples: Samples) -> Samples:
+    try:
+        others = _checked(*candidates)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"candidates: {error}") from None
+    for name, ours, theirs in zip(("features", "labels"), samples, others, strict=False):
+        if ours.shape[1] != theirs.shape[1]:
+            raise ValueError(
+                f"candidates: expected {name} of {ours.shape[1]} columns like the batch, got {theirs.shape[1]}"
+            )
+    check_device("candidates", others.features, samples.features.device)
+    return others
 
 
-def _reference_term(log_total: Tensor, mean_positive: Tensor, positives: Tensor, weights: Tensor, push: Push) -> Tensor:
-    # NOTE[DIFF]: the released code's mask multiplies logits, so each of the n - |P_i| other keys (self too) adds e^0.
-    count = positives.sum(dim=1, dtype=log_total.dtype)  # (n,)
-    others = len(positives) - count  # (n,); at least 1: the anchor itself
-    per_anchor = torch.logaddexp(log_total, others.log()) - mean_positive  # (n,)
+def _reference_term(found: Contrast, candidates: int, weights: Tensor, push: Push) -> Tensor:
+    # NOTE[DIFF]: the released code's mask multiplies logits, so each key that is no positive (self too) adds e^0.
+    others = candidates - found.positives  # (n,); at least 1: the anchor itself
+    per_anchor = torch.logaddexp(found.log_total, others.log()) - found.mean_positive  # (n,)
     if push == "exp":
         return per_anchor * weights
     # NOTE[DIFF]: the depth variant counts the anchor among its positives where it divides, and weights no anchor.
-    return per_anchor * (count / (count + 1))
+    return per_anchor * (found.positives / (found.positives + 1))
 
 
 def conr_statistics(
@@ -270,6 +310,8 @@ class ConRLoss(nn.Module):
         weight_anchors: bool = True,
         reduction: str = "mean",
         reference: bool = False,
+        engine: str = "auto",
+        gather: str = "auto",
     ) -> None:
         super().__init__()
         _check_hyperparameters(
@@ -281,6 +323,8 @@ class ConRLoss(nn.Module):
             reference=reference,
         )
         check_choice("reduction", reduction, REDUCTIONS)
+        check_choice("engine", engine, ENGINES)
+        check_choice("gather", gather, GATHERS)
         self.window = window
         self.temperature = temperature
         self.distance_scale = distance_scale
@@ -289,8 +333,17 @@ class ConRLoss(nn.Module):
         self.weight_anchors = weight_anchors
         self.reduction = reduction
         self.reference = reference
+        self.engine = engine
+        self.gather = gather
 
-    def forward(self, features: Tensor, labels: Tensor, predictions: Tensor, weights: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        predictions: Tensor,
+        weights: Tensor | None = None,
+        candidates: Samples | None = None,
+    ) -> Tensor:
         """Loss of a batch: features (n, d), labels and predictions (n,) or (n, k), weights (n,) or None."""
         return conr_loss(
             features,
@@ -305,11 +358,15 @@ class ConRLoss(nn.Module):
             weight_anchors=self.weight_anchors,
             reduction=self.reduction,
             reference=self.reference,
+            engine=self.engine,
+            candidates=candidates,
+            gather=self.gather,
         )
 
     def extra_repr(self) -> str:
         """Hyper-parameters, for printing."""
         return (
             f"window={self.window}, temperature={self.temperature}, distance_scale={self.distance_scale}, "
-            f"push={self.push!r}, distance={self.distance!r}, weight_anchors={self.weight_anchors}"
+            f"push={self.push!r}, distance={self.distance!r}, weight_anchors={self.weight_anchors}, "
+            f"engine={self.engine!r}"
         )

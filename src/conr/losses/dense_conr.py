@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from conr._checks import check_choice, check_device, check_number
-from conr.losses.conr import ConRLoss, Push, conr_loss
+from conr.losses.conr import ConRLoss, conr_loss
 from conr.losses.dense_labels import check_like_labels, check_map, image_means, sample_patches, valid_pixels
+from conr.pairwise import Push
 
 REDUCE = ("image", "pixel")
 
@@ -73,9 +74,9 @@ def dense_conr_loss(
         TypeError: maps that are no floating-point tensors.
 
     Notes:
-        m^2 d time and m^2 memory for m rows. The image form reads whole maps (d h w numbers per row); the pixel form
-        gathers its m rows and no more. The global random state of torch draws the samples, on the device of the maps.
-        No value is read on the way: a GPU does not wait.
+        Time and memory of `conr_loss` for m rows, by the engine that it chooses. The image form reads whole maps (d h w
+        numbers per row); the pixel form gathers its m rows and no more. The global random state of torch draws the
+        samples, on the device of the maps. No value is read on the way: a GPU does not wait.
 
     Example:
         >>> import torch

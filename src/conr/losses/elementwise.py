@@ -3,7 +3,8 @@ r"""Criteria that score each sample by itself: L1, MSE and Huber, weighted or no
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_device, check_number, check_weights
+from conr._checks import check_choice, check_number, check_outputs
+from conr.losses._samples import REDUCTIONS, paired_columns, reduce_samples
 
 ELEMENTWISE = ("l1", "mse", "huber")
 
@@ -39,6 +40,7 @@ def elementwise_loss(
 
     Raises:
         ValueError: shapes or devices differ; an unknown kind or reduction; delta not positive.
+        TypeError: not tensors; integer predictions or weights; labels that are no real numbers.
 
     Notes:
         The weighted mean divides by n, not by the sum of weights: density weights have mean 1 over the training set.
@@ -48,18 +50,10 @@ def elementwise_loss(
         >>> elementwise_loss(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0]), torch.tensor([0.5, 1.5]))
         tensor(1.7500)
     """
-    check_choice("kind", kind, ELEMENTWISE)
-    check_choice("reduction", reduction, ("mean", "sum", "none"))
-    check_number("delta", delta, low=0, open_low=True)
-    if predictions.shape != labels.shape or labels.ndim not in (1, 2):
-        raise ValueError(
-            "predictions and labels: expected equal shapes (n,) or (n, k), "
-            f"got {tuple(predictions.shape)} and {tuple(labels.shape)}"
-        )
-    check_device("labels", labels, predictions.device)
-    dtype = torch.promote_types(predictions.dtype, torch.float32)
-    errors = predictions.to(dtype) - labels.to(dtype)
-    errors = errors.unsqueeze(1) if errors.ndim == 1 else errors  # (n, k)
+    check_elementwise(kind=kind, delta=delta, reduction=reduction)
+    check_outputs(predictions, labels)
+    predictions, labels = paired_columns(predictions, labels)  # (n, k), (n, k)
+    errors = predictions - labels
     magnitudes = errors.abs()  # (n, k)
     if kind == "l1":
         losses = magnitudes
@@ -67,38 +61,55 @@ def elementwise_loss(
         losses = errors.square()
     else:
         losses = torch.where(magnitudes < delta, errors.square() / (2 * delta), magnitudes - delta / 2)
-    per_sample = losses.mean(dim=1)  # (n,)
-    if weights is not None:
-        per_sample = per_sample * check_weights(weights, len(labels), predictions.device).to(dtype)
-    if reduction == "none":
-        return per_sample
-    return per_sample.sum() if reduction == "sum" else per_sample.sum() / max(len(labels), 1)
+    return reduce_samples(losses.mean(dim=1), weights, reduction)
+
+
+def check_elementwise(*, kind: str = "l1", delta: float = 1.0, reduction: str = "mean") -> None:
+    """Require hyper-parameters that `elementwise_loss` takes."""
+    check_choice("kind", kind, ELEMENTWISE)
+    check_number("delta", delta, low=0, open_low=True)
+    check_choice("reduction", reduction, REDUCTIONS)
 
 
 class L1(nn.Module):
     """Weighted absolute error; see `elementwise_loss`."""
 
+    def __init__(self, *, reduction: str = "mean") -> None:
+        super().__init__()
+        check_elementwise(reduction=reduction)
+        self.reduction = reduction
+
     def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Mean loss of a batch."""
-        return elementwise_loss(predictions, labels, weights, kind="l1")
+        """Loss of a batch."""
+        return elementwise_loss(predictions, labels, weights, kind="l1", reduction=self.reduction)
 
 
 class MSE(nn.Module):
     """Weighted squared error; see `elementwise_loss`."""
 
+    def __init__(self, *, reduction: str = "mean") -> None:
+        super().__init__()
+        check_elementwise(reduction=reduction)
+        self.reduction = reduction
+
     def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Mean loss of a batch."""
-        return elementwise_loss(predictions, labels, weights, kind="mse")
+        """Loss of a batch."""
+        return elementwise_loss(predictions, labels, weights, kind="mse", reduction=self.reduction)
 
 
 class Huber(nn.Module):
     """Weighted Huber loss; see `elementwise_loss`."""
 
-    def __init__(self, *, delta: float = 1.0) -> None:
+    def __init__(self, *, delta: float = 1.0, reduction: str = "mean") -> None:
         super().__init__()
-        check_number("delta", delta, low=0, open_low=True)
+        check_elementwise(kind="huber", delta=delta, reduction=reduction)
         self.delta = delta
+        self.reduction = reduction
 
     def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Mean loss of a batch."""
-        return elementwise_loss(predictions, labels, weights, kind="huber", delta=self.delta)
+        """Loss of a batch."""
+        return elementwise_loss(predictions, labels, weights, kind="huber", delta=self.delta, reduction=self.reduction)
+
+    def extra_repr(self) -> str:
+        """Hyper-parameters, for printing."""
+        return f"delta={self.delta}"

@@ -1,8 +1,24 @@
 """Encoders (inputs to features) and heads (features to predictions)."""
 
 from conr.models.depth import DepthEncoder, DepthHead
-from conr.models.heads import LinearHead
+from conr.models.gaze import GazeLeNet
+from conr.models.heads import EvidentialHead, LinearHead, UVOTEHead
 from conr.models.mlp import MLP
 from conr.models.small_cnn import SmallCNN
+from conr.models.text import BiLSTM, PairEncoder, SentenceEncoder
+from conr.models.timm_encoder import TimmEncoder
 
-__all__ = ["MLP", "DepthEncoder", "DepthHead", "LinearHead", "SmallCNN"]
+__all__ = [
+    "MLP",
+    "BiLSTM",
+    "DepthEncoder",
+    "DepthHead",
+    "EvidentialHead",
+    "GazeLeNet",
+    "LinearHead",
+    "PairEncoder",
+    "SentenceEncoder",
+    "SmallCNN",
+    "TimmEncoder",
+    "UVOTEHead",
+]

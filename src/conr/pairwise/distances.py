@@ -1,5 +1,6 @@
 """Distances between labels, for every pair of two sets of samples."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -57,18 +58,42 @@ def label_distance(first: Tensor, second: Tensor, distance: Distance) -> Tensor:
     """
     if first.shape[1] != second.shape[1]:
         raise ValueError(f"labels: expected equal label dimensions, got {first.shape[1]} and {second.shape[1]}")
-    first, second = _real(first), _real(second)
+    first, second = real(first), real(second)
+    check_distance(distance, first.shape[1])
     if callable(distance):
         result = distance(first, second)
         if result.shape != (len(first), len(second)):
             expected, got = (len(first), len(second)), tuple(result.shape)
             raise ValueError(f"distance: expected shape {expected} from the given function, got {got}")
         return result.detach()
-    check_choice("distance", distance, DISTANCES)
-    if distance == "angular" and first.shape[1] != 2:
-        raise ValueError(f"distance: 'angular' expects labels (n, 2) of pitch and yaw, got k = {first.shape[1]}")
     return DISTANCES[distance](first, second)
 
 
-def _real(labels: Tensor) -> Tensor:
+def check_distance(distance: Distance, k: int) -> None:
+    """Require the name of a distance that is defined for k label dimensions, or a function."""
+    if callable(distance):
+        return
+    check_choice("distance", distance, DISTANCES)
+    if distance == "angular" and k != 2:
+        raise ValueError(f"distance: 'angular' expects labels (n, 2) of pitch and yaw, got k = {k}")
+
+
+def box_coordinates(labels: Tensor, distance: Distance, window: float) -> tuple[Tensor, float, float]:
+    """Coordinates in which bounding boxes tell which labels cannot be within a window of each other.
+
+    Labels further apart than the returned reach in the returned p-norm are further apart than the window; the reach is
+    a little too wide rather than too narrow.
+
+    Returns:
+        Coordinates (n, c), p, and the reach.
+    """
+    labels = real(labels)
+    slack = 1 + 64 * torch.finfo(labels.dtype).eps
+    if distance == "angular":
+        return _directions(labels), 2.0, slack * 2 * math.sin(min(window, math.pi) / 2)  # the chord of the angle
+    return labels, {"l1": 1.0, "l2": 2.0, "linf": math.inf}[str(distance)], slack * window
+
+
+def real(labels: Tensor) -> Tensor:
+    """Labels as constants in the dtype that distances are computed in: float32, or float64 if given so."""
     return labels.detach().to(torch.promote_types(labels.dtype, torch.float32))

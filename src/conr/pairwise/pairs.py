@@ -1,4 +1,4 @@
-"""Which pairs attract and which repel: the pair sets of ConR."""
+"""Which pairs attract and which repel: the pair sets of ConR, and what every engine takes and returns."""
 
 from typing import NamedTuple
 
@@ -6,17 +6,53 @@ import torch
 from torch import Tensor
 
 from conr.pairwise.distances import Distance, label_distance
+from conr.pairwise.push import Push
+
+
+class Samples(NamedTuple):
+    """A batch as the engines see it, or more candidates that anchors of a batch are compared with."""
+
+    features: Tensor  # (n, d)
+    labels: Tensor  # (n, k)
+    predictions: Tensor  # (n, k)
+
+
+class Rule(NamedTuple):
+    """What makes two samples a pair, and how much the pair weighs: arguments of `conr.conr_loss`."""
+
+    window: float
+    distance: Distance
+    distance_scale: float
+    push: Push
+    temperature: float
+
+
+class Contrast(NamedTuple):
+    """The two terms of every anchor's loss, and the sizes of its pair sets; each of shape (n,)."""
+
+    log_total: Tensor  # log of the sum over positives and weighted negatives; 0 without pairs
+    mean_positive: Tensor  # mean similarity of positives, over temperature; 0 without positives
+    positives: Tensor  # how many, as floats
+    negatives: Tensor  # how many, as floats
 
 
 class PairSets(NamedTuple):
-    """Pair sets of a batch; row i belongs to anchor i."""
+    """Pair sets of a batch; row i belongs to anchor i. m is n, plus the number of other candidates if there are any."""
 
-    positives: Tensor  # (n, n) bool: labels agree, without the anchor itself
-    negatives: Tensor  # (n, n) bool: predictions agree, labels do not
-    label_distance: Tensor  # (n, n)
+    positives: Tensor  # (n, m) bool: labels agree, without the anchor itself
+    negatives: Tensor  # (n, m) bool: predictions agree, labels do not
+    label_distance: Tensor  # (n, m)
 
 
-def pair_sets(labels: Tensor, predictions: Tensor, *, window: float, distance: Distance) -> PairSets:
+def pair_sets(
+    labels: Tensor,
+    predictions: Tensor,
+    *,
+    window: float,
+    distance: Distance,
+    other_labels: Tensor | None = None,
+    other_predictions: Tensor | None = None,
+) -> PairSets:
     r"""Positives and negatives of every anchor.
 
     $P_i = \{j \neq i : d(y_i, y_j) \le \omega\}$ and
@@ -27,10 +63,14 @@ def pair_sets(labels: Tensor, predictions: Tensor, *, window: float, distance: D
         predictions: shape (n, k).
         window: $\omega$, in label units.
         distance: see `label_distance`.
+        other_labels: labels of candidates beside the batch, shape (others, k).
+        other_predictions: their predictions.
     """
-    between_labels = label_distance(labels, labels, distance)  # (n, n)
-    between_predictions = label_distance(predictions, predictions, distance)  # (n, n)
-    alike = between_labels <= window  # (n, n)
-    negatives = (between_predictions <= window) & ~alike  # (n, n); false on the diagonal, where labels are alike
-    not_self = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)  # (n, n)
+    all_labels = labels if other_labels is None else torch.cat((labels, other_labels))  # (m, k)
+    all_predictions = predictions if other_predictions is None else torch.cat((predictions, other_predictions))
+    between_labels = label_distance(labels, all_labels, distance)  # (n, m)
+    between_predictions = label_distance(predictions, all_predictions, distance)  # (n, m)
+    alike = between_labels <= window  # (n, m)
+    negatives = (between_predictions <= window) & ~alike  # (n, m); false on the diagonal, where labels are alike
+    not_self = ~torch.eye(*between_labels.shape, dtype=torch.bool, device=labels.device)  # (n, m)
     return PairSets(alike & not_self, negatives, between_labels)

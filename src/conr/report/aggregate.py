@@ -105,6 +105,19 @@ class DatasetRuns:
         return f"{self.first.label['name']} ({unit})" if unit else self.first.label["name"]
 
     @property
+    def names(self) -> list[str]:
+        """What each label dimension is called; the label's name where there is one."""
+        label, dimensions = self.first.label, len(self.edges)
+        numbered = [label["name"]] if dimensions == 1 else [f"{label['name']} {number}" for number in range(dimensions)]
+        return list(label.get("dimensions") or numbered)
+
+    @property
+    def axis_titles(self) -> list[str]:
+        """Name with unit of each label dimension, as an axis is titled."""
+        unit = self.first.label["unit"]
+        return [f"{name} ({unit})" if unit else name for name in self.names]
+
+    @property
     def edges(self) -> list[Array]:
         """Edges of the label's bins per label dimension."""
         return [np.asarray(one, dtype=np.float64) for one in self.first.bins["edges"]]

@@ -6,12 +6,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from conr.report.aggregate import REGIONS, DatasetRuns, Run, load_runs, prediction_limits
 from conr.report.configuration import configuration_differences, configuration_text, unequal_runs
 from conr.report.pictures import features_svg, histogram_svg, label_error_svg, prediction_svg, training_svg
+from conr.report.pictures_2d import (
+    error_cells,
+    error_cells_svg,
+    error_title,
+    region_cells_svg,
+    training_cells_svg,
+    widest_dimension,
+)
 from conr.report.style import REGION_COLORS, MethodStyles
 from conr.report.tables import (
     MAIN_METRICS,
@@ -21,6 +30,7 @@ from conr.report.tables import (
     metric_table,
     shown_metrics,
     summary_sentences,
+    unit_of,
 )
 
 
@@ -118,9 +128,10 @@ def _run_row(run: Run) -> dict[str, object]:
 
 
 def _pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
-    pictures = _label_pictures(group, styles) if len(group.edges) == 1 else []
+    dimensions = len(group.edges)
+    pictures = _label_pictures(group, styles) if dimensions == 1 else _cell_pictures(group) if dimensions == 2 else []
     metric = headline_metric(group)
-    unit = f" ({group.first.label['unit']})" if group.first.label["unit"] and metric.has_unit else ""
+    unit = f" ({unit_of(metric, group)})" if unit_of(metric, group) else ""
     logged = f"val/{metric.name}"
     curves = (
         (logged, f"Validation {metric.title}", unit, "over all validation labels"),
@@ -146,7 +157,7 @@ def _pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
 
 
 def _left_out(group: DatasetRuns) -> list[str]:
-    if len(group.edges) == 1:
+    if len(group.edges) <= 2:
         return []
     return [f"Pictures over the label axis are left out: the label has {len(group.edges)} dimensions."]
 
@@ -173,16 +184,7 @@ def _label_pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
     ]
     shown = [group.methods[method][0] for method in group.highlighted]
     limits = prediction_limits(group, shown)
-    pictures += [
-        _picture(
-            f"Features: {_title(run)}",
-            f"Test features placed in the plane by t-SNE, one point per sample, coloured by {name}. Where colours run "
-            "smoothly, features keep the order of labels; where they mix, labels have collapsed into each other. "
-            "Distances between groups far apart mean nothing.",
-            partial(features_svg, run, group),
-        )
-        for run in shown
-    ]
+    pictures += [_feature_picture(run, group, 0) for run in shown]
     pictures += [
         _picture(
             f"Predictions: {_title(run)}",
@@ -193,6 +195,48 @@ def _label_pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
         for run in shown
     ]
     return pictures
+
+
+def _cell_pictures(group: DatasetRuns) -> list[Picture]:
+    found = [error_cells(group, method) for method in group.highlighted]
+    highest = max(
+        (float(errors[np.isfinite(errors)].max(initial=0)) for errors in found if errors is not None), default=0
+    )
+    dimension = widest_dimension(group)
+    shown = [group.methods[method][0] for method in group.highlighted]
+    return [
+        _picture(
+            "Training labels",
+            "Training samples per cell, that is per bin of both label dimensions. Blank cells have none.",
+            partial(training_cells_svg, group),
+        ),
+        _picture(
+            "Shot regions",
+            "The stronger the colour of a cell, the rarer its labels in training; blank cells have none there.",
+            partial(region_cells_svg, group),
+        ),
+        *(
+            _picture(
+                f"Error per cell: {method}",
+                f"{error_title(group)} of the test samples of each cell, mean over seeds; lower is better. Blank cells "
+                "have no test samples. The colours mean the same for both methods.",
+                partial(error_cells_svg, group, method, highest=highest or 1.0),
+                otherwise="the runs kept no predictions",
+            )
+            for method in group.highlighted
+        ),
+        *(_feature_picture(run, group, dimension) for run in shown),
+    ]
+
+
+def _feature_picture(run: Run, group: DatasetRuns, dimension: int) -> Picture:
+    return _picture(
+        f"Features: {_title(run)}",
+        f"Test features placed in the plane by t-SNE, one point per sample, coloured by {group.names[dimension]}. "
+        "Where colours run smoothly, features keep the order of labels; where they mix, labels have collapsed into "
+        "each other. Distances between groups far apart mean nothing.",
+        partial(features_svg, run, group, dimension=dimension),
+    )
 
 
 def _title(run: Run) -> str:

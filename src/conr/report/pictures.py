@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from conr.report.aggregate import (
     Curve,
@@ -19,6 +18,7 @@ from conr.report.aggregate import (
     training_curve,
 )
 from conr.report.embedding import embed_features
+from conr.report.histogram import draw_histogram
 from conr.report.style import (
     INK,
     INK_ON_WHITE,
@@ -31,7 +31,6 @@ from conr.report.style import (
     label_colors,
     new_figure,
 )
-from conr.report.tables import REGION_TITLES
 
 MOST_SCATTERED = 5000
 
@@ -70,16 +69,17 @@ def training_svg(group: DatasetRuns, metric: str, title: str, styles: MethodStyl
         return inline_svg(figure, f"{title} over epochs: {' and '.join(curves)}")
 
 
-def features_svg(run: Run, group: DatasetRuns) -> str:
-    """Test features of a run in two dimensions, coloured by label.
+def features_svg(run: Run, group: DatasetRuns, *, dimension: int = 0) -> str:
+    """Test features of a run in two dimensions, coloured by label, of which ``dimension`` is shown.
 
     Raises:
         ValueError: the run kept no features, or they cannot be placed in the plane.
     """
     if run.outputs is None or len(run.outputs.features) == 0:
         raise ValueError("the run kept no features")
-    positions, labels = embed_features(run.outputs.features, run.outputs.feature_labels.reshape(-1))
-    (edges,) = group.edges
+    labels_of_features = run.outputs.feature_labels.reshape(len(run.outputs.features), -1)[:, dimension]
+    positions, labels = embed_features(run.outputs.features, labels_of_features)
+    edges = group.edges[dimension]
     with drawing():
         figure, axes = new_figure(height=WIDTH * 0.82)
         first, second = positions.T
@@ -89,7 +89,7 @@ def features_svg(run: Run, group: DatasetRuns) -> str:
         points.set_rasterized(True)
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-        bar = figure.colorbar(points, ax=axes, label=group.label, pad=0.02, aspect=30)
+        bar = figure.colorbar(points, ax=axes, label=group.axis_titles[dimension], pad=0.02, aspect=30)
         bar.outline.set_visible(False)
         return inline_svg(figure, f"Test features of {run.result.method} in two dimensions, coloured by label")
 
@@ -156,19 +156,7 @@ def picture(paths: Iterable[Path], out: Path, *, baseline: str | None = None) ->
 def _draw_histogram(axes: Axes, group: DatasetRuns) -> None:
     (edges,) = group.edges
     bins = group.first.bins
-    colors = [REGION_COLORS[region] for region in bins["regions"]]
-    axes.bar(
-        edges[:-1],
-        bins["train_counts"],
-        width=np.diff(edges),
-        align="edge",
-        color=colors,
-        edgecolor=colors,
-        linewidth=0.3,
-    )
-    axes.set(xlabel=group.label, ylabel="training samples", xlim=(edges[0], edges[-1]))
-    present = [region for region in REGION_COLORS if region in bins["regions"]]
-    axes.legend(handles=[Patch(color=REGION_COLORS[region], label=REGION_TITLES[region]) for region in present])
+    draw_histogram(axes, edges=edges, counts=bins["train_counts"], regions=bins["regions"], label=group.label)
 
 
 def _draw_label_errors(axes: Axes, group: DatasetRuns, methods: Sequence[str], styles: MethodStyles) -> bool:

@@ -17,12 +17,13 @@ NOTHING = "\N{EN DASH}"
 
 
 class Metric(NamedTuple):
-    """How a metric is shown."""
+    """How a metric is shown; ``own_unit`` is its unit where that is not the label's."""
 
     name: str
     title: str
     has_unit: bool
     higher_is_better: bool = False
+    own_unit: str = ""
 
 
 METRICS = (
@@ -31,7 +32,7 @@ METRICS = (
     Metric("bmae", "Balanced MAE", has_unit=True),
     Metric("mse", "MSE", has_unit=False),
     Metric("rmse", "RMSE", has_unit=True),
-    Metric("angular", "Angular error", has_unit=True),
+    Metric("angular", "Angular error", has_unit=True, own_unit="degrees"),
     Metric("abs_rel", "Absolute relative error", has_unit=False),
     Metric("log10", "Error of the decimal logarithm", has_unit=False),
     Metric("delta1", "Share within a factor of 1.25", has_unit=False, higher_is_better=True),
@@ -52,6 +53,11 @@ def shown_metrics(group: DatasetRuns) -> list[Metric]:
 def headline_metric(group: DatasetRuns) -> Metric:
     """The metric that sentences and small tables compare."""
     return shown_metrics(group)[0]
+
+
+def unit_of(metric: Metric, group: DatasetRuns) -> str:
+    """The unit in which a metric is given, empty if it has none."""
+    return (metric.own_unit or str(group.first.label["unit"])) if metric.has_unit else ""
 
 
 class Cell(NamedTuple):
@@ -105,7 +111,7 @@ def summary_sentences(group: DatasetRuns) -> list[str]:
     """Say in words how the headline metric of each method compares with the baseline's, for better and for worse."""
     baseline, *others = group.rows
     metric = headline_metric(group)
-    unit = group.first.label["unit"] if metric.has_unit else ""
+    unit = unit_of(metric, group)
     decimals = _decimals(metric, [row.metrics[region][metric.name].mean for row in group.rows for region in REGIONS])
     if not others:
         mae = _number(baseline.metrics["all"][metric.name].mean, decimals)
@@ -256,7 +262,7 @@ def _signed(value: float, decimals: int) -> str:
 
 
 def _of_label(group: DatasetRuns, metric: Metric) -> str:
-    unit = group.first.label["unit"] if metric.has_unit else ""
+    unit = unit_of(metric, group)
     return f" of {group.first.label['name']}" + (f" in {unit}" if unit else "")
 
 

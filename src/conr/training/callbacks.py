@@ -134,12 +134,13 @@ class ResultWriter(Callback):
         epochs = [epoch for values in history.values() for epoch, _ in values]
         density = module.shot_density
         return RunResult(
-            dataset=data.name,
+            dataset=data.title,
             method=self.method,
             seed=self.seed,
-            label={"name": data.label_name, "unit": data.label_unit},
+            label={"name": data.label_name, "unit": data.label_unit}
+            | ({"dimensions": list(data.label_dimensions)} if data.label_dimensions else {}),
             bins={
-                "edges": [edges.tolist() for edges in data.splits.bins.edges],
+                "edges": [edges.tolist() for edges in density.fitted_bins().edges],
                 "train_counts": density.counts.flatten().tolist(),
                 "regions": [REGIONS[region] for region in density.region_of_bin.tolist()],
             },

@@ -5,7 +5,6 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from rich.console import Console
 
 from conr.configs import preset_config
-from conr.data import RegressionData
+from conr.data import Protocol, RegressionData
 from conr.training.callbacks import EpochClock, EpochSeed, MapWriter, PredictionWriter, ResultWriter
 from conr.training.metrics_table import metrics_table
 from conr.training.module import RegressionModule
@@ -109,21 +108,28 @@ class RunCommand(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add ``--output``."""
+        """Add ``--output`` and ``--protocol``."""
         parser.add_class_arguments(Output, "output")
-
-    def before_instantiate_classes(self) -> None:
-        """Choose the run's folder once the options are known to be right."""
-        if self._given_folder is not None:
-            self.folder = self._given_folder
-            return
-        output = self._get(self.config, "output")
-        self.folder = new_run_folder(
-            Path(output.root), _dataset(self._get(self.config, "data").class_path).name, output.method, self._seed()
+        parser.add_argument(
+            "--protocol",
+            type=Protocol | None,
+            default=None,
+            help="draws the splits anew from all samples of the dataset: BlindSpot, Extrapolation, Interpolation, "
+            "with their options as --protocol.OPTION (default: the dataset's own splits)",
         )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Build the trainer with the run's loggers and callbacks beside the configured ones."""
+        """Choose the run's folder, as all options are known to be right now, and build the trainer.
+
+        The run's loggers and callbacks come beside the configured ones.
+        """
+        data = cast("RegressionData", self.datamodule)
+        data.protocol = self._get(self.config_init, "protocol")
+        if self._given_folder is not None:
+            self.folder = self._given_folder
+        else:
+            output = self._get(self.config, "output")
+            self.folder = new_run_folder(Path(output.root), data.title, output.method, self._seed())
         configured = self._get(self.config_init, "trainer")
         callbacks = _as_list(configured.callbacks) + self._callbacks(configured)
         return super().instantiate_trainer(
@@ -149,7 +155,7 @@ class RunCommand(LightningCLI):
                 EpochSeed(self._seed()),
                 EpochClock(self._on_epoch),
                 LearningRateMonitor("epoch"),
-                self._checkpoint(),
+                self._checkpoint(trainer),
             ]
         elif self.subcommand == "test":
             checkpoint = self._get(self.config_init, "ckpt_path")
@@ -163,15 +169,14 @@ class RunCommand(LightningCLI):
                 )
             )
         elif self.subcommand == "predict":
-            dense = _dataset(self._get(self.config, "data").class_path).dense
             callbacks.append(
                 MapWriter(free_path(self.folder / "predictions"))
-                if dense
+                if cast("RegressionData", self.datamodule).dense
                 else PredictionWriter(free_path(self.folder / "predictions.csv"))
             )
         return callbacks
 
-    def _checkpoint(self) -> ModelCheckpoint:
+    def _checkpoint(self, configured: Namespace) -> ModelCheckpoint:
         return ModelCheckpoint(
             dirpath=self.folder / BEST_CHECKPOINT.parent,
             filename=BEST_CHECKPOINT.stem,
@@ -179,6 +184,7 @@ class RunCommand(LightningCLI):
             mode="min",
             save_last=True,
             save_on_train_epoch_end=True,
+            every_n_epochs=configured.check_val_every_n_epoch or 1,  # an epoch without validation cannot be compared
             enable_version_counter=False,
         )
 
@@ -238,11 +244,6 @@ def _expand_presets(options: list[str]) -> list[str]:
 
 def _split_config(option: str) -> tuple[str, str | None]:
     return ("--config=", option.removeprefix("--config=")) if option.startswith("--config=") else ("", None)
-
-
-def _dataset(class_path: str) -> type[RegressionData]:
-    module, _, name = class_path.rpartition(".")
-    return cast("type[RegressionData]", getattr(import_module(module), name))
 
 
 def _as_list(value: Any) -> list[Any]:

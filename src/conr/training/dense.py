@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from conr.density import LabelDensity
+from conr.density import SampleWeights
 from conr.losses import masked_rows, pixel_rows, sample_patches, valid_pixels
 
 COLLAPSE_PIXELS = 1024
@@ -16,7 +16,7 @@ def is_dense(labels: Tensor) -> bool:
     return labels.ndim == 4
 
 
-def label_weights(density: LabelDensity | None, labels: Tensor) -> Tensor | None:
+def label_weights(density: SampleWeights | None, labels: Tensor) -> Tensor | None:
     """Weights of labels (n,) or (n, k), or of each pixel of maps as (n, h, w); None without a density.
 
     Labels were checked when the dataset was loaded; checking again here would make a GPU wait. The weight of a pixel

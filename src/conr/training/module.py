@@ -2,22 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, cast
 
 import torch
 from lightning import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch.utilities.types import LRSchedulerTypeUnion, OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.utils.data import default_collate
 from torchmetrics import Metric, MetricCollection
 
 from conr._checks import check_choice, check_number
-from conr.data import Inputs, RegressionData, make_views
+from conr.data import Inputs, RegressionData, RegressionDataset, make_views
 from conr.data.views import VIEW_MODES
-from conr.density import LabelDensity
+from conr.density import Bins, SampleWeights
 from conr.losses import L1
 from conr.metrics import CollapseMetric
 from conr.models import LinearHead
+from conr.pairwise import DISTANCES
 from conr.training.dense import at_label_size, collapse_rows, criterion_rows, kept_outputs, label_weights
 
 Batch = tuple[Inputs, Tensor]
@@ -28,14 +32,15 @@ class Regularizer:
     """A regularizer with its place in the total loss.
 
     Args:
-        loss: called as ``loss(features, labels, predictions, weights)``, returns a scalar.
+        loss: called as ``loss(features, labels, predictions, weights)``, returns a scalar. If it has a method
+            ``on_train_epoch_end()``, as `conr.losses.SRLLoss` has, that is called at the end of each epoch.
         coefficient: factor of its value in the total loss (beta of ConR).
         density: gives the weights that are passed to it; weights of 1 if None.
     """
 
     loss: nn.Module
     coefficient: float = 1.0
-    density: LabelDensity | None = None
+    density: SampleWeights | None = None
 
 
 class RegressionModule(LightningModule):
@@ -50,10 +55,20 @@ class RegressionModule(LightningModule):
     (n, k, h, w) are maps too. The criterion then sees each pixel with a label as a row, its mean is over these; a
     regularizer, as `conr.losses.DenseConR`, sees the maps, with weights (n, h, w).
 
+    Lazy layers (`torch.nn.LazyLinear`, or ``MLP()`` without ``in_features``) take their size from the dataset.
+
     Args:
         encoder: inputs to features (n, d); has ``out_features``, or give a head.
-        head: features to predictions (n,) or (n, k); a linear layer by default.
-        criterion: called as ``criterion(predictions, labels, weights)``.
+        head: features to predictions (n,) or (n, k), or a function of the number of features that makes such a head
+            (its class, if the rest has defaults); by default a linear layer with as many outputs as the dataset has
+            label dimensions. A head whose outputs say more than a prediction, for a criterion that expects such
+            outputs, has a method ``point(outputs)`` that turns them into the predictions for regularizers, metrics and
+            users.
+        criterion: called as ``criterion(predictions, labels, weights)`` with what the head returns. It may have a
+            method ``fit(labels, bins)``, called with the training labels and the dataset's bins before anything else; a
+            method ``set_progress(share)``, called as each epoch begins with the share of all epochs that will be done
+            when it ends; and parameters.
+        criterion_lr: constant learning rate of the criterion's own parameters, without weight decay.
         criterion_density: gives the criterion's weights; unweighted if None.
         regularizers: by name, as the name is logged; each with its coefficient and its own weights.
         smoothing: a layer between encoder and head, called as ``smoothing(features, labels)`` while training.
@@ -64,21 +79,30 @@ class RegressionModule(LightningModule):
         scheduler: "cosine" to zero over the whole run, "constant", or a scheduler called with the optimizer and stepped
             per epoch.
         collapse_window: labels (predictions) within it count as alike in the logged measure of feature collapse
-            (``train/collapse_few``, ...; see `conr.losses.conr_statistics`); not measured if None.
+            (``train/collapse_few``, ...; see `conr.losses.conr_statistics`), in label units; not measured if None.
+        collapse_distance: the distance that the window is compared with, a name as for `conr.losses.conr_loss`.
+        standardise_labels: let head, criterion and regularizers see labels of mean 0 and deviation 1 over the training
+            split, per label dimension: for labels of unknown scale, such as any table's. What they take in label units
+            (``window``, ``distance_scale``) then counts in standard deviations; predictions, metrics and logged results
+            stay in label units, train/criterion and train/loss do not.
 
     Raises:
-        ValueError: an unknown view mode or scheduler.
-        TypeError: an encoder without ``out_features`` and no head; training without a `conr.data.RegressionData`, whose
-            training labels all densities are fitted on.
+        ValueError: an unknown view mode, scheduler or collapse distance.
+        TypeError: an encoder without ``out_features`` and no head module; training without a
+            `conr.data.RegressionData`, whose training labels the criterion and all densities are fitted on.
     """
+
+    label_mean: Tensor
+    label_std: Tensor
 
     def __init__(
         self,
         encoder: nn.Module,
         *,
-        head: nn.Module | None = None,
+        head: nn.Module | Callable[[int], nn.Module] | None = None,
         criterion: nn.Module | None = None,
-        criterion_density: LabelDensity | None = None,
+        criterion_lr: float = 0.01,
+        criterion_density: SampleWeights | None = None,
         regularizers: dict[str, Regularizer] | None = None,
         smoothing: nn.Module | None = None,
         views: nn.Module | None = None,
@@ -86,21 +110,31 @@ class RegressionModule(LightningModule):
         optimizer: OptimizerCallable = torch.optim.Adam,
         scheduler: Literal["constant", "cosine"] | LRSchedulerCallable = "cosine",
         collapse_window: float | None = None,
+        collapse_distance: str = "l2",
+        standardise_labels: bool = False,
     ) -> None:
         super().__init__()
         check_choice("view_mode", view_mode, VIEW_MODES)
         if not callable(scheduler):
             check_choice("scheduler", scheduler, ("constant", "cosine"))
+        check_number("criterion_lr", criterion_lr, low=0)
         if collapse_window is not None:
             check_number("collapse_window", collapse_window, low=0, open_low=True)
+        check_choice("collapse_distance", collapse_distance, DISTANCES)
         self.encoder = encoder
-        self.head = _default_head(encoder) if head is None else head
+        self.head = head if isinstance(head, nn.Module) else _sized_head(encoder, LinearHead if head is None else head)
+        self._has_default_head = head is None
         self.criterion = L1() if criterion is None else criterion
+        self.criterion_lr = criterion_lr
         self.criterion_density = criterion_density
         self.regularizers = dict(regularizers or {})
         self.regularizer_losses = nn.ModuleDict({name: term.loss for name, term in self.regularizers.items()})
         self.regularizer_densities = nn.ModuleDict(
-            {name: term.density for name, term in self.regularizers.items() if term.density is not None}
+            {
+                name: cast("nn.Module", term.density)
+                for name, term in self.regularizers.items()
+                if term.density is not None
+            }
         )
         self.smoothing = smoothing
         self.views = views
@@ -108,51 +142,80 @@ class RegressionModule(LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.collapse_window = collapse_window
+        self.collapse_distance = collapse_distance
+        self.standardise_labels = standardise_labels
+        for name, value in (("label_mean", torch.zeros(1)), ("label_std", torch.ones(1))):
+            self.register_buffer(name, value if standardise_labels else None)
 
     def setup(self, stage: str) -> None:  # noqa: ARG002  Lightning passes it
-        """Fit all densities on the training labels and make the metrics; called by the trainer."""
+        """Size the model, fit label scale, criterion and densities on the training labels, make the metrics.
+
+        Called by the trainer, before it restores a checkpoint.
+        """
         if hasattr(self, "shot_density"):
             return
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, RegressionData):
             raise TypeError(f"datamodule: expected one that is a conr.data.RegressionData, got {type(data).__name__}")
+        labels = data.train_labels()
+        if self._has_default_head and labels.ndim == 2 and labels.shape[1] > 1:
+            self.head = _sized_head(self.encoder, partial(LinearHead, out_features=labels.shape[1]))
+        self._size_lazy_layers(data.splits.train)
+        if self.standardise_labels:
+            self._fit_label_scale(labels)
+        if hasattr(self.criterion, "fit"):
+            fit = cast("Callable[[Tensor, Bins], object]", self.criterion.fit)
+            fit(self._in_head_units(labels), self._bins_in_head_units(data.splits.bins))
         for density in (self.criterion_density, *self.regularizer_densities.values()):
             if density is not None:
-                data.fit_on_labels(density)
+                data.fit_density(cast("SampleWeights", density))
         self.shot_density = data.shot_density()
         self.val_metrics = data.metrics(self.shot_density, "val/")
         self.test_metrics = data.metrics(self.shot_density, "test/")
         self.collapse = (
-            CollapseMetric(self.shot_density, window=self.collapse_window, prefix="train/")
+            CollapseMetric(
+                self.shot_density, window=self.collapse_window, distance=self.collapse_distance, prefix="train/"
+            )
             if self.collapse_window is not None
             else None
         )
 
     def forward(self, inputs: Inputs) -> Tensor:
-        """Predictions (n,) or (n, k) for a batch of inputs."""
-        return cast("Tensor", self.head(self.encoder(inputs)))
+        """Predictions (n,) or (n, k) for a batch of inputs, in label units."""
+        return self._in_label_units(self._point(self.head(self.encoder(inputs))))
+
+    def on_train_epoch_start(self) -> None:
+        """Tell the criterion how far the training is, if it wants to know."""
+        set_progress = getattr(self.criterion, "set_progress", None)
+        if set_progress is not None:
+            epochs = self.trainer.max_epochs or -1  # -1 is without end
+            # NOTE[DIFF]: the epoch that begins counts as done; from 0, most heads of UVOTE would learn nothing in it.
+            set_progress(min(1.0, (self.current_epoch + 1) / epochs) if epochs > 0 else 1.0)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002  Lightning passes it
         """Total loss of a batch."""
         inputs, labels, first_rows, regularizer_rows = make_views(*batch, self.views, self.view_mode)
         features = self.encoder(inputs)  # (m, d)
         smoothed = features if self.smoothing is None else self.smoothing(features, labels)  # (m, d)
-        predictions = self.head(smoothed)  # (m,) or (m, k)
+        outputs = self.head(smoothed)  # (m,) or (m, k), or what the criterion expects
+        predictions = self._point(outputs)  # (m,) or (m, k)
+        targets = self._in_head_units(labels)  # like labels
 
         terms: dict[str, Tensor] = {
             "criterion": self.criterion(
                 *criterion_rows(
-                    predictions[first_rows],
-                    labels[first_rows],
+                    outputs[first_rows],
+                    targets[first_rows],
                     label_weights(self.criterion_density, labels[first_rows]),
                 )
             )
         }
         total = terms["criterion"]
-        labels, predictions = labels[regularizer_rows], predictions[regularizer_rows]
+        labels, targets = labels[regularizer_rows], targets[regularizer_rows]
+        predictions = predictions[regularizer_rows]
         for name, term in self.regularizers.items():
             weights = label_weights(term.density, labels)
-            terms[name] = term.loss(features[regularizer_rows], labels, predictions, weights)
+            terms[name] = term.loss(features[regularizer_rows], targets, predictions, weights)
             total = total + term.coefficient * terms[name]
         terms["loss"] = total
         self.log_dict(
@@ -162,11 +225,14 @@ class RegressionModule(LightningModule):
             batch_size=len(labels),
         )
         if self.collapse is not None:
-            self.collapse.update(*collapse_rows(predictions.detach(), labels))
+            self.collapse.update(*collapse_rows(self._in_label_units(predictions.detach()), labels))
         return total
 
     def on_train_epoch_end(self) -> None:
-        """Log the measure of feature collapse over the epoch."""
+        """Tell regularizers that keep state that the epoch ends; log the measure of feature collapse over it."""
+        for loss in self.regularizer_losses.values():
+            if hasattr(loss, "on_train_epoch_end"):
+                cast("Callable[[], None]", loss.on_train_epoch_end)()
         if self.collapse is not None:
             self._log_metrics(self.collapse)
 
@@ -183,7 +249,7 @@ class RegressionModule(LightningModule):
         """Count a batch into the test metrics; returns what the result file keeps."""
         inputs, labels = batch
         features = self.encoder(inputs)
-        predictions = at_label_size(self.head(features), labels)
+        predictions = at_label_size(self._in_label_units(self._point(self.head(features))), labels)
         self.test_metrics.update(predictions, labels)
         return kept_outputs(features, predictions, labels)
 
@@ -197,16 +263,58 @@ class RegressionModule(LightningModule):
             return at_label_size(self(batch[0]), batch[1])
         return cast("Tensor", self(batch))
 
+    def _point(self, outputs: Tensor) -> Tensor:
+        point = getattr(self.head, "point", None)
+        return outputs if point is None else point(outputs)
+
+    def _in_label_units(self, predictions: Tensor) -> Tensor:
+        return predictions * self.label_std + self.label_mean if self.standardise_labels else predictions
+
+    def _in_head_units(self, labels: Tensor) -> Tensor:
+        return (labels - self.label_mean) / self.label_std if self.standardise_labels else labels
+
+    def _bins_in_head_units(self, bins: Bins) -> Bins:
+        if not self.standardise_labels:
+            return bins
+        scales = zip(bins.edges, self.label_mean.tolist(), self.label_std.tolist(), strict=True)
+        # Clamped, as a label at the outer edge may be rounded beyond it.
+        return Bins([((edges - mean) / std).tolist() for edges, mean, std in scales], clamp=True)
+
+    def _fit_label_scale(self, labels: Tensor) -> None:
+        if labels.ndim > 2:
+            raise ValueError(f"standardise_labels: expected labels (n,) or (n, k), got shape {tuple(labels.shape)}")
+        columns = labels.reshape(len(labels), -1).double()  # (n, k)
+        deviation = columns.std(dim=0, correction=0)  # (k,)
+        self.label_mean = columns.mean(dim=0).to(labels.dtype)
+        self.label_std = torch.where(deviation > 0, deviation, 1).to(labels.dtype)
+
+    def _size_lazy_layers(self, dataset: RegressionDataset) -> None:
+        if any(is_lazy(parameter) for parameter in self.parameters()):
+            inputs, _ = default_collate([dataset[0]])
+            modes = [(module, module.training) for module in self.modules()]
+            self.eval()  # one sample must not reach the statistics of a batch norm
+            with torch.no_grad():
+                self(inputs)
+            for module, mode in modes:
+                module.training = mode
+
     def _log_metrics(self, metrics: MetricCollection | Metric) -> None:
         # Computed here and not by Lightning, whose logging of a collection expects one number per metric.
         self.log_dict(metrics.compute())
         metrics.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Optimizer and learning-rate schedule."""
-        optimizer = self.optimizer(self.parameters())
+        """Optimizer and learning-rate schedule; the criterion's parameters are a group of their own, "criterion"."""
+        own = list(self.criterion.parameters())
+        if own:
+            others = [parameter for parameter in self.parameters() if all(parameter is not one for one in own)]
+            own_group = {"name": "criterion", "params": own, "lr": self.criterion_lr, "weight_decay": 0.0}
+            optimizer = self.optimizer([{"params": others}, own_group])
+        else:
+            optimizer = self.optimizer(self.parameters())
         if callable(self.scheduler):
             scheduler = cast("Callable[[Any], Any]", self.scheduler)(optimizer)
+            self._hold_criterion_lr(optimizer)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
         if self.scheduler == "constant":
             return optimizer
@@ -215,12 +323,22 @@ class RegressionModule(LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
 
+    def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any) -> None:
+        """Step the schedule, from which the criterion's parameters are exempt."""
+        super().lr_scheduler_step(scheduler, metric)
+        self._hold_criterion_lr(scheduler.optimizer)
 
-def _default_head(encoder: nn.Module) -> nn.Module:
+    def _hold_criterion_lr(self, optimizer: torch.optim.Optimizer) -> None:
+        for group in optimizer.param_groups:
+            if group.get("name") == "criterion":
+                group["lr"] = self.criterion_lr
+
+
+def _sized_head(encoder: nn.Module, make: Callable[[int], nn.Module]) -> nn.Module:
     out_features = getattr(encoder, "out_features", None)
     if not isinstance(out_features, int):
         raise TypeError(
-            f"encoder: expected an integer attribute out_features to size the linear head, got {out_features!r} "
+            f"encoder: expected an integer attribute out_features to size the head, got {out_features!r} "
             f"from {type(encoder).__name__}; add it, or give a head"
         )
-    return LinearHead(out_features)
+    return make(out_features)

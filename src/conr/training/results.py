@@ -47,7 +47,7 @@ class RunResult:
         dataset: name of the dataset.
         method: name of the method in tables.
         seed: the run's seed; None if it was not fixed.
-        label: ``name`` and ``unit`` of the label; the unit may be empty.
+        label: ``name`` and ``unit`` of the label; the unit may be empty. ``dimensions`` may name each of several.
         bins: ``edges`` (one list per label dimension), ``train_counts`` and ``regions`` ("many", "median", "few"), the
             last two with one entry per bin, the last label dimension fastest.
         headline: the metric that summaries compare, "mae" for most datasets.
@@ -65,7 +65,7 @@ class RunResult:
     dataset: str
     method: str
     seed: int | None
-    label: dict[str, str]
+    label: dict[str, Any]
     bins: dict[str, Any]
     headline: str
     metrics: dict[str, dict[str, float]]

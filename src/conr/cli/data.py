@@ -1,0 +1,160 @@
+"""The verb ``data``: what datasets there are, what is in them, and whether their files are right."""
+
+import inspect
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jsonargparse import ArgumentParser
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from conr._checks import check_choice
+from conr.data import Protocol, RegressionData
+from conr.data.catalog import DATASETS, dataset_class, needed_options
+from conr.data.splits import SPLITS
+from conr.density import REGIONS
+from conr.report.histogram import histogram_picture, terminal_histogram
+
+ACTIONS = {
+    "list": "all datasets",
+    "describe": "what a dataset is, where its files are to be had, how its labels are distributed",
+    "check": "whether a dataset's files are complete and right; exit status 1 if not",
+    "prepare": "make the files that a dataset's protocol derives from the raw ones",
+}
+
+_USAGE = "usage: conr data ACTION [NAME] [options of the dataset]      conr data ACTION NAME --help explains these\n\n"
+
+
+def data(options: Sequence[str]) -> int:
+    """Run ``list``, ``describe``, ``check`` or ``prepare`` and return the exit status."""
+    words = list(options)
+    if not words or words[0] in ("-h", "--help"):
+        print(_USAGE + "\n".join(f"  {action:<10}{summary}" for action, summary in ACTIONS.items()))
+        return 0
+    action, *rest = words
+    check_choice("action", action, ACTIONS)
+    if action == "list":
+        return _list()
+    if not rest or rest[0].startswith("-"):
+        raise ValueError(f"conr data {action}: expected the name of a dataset ({', '.join(DATASETS)}), got none")
+    name, *given = rest
+    dataset = dataset_class(name)
+    console = Console(highlight=False)
+    needed = [f"--{option}" for option in needed_options(dataset)]
+    if action == "describe" and needed and not given:
+        _print_card(console, dataset)
+        console.print(f"\nIts labels are shown when its files are named: {', '.join(needed)}")
+        return 0
+    parser = ArgumentParser(prog=f"conr data {action} {name}", description=f"{name}: {ACTIONS[action]}.")
+    parser.add_class_arguments(dataset)
+    parser.add_argument("--protocol", type=Protocol | None, default=None, help="draws the splits anew")
+    if action == "describe":
+        parser.add_argument("--picture", type=str | None, default=None, help="write the histogram to this file (.png)")
+    chosen = parser.parse_args(_as_typed(dataset, given))
+    built = dataset(**{option: chosen[option] for option in inspect.signature(dataset).parameters})
+    built.protocol = parser.instantiate_classes(chosen).protocol
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if action == "describe":
+            status = _describe(console, built, None if chosen.picture is None else Path(chosen.picture))
+        else:
+            status = _check(console, built) if action == "check" else _prepare(console, built)
+    for warning in caught:
+        console.print(f"note: {warning.message}", markup=False, soft_wrap=True)
+    return status
+
+
+def _list() -> int:
+    table = Table("name", "what it is", "needs")
+    for name in sorted(DATASETS):
+        dataset = dataset_class(name)
+        needed = [f"--{option}" for option in needed_options(dataset)]
+        table.add_row(name, escape(dataset.card.summary if dataset.card else ""), ", ".join(needed) or "nothing")
+    Console().print(table)
+    return 0
+
+
+def _describe(console: Console, data: RegressionData, picture: Path | None) -> int:
+    _print_card(console, type(data))
+    console.print()
+    _print_splits(console, data)
+    label = f"{data.label_name} ({data.label_unit})" if data.label_unit else data.label_name
+    density = data.shot_density()
+    console.print(terminal_histogram(density, label), soft_wrap=True)
+    if picture is not None:
+        histogram_picture(density, label, picture, title=f"training labels of {data.title}")
+        console.print(f"picture: {picture.resolve()}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _check(console: Console, data: RegressionData) -> int:
+    problems = data.problems()
+    for problem in problems:
+        console.print(f"wrong: {problem}", markup=False, soft_wrap=True)
+    if problems:
+        console.print(f"{data.title}: {len(problems)} wrong", markup=False)
+        return 1
+    _print_splits(console, data)
+    console.print(f"{data.title}: all is well", markup=False)
+    return 0
+
+
+def _prepare(console: Console, data: RegressionData) -> int:
+    made = data.prepare_files()
+    for path in made:
+        console.print(f"made: {path}", markup=False, soft_wrap=True)
+    if not made:
+        console.print(f"{data.name}: nothing to make", markup=False)
+    return 0
+
+
+def _print_card(console: Console, dataset: type[RegressionData]) -> None:
+    console.print(dataset.name, style="bold", markup=False)
+    card = dataset.card
+    if card is None:
+        return
+    lines = [card.summary, f"source:  {card.source}", f"licence: {card.licence}"]
+    if card.layout:
+        width = max(map(len, card.layout))
+        lines += ["files:", *(f"  {path:<{width}}  {meaning}" for path, meaning in card.layout.items())]
+    if card.counts:
+        lines.append("published: " + ", ".join(f"{split} {count:,}" for split, count in card.counts.items()))
+    lines += [f"note: {note}" for note in card.notes]
+    console.print("\n".join(lines), markup=False)
+
+
+def _print_splits(console: Console, data: RegressionData) -> None:
+    density = data.shot_density()
+    table = Table("split", *(Column(name, justify="right") for name in ("samples", "lowest", "highest", *REGIONS)))
+    for split in SPLITS:
+        dataset = getattr(data.splits, split)
+        if data.dense:  # its labels are those of pixels, and not held
+            table.add_row(split, f"{len(dataset):,}", *("" for _ in table.columns[2:]))
+            continue
+        labels = dataset.labels
+        columns = labels.reshape(len(labels), -1).T  # (k, n)
+        counts = [f"{count:,}" for count in density.regions(labels).bincount(minlength=len(REGIONS)).tolist()]
+        low, high = (", ".join(f"{value:g}" for value in end(columns, dim=1)) for end in (torch.amin, torch.amax))
+        table.add_row(split, f"{len(labels):,}", low, high, *counts)
+    console.print(table)
+
+
+def _as_typed(dataset: type[RegressionData], options: Sequence[str]) -> list[str]:
+    """Options as the parser wants them: ``--skip-bad`` becomes ``--skip_bad=true``."""
+    parameters = inspect.signature(dataset).parameters
+    typed = []
+    for position, word in enumerate(options):
+        name, equals, value = word.removeprefix("--").partition("=")
+        name = name.replace("-", "_")
+        if not word.startswith("--") or name.partition(".")[0] not in (*parameters, "protocol"):
+            typed.append(word)
+            continue
+        following = options[position + 1] if position + 1 < len(options) else "--"
+        is_flag = name in parameters and parameters[name].annotation is bool
+        if is_flag and not equals and following.startswith("--"):
+            equals, value = "=", "true"
+        typed.append(f"--{name}{equals}{value}")
+    return typed

@@ -1,0 +1,123 @@
+"""AgeDB-DIR: the age of a face, while the young and the old are rare."""
+
+import re
+from functools import cached_property
+from pathlib import Path
+
+from torch import Tensor
+
+from conr.data.ages import age_bins, age_columns, write_split_ages
+from conr.data.bad_rows import BadRows
+from conr.data.cards import DatasetCard
+from conr.data.images import ImageData
+from conr.density import Bins
+
+FILE_NAME = re.compile(r"(?P<number>\d+)_.+_(?P<age>\d+)_[mf]\.jpg")
+FOLDER = "AgeDB"
+MOST_PER_AGE = 30
+HIGHEST_AGE = 120
+
+
+class AgeDB(ImageData):
+    """AgeDB-DIR (Yang et al., ICML 2021): 16,488 photographs of well-known people; the label is the age in years.
+
+    ``agedb.csv`` lists age, path and split; validation and test are balanced over the ages, with at most 30 images of
+    each. Images are resized to a square and normalised to [-1, 1], float32 of shape (3, size, size).
+
+    Args:
+        root: folder of ``agedb.csv`` and of the folder ``AgeDB`` of images ``NUMBER_NAME_AGE_SEX.jpg``.
+        table: the CSV file; a relative path starts at ``root``.
+        size: pixels along each side.
+        skip_bad: leave out rows that cannot be used, and warn of how many, instead of stopping at the first.
+        check_images: decode every image when loading, so that unreadable ones are found before training.
+        batch_size: images per batch.
+        num_workers: processes that load batches.
+    """
+
+    name = "agedb-dir"
+    label_name = "age"
+    label_unit = "years"
+    table_hint = "; take the published file, or let prepare_files() make one from the images"
+    card = DatasetCard(
+        summary="Faces in the wild, one age in years each; children and the very old are rare in training.",
+        source="Images: Moschoglou et al., 'AgeDB: the first manually collected, in-the-wild age database', CVPR "
+        "workshops 2017, on request from its authors (ibug.doc.ic.ac.uk). Split: agedb.csv of Yang et al., 'Delving "
+        "into Deep Imbalanced Regression', ICML 2021, in the public code of that paper.",
+        licence="Images: non-commercial research only.",
+        layout={
+            "agedb.csv": "columns age, path, split (train, val, test); made from the images if it is not there",
+            "AgeDB/NUMBER_NAME_AGE_SEX.jpg": "the images, sex m or f",
+        },
+        counts={"train": 12208, "val": 2140, "test": 2140},
+        notes=(
+            "A split made by prepare_files() has the published sizes, but other images in each split.",
+            "131 images whose names are not ASCII, and so depend on the unzip program, are found by their number.",
+        ),
+    )
+
+    def __init__(
+        self,
+        *,
+        root: str | Path,
+        table: str | Path = "agedb.csv",
+        size: int = 224,
+        skip_bad: bool = False,
+        check_images: bool = False,
+        batch_size: int = 64,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(
+            root=root,
+            table=table,
+            columns=age_columns(HIGHEST_AGE),
+            size=size,
+            skip_bad=skip_bad,
+            check_images=check_images,
+            batch_size=batch_size,
+            num_workers=num_workers,
+        )
+
+    def bins(self, labels: Tensor) -> Bins:  # noqa: ARG002  the same for all labels
+        """One bin per year from 0 to 120."""
+        return age_bins()
+
+    def locate(self, path: str) -> Path:
+        """Where an image lies: at its path, or, if its name is not ASCII, where the number says."""
+        file = super().locate(path)
+        if path.isascii() or file.is_file():
+            return file
+        name = self._name_of_number.get(file.name.partition("_")[0])
+        return file if name is None else file.with_name(name)
+
+    @cached_property
+    def _name_of_number(self) -> dict[str, str]:
+        files = (self.root / FOLDER).glob("*.jpg")
+        return {file.name.partition("_")[0]: file.name for file in files if not file.name.isascii()}
+
+    def prepare_files(self) -> list[Path]:
+        """Make the CSV file from the names of the images, if it is not there; see `write_split_ages`.
+
+        Raises:
+            FileNotFoundError: no folder ``AgeDB`` below the root.
+            ValueError: an image whose name does not say an age of 0 to 120, unless ``skip_bad``.
+        """
+        if self.table.exists():
+            return []
+        folder = self.root / FOLDER
+        if not folder.is_dir():
+            raise FileNotFoundError(f"expected the images in {folder}, found no such folder")
+        files = sorted(folder.glob("*.jpg"), key=lambda file: file.name)
+        bad = BadRows(folder, skip=self.skip_bad)
+        ages, images = [], []
+        for number, file in enumerate(files, start=1):
+            named = FILE_NAME.fullmatch(file.name)
+            if named is None or int(named["age"]) > HIGHEST_AGE:
+                bad.add(
+                    number, f"expected a name NUMBER_NAME_AGE_SEX.jpg with an age up to {HIGHEST_AGE}, got {file.name}"
+                )
+                continue
+            ages.append(int(named["age"]))
+            images.append(f"{FOLDER}/{file.name}")
+        bad.finish(len(files))
+        write_split_ages(self.table, ages, images, most=MOST_PER_AGE)
+        return [self.table]

@@ -1,0 +1,193 @@
+r"""RankSim: neighbours in label space are to be neighbours in feature space (Gong, Mori, Tung, ICML 2022)."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from conr._checks import check_choice, check_number
+from conr.losses._features import REDUCTIONS, checked, equal_rows, no_terms, product, unit_rows
+from conr.pairwise import DISTANCES, Distance, label_distance
+
+
+def ranksim_loss(
+    features: Tensor,
+    labels: Tensor,
+    *,
+    interpolation: float = 2.0,
+    deduplicate: bool = True,
+    distance: Distance = "l2",
+    weights: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    r"""Match, for every sample, the order of the others by similarity of features with the order by labels.
+
+    $$\ell_i = \frac{1}{M} \sum_j (f_{ij} - a_{ij})^2, \qquad
+      f_{i\cdot} = \mathrm{rk}(\cos(z_i, z_\cdot)), \quad a_{i\cdot} = \mathrm{rk}(-d(y_i, y_\cdot)), \qquad
+      L = \frac{1}{M} \sum_i w_i \ell_i$$
+
+    $\mathrm{rk}$ gives the largest of M numbers the rank $1/M$ and the smallest the rank 1. Numbers that are equal
+    share the mean of their ranks: labels $y_i \pm d$ tie in row i, and with the mean neither the order of the samples
+    nor the sorting algorithm of a device decides between them.
+
+    Ranks are piecewise constant. Their gradient is the black-box one of Vlastelica et al. (ICLR 2020):
+
+    $$\frac{\partial \ell_i}{\partial x_{ij}} := \frac{1}{\lambda} \Big[ \mathrm{rk}\Big( x_i + \lambda
+      \frac{\partial \ell_i}{\partial f_i} \Big) - \mathrm{rk}(x_i) \Big]_j, \qquad x_{ij} = \cos(z_i, z_j)$$
+
+    Symbols: $z$ features, $y$ labels, $w$ weights, $d$ distance, $\lambda$ interpolation, $M$ samples that take part.
+    Source: "RankSim: Ranking Similarity Regularization for Deep Imbalanced Regression", ICML 2022.
+
+    Differences from the paper and from the authors' code:
+
+    - The mean over the rows where the released code has the sum, which grows with the batch.
+    - The released code lets the black-box gradient see what multiplies the loss: a coefficient $\gamma$ acts as an
+      interpolation of $\gamma\lambda$, and the loss scale of float16 training as one that is so large that the gradient
+      vanishes. Here $\lambda$ belongs to $\ell_i$ and the gradient is proportional to any factor. With ``"sum"``, the
+      published pair $(\gamma, \lambda)$ is a coefficient of $\gamma$ and an interpolation of $\gamma\lambda$, exactly.
+    - Ties share the mean rank; the released code leaves them to an unstable sort.
+    - Random numbers come from torch, not from Python.
+
+    Args:
+        features: shape (n, d), float16, bfloat16, float32 or float64: the encoder's output, not normalised.
+        labels: shape (n,), (n, 1) or (n, k), in label units.
+        interpolation: $\lambda$, positive: how far the ranks are looked at around the present similarities.
+        deduplicate: whether only one sample of each distinct label takes part, drawn at random (torch's generator), so
+            that frequent labels do not outvote rare ones. Has no effect on continuous labels, which are all distinct.
+        distance: ``"l1"``, ``"l2"``, ``"linf"``, ``"angular"``, or a function; see `conr.pairwise.label_distance`.
+        weights: factor of each sample's term, shape (n,); 1 if None.
+        reduction: ``"mean"`` over the M samples that take part, ``"sum"``, or ``"none"``: shape (n,), 0 for those that
+            do not.
+
+    Returns:
+        A scalar, or shape (n,): float32, or float64 for float64 features; in [0, 1] without weights, unless a sum.
+
+    Raises:
+        ValueError: wrong rank, lengths or devices; interpolation not positive; an unknown distance or reduction.
+        TypeError: not tensors; integer features or weights; a number that is none.
+
+    Notes:
+        n^2 (d + log n) time and n^2 memory, without loops and without waiting for a GPU. Labels and weights are
+        constants. Arithmetic is float32 at least, also under autocast. A NaN in the features is a NaN in the loss.
+
+    Example:
+        >>> import torch
+        >>> features = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]])
+        >>> ranksim_loss(features, torch.tensor([10.0, 11.0, 40.0, 42.0]))
+        tensor(0.0391)
+    """
+    _check_hyperparameters(interpolation=interpolation, distance=distance, reduction=reduction)
+    features, labels, weights = checked(features, labels, weights)
+    n = len(features)
+    if n == 0:
+        terms = no_terms(features)  # (0,)
+        return terms if reduction == "none" else terms.sum()
+    unit = unit_rows(features)  # (n, d)
+    similarities = product(unit, unit.T)  # (n, n)
+    nearness = -label_distance(labels, labels, distance).to(features.dtype)  # (n, n)
+    takes_part = _one_of_each(labels) if deduplicate else weights.new_ones(n, dtype=torch.bool)  # (n,)
+    terms = _RankError.apply(similarities, nearness, takes_part, interpolation)  # (n,)
+    terms = torch.where(takes_part, terms * weights, 0)  # (n,)
+    if reduction == "none":
+        return terms
+    # NOTE[DIFF]: the released code has the sum.
+    return terms.sum() if reduction == "sum" else terms.sum() / takes_part.sum()
+
+
+def _one_of_each(labels: Tensor) -> Tensor:
+    """One sample of each distinct label, drawn at random: (n,) bool. Its shape does not depend on the labels."""
+    # NOTE[DIFF]: torch draws, whose generator is seeded and saved with the run; in the released code Python does.
+    priority = torch.randperm(len(labels), device=labels.device)  # (n,)
+    before = priority.unsqueeze(0) < priority.unsqueeze(1)  # (n, n)
+    return ~(equal_rows(labels) & before).any(dim=1)
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """Rank of each number in its row, (n, m): 1 for the largest; equal numbers share the mean of their ranks."""
+    # NOTE[DIFF]: the released code leaves ties to the order in which a sort happens to put them.
+    ascending = values.sort(dim=1).values  # (n, m)
+    below = torch.searchsorted(ascending, values)  # (n, m)
+    not_above = torch.searchsorted(ascending, values, right=True)  # (n, m)
+    return values.shape[1] - (below + not_above - 1).to(values.dtype) / 2
+
+
+class _RankError(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, similarities: Tensor, nearness: Tensor, takes_part: Tensor, interpolation: float) -> Tensor:
+        count = takes_part.sum()
+        # What does not take part ranks last in every row, behind all others, whose ranks it does not change.
+        hidden = similarities.masked_fill(~takes_part, -math.inf)  # (n, n)
+        ranks = _ranks(hidden) / count  # (n, n)
+        errors = ranks - _ranks(nearness.masked_fill(~takes_part, -math.inf)) / count  # (n, n)
+        errors = torch.where(takes_part, errors, 0)  # (n, n)
+        ctx.save_for_backward(hidden, ranks, errors, count)
+        ctx.interpolation = interpolation
+        terms = errors.square().sum(dim=1) / count  # (n,)
+        return terms.masked_fill(similarities.isnan().any(dim=1), math.nan)  # ranks alone would hide a NaN
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad_terms: Tensor) -> tuple[Tensor, None, None, None]:
+        hidden, ranks, errors, count = ctx.saved_tensors
+        # NOTE[DIFF]: the slope is that of the row's own term. What multiplies it in the total loss multiplies the
+        # gradient; in the released code it also stretches the interpolation, and loss scaling makes it vanish.
+        slopes = 2 * errors / count  # (n, n)
+        moved = _ranks(hidden + ctx.interpolation * slopes) / count  # (n, n)
+        return grad_terms.unsqueeze(1) * (moved - ranks) / ctx.interpolation, None, None, None
+
+
+def _check_hyperparameters(*, interpolation: float, distance: Distance, reduction: str) -> None:
+    check_number("interpolation", interpolation, low=0, open_low=True)
+    if not callable(distance):
+        check_choice("distance", distance, DISTANCES)
+    check_choice("reduction", reduction, REDUCTIONS)
+
+
+class RankSimLoss(nn.Module):
+    """RankSim as a module: stores and checks the hyper-parameters; `ranksim_loss` has the equation and all arguments.
+
+    Example:
+        >>> import torch
+        >>> regularizer = RankSimLoss(interpolation=2.0)
+        >>> features = torch.eye(3, requires_grad=True)
+        >>> regularizer(features, torch.tensor([1.0, 2.0, 8.0]))
+        tensor(0.0185, grad_fn=<DivBackward0>)
+    """
+
+    def __init__(
+        self,
+        *,
+        interpolation: float = 2.0,
+        deduplicate: bool = True,
+        distance: Distance = "l2",
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__()
+        _check_hyperparameters(interpolation=interpolation, distance=distance, reduction=reduction)
+        self.interpolation = interpolation
+        self.deduplicate = deduplicate
+        self.distance = distance
+        self.reduction = reduction
+
+    def forward(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        predictions: Tensor | None = None,  # noqa: ARG002  not used: RankSim compares features with labels
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """Loss of a batch: features (n, d), labels (n,) or (n, k), weights (n,) or None; predictions are not used."""
+        return ranksim_loss(
+            features,
+            labels,
+            interpolation=self.interpolation,
+            deduplicate=self.deduplicate,
+            distance=self.distance,
+            weights=weights,
+            reduction=self.reduction,
+        )
+
+    def extra_repr(self) -> str:
+        """Hyper-parameters, for printing."""
+        return f"interpolation={self.interpolation}, deduplicate={self.deduplicate}, distance={self.distance!r}"

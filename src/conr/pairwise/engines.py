@@ -1,0 +1,165 @@
+"""One entry to all engines, and the choice between them."""
+
+import torch
+from torch import Tensor
+
+from conr._checks import check_choice
+from conr._compile import outside_graphs
+from conr.pairwise.dense import contrast_dense
+from conr.pairwise.distances import check_distance, real
+from conr.pairwise.pairs import Contrast, Rule, Samples, pair_sets
+from conr.pairwise.push import log_push
+from conr.pairwise.recompute import contrast_recomputed
+from conr.pairwise.sweeps import Sweep, box_sweep, full_sweep, interval_sweep
+from conr.pairwise.unit import unit_vectors
+
+ENGINES = ("auto", "dense", "blockwise", "windowed")
+
+MAX_DENSE = {"cpu": 512**2, "cuda": 8192**2}
+"""Most pairs for which "auto" computes all similarities at once, by type of device."""
+
+
+def contrast(
+    samples: Samples,
+    weights: Tensor,
+    rule: Rule,
+    *,
+    engine: str = "auto",
+    others: Samples | None = None,
+    block: int | None = None,
+) -> Contrast:
+    r"""The two terms of every anchor's loss, and the sizes of its pair sets, by any engine.
+
+    Args:
+        samples: the batch: features (n, d) in float32 or float64, labels (n, k), predictions (n, k).
+        weights: shape (n,), dtype of features.
+        rule: what makes and weighs pairs.
+        engine: ``"auto"``, ``"dense"``, ``"blockwise"``, ``"windowed"``; see `choose_engine` and `conr.conr_loss`.
+        others: more candidates, which are no anchors.
+        block: rows of a tile of the recomputing engines; chosen by device and d if None.
+
+    Returns:
+        Four tensors of shape (n,); differentiable in the features of samples and others.
+
+    Raises:
+        ValueError: an unknown engine, or one that cannot do this distance or label dimension.
+    """
+    check_choice("engine", engine, ENGINES)
+    k = samples.labels.shape[1]
+    check_distance(rule.distance, k)
+    if engine == "windowed" and (k > 1 or callable(rule.distance)):
+        got = "a function as distance" if callable(rule.distance) else f"k = {k}"
+        raise ValueError(f"engine: 'windowed' expects one-dimensional labels and the name of a distance, got {got}")
+    if engine == "auto":
+        engine = choose_engine(samples, others, rule)
+    samples, others = _same_dtypes(samples, others)
+    if engine == "dense":
+        return _dense(samples, others, weights, rule)
+    return _recomputed(samples, others, weights, rule, windowed=engine == "windowed", block=block)
+
+
+def choose_engine(samples: Samples, others: Samples | None, rule: Rule) -> str:
+    """The engine that is fastest for this size, label dimension and device, as far as benchmarks tell."""
+    n, device = len(samples.labels), samples.labels.device
+    pairs = n * (n + (0 if others is None else len(others.labels)))
+    if pairs <= MAX_DENSE.get(device.type, MAX_DENSE["cuda"]):
+        return "dense"
+    # Intervals must be known to Python, for which a GPU would have to wait.
+    one_dimensional = samples.labels.shape[1] == 1 and not callable(rule.distance)
+    return "windowed" if one_dimensional and device.type == "cpu" else "blockwise"
+
+
+def _same_dtypes(samples: Samples, others: Samples | None) -> tuple[Samples, Samples | None]:
+    """Labels and predictions in the dtypes that distances are computed in; the others like the batch."""
+    labels, predictions = real(samples.labels), real(samples.predictions)
+    if others is None:
+        return Samples(samples.features, labels, predictions), None
+    labels_dtype = torch.promote_types(labels.dtype, real(others.labels).dtype)
+    predictions_dtype = torch.promote_types(predictions.dtype, real(others.predictions).dtype)
+    return (
+        Samples(samples.features, labels.to(labels_dtype), predictions.to(predictions_dtype)),
+        Samples(
+            others.features.to(samples.features.dtype),
+            others.labels.detach().to(labels_dtype),
+            others.predictions.detach().to(predictions_dtype),
+        ),
+    )
+
+
+def _dense(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule) -> Contrast:
+    dtype = samples.features.dtype
+    positives, negatives, between_labels = pair_sets(
+        samples.labels,
+        samples.predictions,
+        window=rule.window,
+        distance=rule.distance,
+        other_labels=None if others is None else others.labels,
+        other_predictions=None if others is None else others.predictions,
+    )
+    log_weights = weights.log().unsqueeze(1) + log_push(between_labels.to(dtype) * rule.distance_scale, rule.push)
+    log_weights = torch.where(negatives, log_weights, -torch.inf).masked_fill(positives, 0)  # (n, m)
+    log_total, mean_positive = contrast_dense(
+        samples.features,
+        positives,
+        log_weights,
+        temperature=rule.temperature,
+        other_features=None if others is None else others.features,
+    )
+    return Contrast(log_total, mean_positive, positives.sum(dim=1, dtype=dtype), negatives.sum(dim=1, dtype=dtype))
+
+
+@outside_graphs
+def _recomputed(
+    samples: Samples, others: Samples | None, weights: Tensor, rule: Rule, *, windowed: bool, block: int | None
+) -> Contrast:
+    block = block or block_size(samples.features)
+    sweeps = _sweeps(samples, None, rule, windowed=windowed, block=block)
+    samples = samples._replace(features=unit_vectors(samples.features))
+    if others is not None:
+        sweeps += _sweeps(samples, others, rule, windowed=windowed, block=block)
+        others = others._replace(features=unit_vectors(others.features))
+    return contrast_recomputed(samples, others, weights.log(), rule, sweeps)
+
+
+def block_size(features: Tensor) -> int:
+    """Rows of a tile: on a CPU as few as keep the matrix product busy, as small tiles waste less around the pairs."""
+    if features.device.type != "cpu":
+        return 2048
+    return 128 if features.shape[1] <= 512 else 64
+
+
+def _sweeps(samples: Samples, others: Samples | None, rule: Rule, *, windowed: bool, block: int) -> list[Sweep]:
+    """Sweeps over the tiles of the batch with itself (others None) or with the others that can hold pairs."""
+    n, m = len(samples.labels), len((samples if others is None else others).labels)
+    own, named = others is None, not callable(rule.distance)  # a function need not be symmetric
+    device = samples.labels.device
+    full = full_sweep(n, m, own=own, mutual=own and named, block=block, device=device)
+    if windowed:
+        bounded = [
+            interval_sweep(
+                values.squeeze(1),
+                None if other_values is None else other_values.squeeze(1),
+                window=rule.window,
+                block=block,
+                positives=positives,
+            )
+            for values, other_values, positives in _keys(samples, others)
+        ]
+    elif named and device.type == "cpu":  # on a GPU, Python would have to wait for the boxes
+        bounded = [
+            box_sweep(
+                values, other_values, window=rule.window, distance=rule.distance, block=block, positives=positives
+            )
+            for values, other_values, positives in _keys(samples, others)
+        ]
+    else:
+        return [full]
+    return bounded if sum(sweep.area for sweep in bounded) < full.area else [full]
+
+
+def _keys(samples: Samples, others: Samples | None) -> list[tuple[Tensor, Tensor | None, bool]]:
+    """What positives and negatives are sorted by: for each, the values of both sides, and whether it is positives."""
+    return [
+        (samples.labels, None if others is None else others.labels, True),
+        (samples.predictions, None if others is None else others.predictions, False),
+    ]

@@ -1,0 +1,86 @@
+"""Batches of all processes that train together, with gradient."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from conr._compile import outside_graphs
+from conr.pairwise.pairs import Samples
+
+
+def world_size() -> int:
+    """How many processes train together; 1 without torch.distributed."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+@outside_graphs
+def gather_samples(samples: Samples) -> list[Samples]:
+    r"""The batch of every process, in the order of ranks; batches may have different sizes, also none.
+
+    Features of other processes carry a gradient: the backward pass adds up, for each sample, what all processes found,
+    so every process must run it. Labels and predictions carry none.
+
+    Args:
+        samples: the batch of this process: (n, d), (n, k), (n, k). d, k and dtypes are the same everywhere.
+
+    Returns:
+        One batch per process; at the own rank the given one.
+
+    Raises:
+        ValueError: d or k differ between processes; raised on all of them.
+
+    Notes:
+        Three all_gather and, backward, one all_reduce of all features. A GPU is waited for once, to learn the sizes.
+    """
+    shape = torch.tensor(
+        [*samples.features.shape, samples.labels.shape[1]], device=samples.features.device
+    )  # (3,): n, d, k
+    shapes = [torch.empty_like(shape) for _ in range(world_size())]
+    dist.all_gather(shapes, shape)
+    sizes = torch.stack(shapes)  # (world, 3)
+    columns = sizes[:, 1:].tolist()
+    if any(column != columns[0] for column in columns):
+        raise ValueError(f"gather: expected equal feature and label dimensions on all processes, got {columns}")
+    lengths = sizes[:, 0].tolist()
+    features = _GatherRows.apply(samples.features, lengths)
+    keys = _gather_rows(torch.cat((samples.labels, samples.predictions), dim=1).detach(), lengths)
+    k = samples.labels.shape[1]
+    gathered = [
+        Samples(part, key[:, :k].to(samples.labels.dtype), key[:, k:].to(samples.predictions.dtype))
+        for part, key in zip(features, keys, strict=True)
+    ]
+    gathered[dist.get_rank()] = samples
+    return gathered
+
+
+def join(batches: list[Samples]) -> Samples:
+    """Several batches as one."""
+    return Samples(*(torch.cat(tensors) for tensors in zip(*batches, strict=True)))
+
+
+def _gather_rows(rows: Tensor, lengths: list[int]) -> list[Tensor]:
+    # Padded to the longest, as collectives want equal shapes.
+    padded = rows.new_zeros(max(lengths), rows.shape[1])  # (longest, c)
+    padded[: len(rows)] = rows
+    parts = [torch.empty_like(padded) for _ in lengths]
+    dist.all_gather(parts, padded)
+    return [part[:length] for part, length in zip(parts, lengths, strict=True)]
+
+
+class _GatherRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, lengths: list[int]) -> tuple[Tensor, ...]:
+        ctx.lengths = lengths
+        return tuple(_gather_rows(rows, lengths))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        lengths, rank = ctx.lengths, dist.get_rank()
+        total = grads[0].new_zeros(len(lengths), max(lengths), grads[0].shape[1])  # (world, longest, c)
+        for owner, grad in enumerate(grads):
+            total[owner, : lengths[owner]] = grad
+        dist.all_reduce(total)
+        return total[rank, : lengths[rank]], None

@@ -1,0 +1,98 @@
+"""Presets of criteria and of sample weights: they make what their names say, and no two of a kind can be joined."""
+
+import json
+from itertools import combinations
+
+import pytest
+from jsonargparse import ArgumentParser
+
+from conr.configs import method_names, preset_config
+from conr.density import DenseWeight, LabelDensity
+from conr.losses import BMC, BNI, GAI, MSE, UVOTE, DistLoss, Evidential, FocalR, Huber
+from conr.models import EvidentialHead, LinearHead, UVOTEHead
+from conr.training import RegressionModule
+
+CRITERIA = {
+    "mse": MSE,
+    "huber": Huber,
+    "focal-r": FocalR,
+    "bmc": BMC,
+    "gai": GAI,
+    "bni": BNI,
+    "dist": DistLoss,
+    "evidential": Evidential,
+    "uvote": UVOTE,
+}
+DENSITIES = {
+    "inv": LabelDensity,
+    "inv-clipped": LabelDensity,
+    "sqinv": LabelDensity,
+    "lds": LabelDensity,
+    "effective-number": LabelDensity,
+    "denseweight": DenseWeight,
+}
+
+
+def build(name: str) -> RegressionModule:
+    parser = ArgumentParser()
+    parser.add_class_arguments(RegressionModule, "model")
+    module = parser.instantiate(parser.parse_object({"model": preset_config(name)["model"]})).model
+    assert isinstance(module, RegressionModule)
+    return module
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+def test_criteria(name: str) -> None:
+    module = build(f"rotated-digits-{name}")
+    assert type(module.criterion) is CRITERIA[name]
+    assert type(module.head) is {"evidential": EvidentialHead, "uvote": UVOTEHead}.get(name, LinearHead)
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_densities(name: str) -> None:
+    module = build(f"rotated-digits-{name}+bni")
+    assert type(module.criterion_density) is DENSITIES[name]
+    assert type(module.criterion) is BNI
+
+
+def test_a_preset_says_what_it_sets() -> None:
+    for name in (*CRITERIA, *DENSITIES):
+        assert name in method_names("rotated-digits")
+        assert json.dumps(preset_config(f"abalone-{name}")) != json.dumps(preset_config("abalone-vanilla"))
+
+
+@pytest.mark.parametrize(("one", "two"), list(combinations(CRITERIA, 2)))
+def test_two_criteria_contradict_each_other(one: str, two: str) -> None:
+    for first, second in ((one, two), (two, one)):
+        with pytest.raises(ValueError, match=f"'{first}' and '{second}' contradict each other in 'class_path'"):
+            preset_config(f"rotated-digits-{first}+sqinv+{second}+conr")
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "where"),
+    [
+        ("inv", "sqinv", "scheme"),
+        ("inv-clipped", "lds", "scheme"),
+        ("sqinv", "effective-number", "scheme"),
+        ("lds", "denseweight", "class_path"),
+    ],
+)
+def test_two_kinds_of_weights_contradict_each_other(one: str, two: str, where: str) -> None:
+    with pytest.raises(ValueError, match=f"'{one}' and '{two}' contradict each other in '{where}'"):
+        preset_config(f"rotated-digits-{one}+{two}")
+
+
+def test_scales_follow_the_labels_of_the_dataset() -> None:
+    for name in ("bmc", "gai", "bni"):
+        assert build(f"rotated-digits-{name}").criterion.noise_scale().item() == pytest.approx(10)  # type: ignore[operator]
+        assert build(f"abalone-{name}").criterion.noise_scale().item() == pytest.approx(2)  # type: ignore[operator]
+    assert build("rotated-digits-focal-r").criterion.error_scale == 0.2
+    assert build("abalone-focal-r").criterion.error_scale == 0.7
+
+
+def test_methods_of_different_kinds_join() -> None:
+    module = build("rotated-digits-evidential+lds+conr")
+    assert type(module.criterion) is Evidential
+    assert isinstance(module.criterion_density, LabelDensity)
+    assert module.criterion_density.scheme == "sqrt_inverse"
+    assert list(module.regularizers) == ["conr"]

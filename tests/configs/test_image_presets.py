@@ -1,0 +1,176 @@
+"""The presets of image datasets, through the command line, on datasets in miniature."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.data.miniature.agedb import write_agedb
+from tests.data.miniature.folder import write_folder
+from tests.data.miniature.imdb_wiki import write_imdb_wiki
+
+from conr.cli.main import main
+from conr.configs import preset_config, preset_names
+
+MAKERS: dict[str, Callable[[Path], Path]] = {
+    "agedb-dir": write_agedb,
+    "imdb-wiki-dir": write_imdb_wiki,
+    "folder": write_folder,
+}
+FOLDER = ("--data.bin_width=1", "--data.path_column=file", "--data.label_columns=weight", "--data.split_column=part")
+OPTIONS = {"agedb-dir": (), "imdb-wiki-dir": (), "folder": FOLDER}
+
+SMALL = ("--model.encoder=conr.models.SmallCNN", "--model.encoder.in_channels=3", "--data.size=32")
+QUICK = (
+    "--trainer.max_epochs=2",
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--trainer.log_every_n_steps=1",
+    "--data.num_workers=0",
+)
+
+METHODS = ("vanilla", "inv", "sqinv", "lds", "conr")
+# The others differ from what these and the tests below train by one fragment that they share.
+USUAL = ("agedb-dir-vanilla", "agedb-dir-inv", "agedb-dir-conr")
+PRESETS = [
+    pytest.param(dataset, method, marks=[] if f"{dataset}-{method}" in USUAL else pytest.mark.slow)
+    for dataset in MAKERS
+    for method in METHODS
+]
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {dataset: make(tmp_path_factory.mktemp(dataset)) for dataset, make in MAKERS.items()}
+
+
+def _fit(output: Path, dataset: str, method: str, root: Path, *options: str) -> Path:
+    where = (f"--config={dataset}-{method}", f"--data.root={root}", f"--output.root={output}")
+    assert main(["fit", *where, *OPTIONS[dataset], *QUICK, *options]) == 0
+    (folder,) = (output / dataset / method).iterdir()
+    return folder
+
+
+def _check_test_and_predictions(folder: Path, samples: int) -> None:
+    assert main(["test", f"--run={folder}", "--trainer.enable_progress_bar=false"]) == 0
+    result = json.loads((folder / "result.json").read_text())
+    assert result["metrics"]["all"]["count"] == samples
+    assert 0 < result["metrics"]["all"]["mae"] < 200
+    assert result["epochs"] == 2
+    assert len(result["bins"]["train_counts"]) == len(result["bins"]["edges"][0]) - 1
+    assert main(["predict", f"--run={folder}", "--trainer.enable_progress_bar=false"]) == 0
+    with (folder / "predictions.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == samples
+    errors = [abs(float(row["label"]) - float(row["prediction"])) for row in rows]
+    assert sum(errors) / samples == pytest.approx(result["metrics"]["all"]["mae"], rel=1e-4)
+
+
+def test_every_preset_is_listed() -> None:
+    assert {f"{dataset}-{method}" for dataset in MAKERS for method in METHODS} <= set(preset_names())
+
+
+@pytest.mark.parametrize(("dataset", "method"), PRESETS)
+def test_a_preset_trains(tmp_path: Path, roots: dict[str, Path], dataset: str, method: str) -> None:
+    folder = _fit(tmp_path, dataset, method, roots[dataset], *SMALL)
+    saved = yaml.safe_load((folder / "config.yaml").read_text())
+    wanted = preset_config(f"{dataset}-{method}")
+    assert saved["model"]["optimizer"]["init_args"]["lr"] == wanted["model"]["optimizer"]["init_args"]["lr"]
+    assert saved["data"]["init_args"]["batch_size"] == wanted["data"]["init_args"]["batch_size"]
+    assert (folder / "checkpoints" / "best.ckpt").is_file()
+    with next(folder.glob("csv/version_*/metrics.csv")).open() as file:
+        names = set(csv.DictReader(file).fieldnames or ())
+    assert {"train/criterion", "val/mae"} <= names
+    assert ("train/conr" in names) == (method == "conr")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "samples"),
+    [("agedb-dir", 14), ("imdb-wiki-dir", 15), pytest.param("folder", 15, marks=pytest.mark.slow)],
+)
+def test_a_small_network_of_timm_trains_is_tested_and_predicts(
+    tmp_path: Path, roots: dict[str, Path], dataset: str, samples: int
+) -> None:
+    folder = _fit(tmp_path, dataset, "lds+conr", roots[dataset], "--model.encoder.name=test_resnet", "--data.size=32")
+    _check_test_and_predictions(folder, samples)
+
+
+def test_several_labels_take_a_head_of_their_size(tmp_path: Path, roots: dict[str, Path]) -> None:
+    head = ("--model.head=conr.models.LinearHead", "--model.head.in_features=128", "--model.head.out_features=2")
+    labels = ("--data.label_columns=[weight,height]", "--data.bin_width=[1,10]")
+    window = "--model.regularizers.conr.loss.window=0.5"
+    folder = _fit(tmp_path, "folder", "conr", roots["folder"], *SMALL, *head, *labels, window)
+    saved = yaml.safe_load((folder / "config.yaml").read_text())
+    assert saved["model"]["regularizers"]["conr"]["loss"]["init_args"]["window"] == 0.5
+    assert main(["predict", f"--run={folder}", "--trainer.enable_progress_bar=false"]) == 0
+    with (folder / "predictions.csv").open() as file:
+        assert next(csv.reader(file)) == ["id", "label_0", "label_1", "prediction_0", "prediction_1"]
+
+
+def test_the_command_names_file_and_row_of_an_unreadable_image(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_agedb(tmp_path / "data")
+    file = root / (root / "agedb.csv").read_text().splitlines()[1].split(",")[1]
+    file.write_bytes(file.read_bytes()[:300])
+    options = ["fit", "--config=agedb-dir-vanilla", f"--data.root={root}", f"--output.root={tmp_path}", *SMALL, *QUICK]
+    assert main([*options, "--data.num_workers=1"]) == 2  # errors of a loading process arrive wrapped in a traceback
+    message, hint = capsys.readouterr().err.splitlines()[-2:]
+    assert message.startswith(f"conr fit: {root / 'agedb.csv'}, row 2: expected a readable image at {file}: ")
+    assert hint == "(CONR_TRACEBACK=1 shows where)"
+
+
+def test_bad_rows_are_left_out_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_agedb(tmp_path / "data")
+    next((root / "AgeDB").iterdir()).unlink()
+    options = ["fit", "--config=agedb-dir-vanilla", f"--data.root={root}", f"--output.root={tmp_path}", *SMALL, *QUICK]
+    assert main(options) == 2
+    assert "expected an image at" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match=r"agedb\.csv: 1 of 70 rows left out"):
+        assert main([*options, "--data.skip_bad=true"]) == 0
+
+
+def test_the_recipes_are_the_published_ones() -> None:
+    for dataset, epochs in (("agedb-dir", 120), ("imdb-wiki-dir", 90)):
+        plain, conr = preset_config(f"{dataset}-lds"), preset_config(f"{dataset}-conr")
+        for config, size, rate, length in ((plain, 256, 1e-3, 90), (conr, 64, 2.5e-4, epochs)):
+            assert config["data"]["init_args"]["size"] == 224
+            assert config["data"]["init_args"]["batch_size"] == size
+            assert config["model"]["optimizer"] == {"class_path": "torch.optim.Adam", "init_args": {"lr": rate}}
+            assert config["model"]["scheduler"]["init_args"] == {"milestones": [60, 80], "gamma": 0.1}
+            assert config["trainer"]["max_epochs"] == length
+            assert config["output"]["monitor"] == "val/mae"
+            assert config["model"]["encoder"]["init_args"]["name"] == "resnet50"
+            views = {"shift": 16, "fill": -1.0, "flip": 0.5, "noise": 0.0}
+            assert config["model"]["views"]["init_args"] == views
+        assert (plain["model"]["view_mode"], conr["model"]["view_mode"]) == ("one", "three")
+        density = plain["model"]["criterion_density"]["init_args"]
+        assert density == {"scheme": "sqrt_inverse", "kernel": "gaussian", "kernel_size": 5, "sigma": 2.0}
+        clipped = preset_config(f"{dataset}-inv")["model"]["criterion_density"]["init_args"]
+        assert clipped == {"scheme": "inverse", "clip": [5, 1000]}
+        term = conr["model"]["regularizers"]["conr"]
+        assert term["coefficient"] == 4.0
+        assert term["loss"]["init_args"] == {
+            "window": 1.0,
+            "temperature": 0.07,
+            "distance_scale": 0.01,
+            "push": "exp",
+        }
+
+
+@pytest.mark.slow
+def test_a_model_learns_ages_that_can_be_seen(tmp_path: Path, roots: dict[str, Path]) -> None:
+    options = (
+        "--trainer.max_epochs=60",
+        "--data.batch_size=16",
+        "--model.optimizer.lr=1e-2",
+        "--data.check_images=true",
+    )
+    folder = _fit(tmp_path, "agedb-dir", "sqinv+conr", roots["agedb-dir"], *SMALL, *options)
+    assert main(["test", f"--run={folder}", "--trainer.enable_progress_bar=false"]) == 0
+    metrics = json.loads((folder / "result.json").read_text())["metrics"]["all"]
+    assert metrics["mae"] < 7  # 10.7 for the median age of the training images
+    assert metrics["spearman"] > 0.8

@@ -1,0 +1,107 @@
+"""The criteria under contract. A new method adds one line and gets every check of `conr.testing`."""
+
+from typing import Any, cast
+
+import torch
+from tests.oracles.balanced_mse import bmc_losses, bni_losses, gai_losses
+from tests.oracles.dist_loss import dist_losses
+from tests.oracles.elementwise import elementwise_losses, focal_r_losses
+from tests.oracles.evidential import evidential_losses
+from tests.oracles.uvote import uvote_losses
+from torch import nn
+
+from conr.losses import BMC, BNI, GAI, L1, MSE, UVOTE, DistLoss, Evidential, FocalR, Huber
+from conr.testing import Batch, CriterionCase
+
+
+def _elementwise(make: type[nn.Module], kind: str, **settings: Any) -> CriterionCase:
+    return CriterionCase(
+        make,
+        settings,
+        elementwise_losses,
+        lambda _module, _batch: {"kind": kind, **settings},
+        zero_on=("no samples", "exact predictions"),
+    )
+
+
+def _focal(**settings: Any) -> CriterionCase:
+    return CriterionCase(FocalR, settings, focal_r_losses, zero_on=("no samples", "exact predictions"))
+
+
+def _learned(module: nn.Module, *tables: str) -> dict[str, Any]:
+    """What an oracle must know of a fitted module, as plain numbers."""
+    learned = {name: getattr(module, name).tolist() for name in tables}
+    if isinstance(module, BMC | GAI | BNI):
+        learned["noise_scale"] = module.noise_scale().item()
+    return learned
+
+
+def _drawn(module: nn.Module, batch: Batch) -> dict[str, Any]:
+    torch.manual_seed(0)  # as the contract does before each call
+    return _learned(module) | {"drawn": torch.randperm(len(batch.labels))[: module.candidates].tolist()}
+
+
+def _dist(**settings: Any) -> CriterionCase:
+    return CriterionCase(
+        DistLoss, settings, dist_losses, lambda module, _batch: _learned(module, "quantiles") | settings
+    )
+
+
+def _uvote(heads: int, progress: float) -> CriterionCase:
+    def make(**settings: Any) -> UVOTE:
+        criterion = UVOTE(**settings)
+        criterion.set_progress(progress)
+        return criterion
+
+    return CriterionCase(
+        make,
+        {"heads": heads, "clip": (3.0, 20.0)},
+        uvote_losses,
+        lambda module, batch: {
+            "head_weights": cast("UVOTE", module).head_weights(batch.labels).tolist(),
+            "progress": progress,
+        },
+        outputs=(heads, 2),
+    )
+
+
+CRITERIA = {
+    "l1": _elementwise(L1, "l1"),
+    "mse": _elementwise(MSE, "mse"),
+    "huber": _elementwise(Huber, "huber", delta=0.7),
+    "focal-r": _focal(error_scale=0.8),
+    "focal-r-mse": _focal(kind="mse", activation="tanh", error_scale=0.5),
+    "focal-r-flat": _focal(error_scale=0.5, focus=0.5),
+    "bmc": CriterionCase(
+        BMC,
+        {"noise_scale": 1.5},
+        bmc_losses,
+        lambda module, _batch: _learned(module),
+        zero_on=("no samples", "one sample"),
+    ),
+    "bmc-drawn": CriterionCase(
+        BMC,
+        {"noise_scale": 1.5, "candidates": 5},
+        bmc_losses,
+        _drawn,
+        zero_on=("no samples", "one sample"),
+        exempt={"order_of_samples_does_not_matter": "the order says which labels of the batch a seed draws"},
+    ),
+    "gai": CriterionCase(
+        GAI,
+        {"noise_scale": 0.8, "components": 3},
+        gai_losses,
+        lambda module, _batch: _learned(module, "masses", "means", "covariances"),
+    ),
+    "bni": CriterionCase(
+        BNI,
+        {"noise_scale": 0.8, "learn_noise_scale": False},
+        bni_losses,
+        lambda module, _batch: _learned(module, "masses", "centers"),
+    ),
+    "dist": _dist(coefficient=0.7),
+    "dist-huber": _dist(kind="huber", delta=0.4),
+    "evidential": CriterionCase(Evidential, {"coefficient": 0.05}, evidential_losses, outputs=(4,)),
+    "uvote": _uvote(heads=2, progress=1.0),
+    "uvote-early": _uvote(heads=3, progress=0.5),
+}

@@ -1,0 +1,157 @@
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conr.data.bad_rows import BadRows
+from conr.data.table_files import RawTable, parse_numbers, read_table
+
+
+def write(folder: Path, content: str | bytes, name: str = "table.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def read(path: Path, *, skip: bool = False, **dialect: object) -> RawTable:
+    return read_table(path, BadRows(path, skip=skip), **dialect)  # type: ignore[arg-type]
+
+
+def as_lists(table: RawTable) -> dict[str, list[object]]:
+    return dict(zip(table.names, (column.tolist() for column in table.columns), strict=True))
+
+
+EXPECTED = {"size": ["1.5", "-20", "3e-2"], "kind": ["a, b", None, "c"]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'size,kind\n1.5,"a, b"\n-20,\n3e-2,c\n',
+        'size;kind\r\n1,5;"a, b"\r\n-20;NA\r\n3e-2;c\r\n',
+        "size\tkind\n1.5\ta, b\n-20\tnan\n3e-2\tc",
+        "size|kind\n\n1.5|a, b\n-20|?\n\n3e-2|c\n",
+        'size, kind\n1.5, "a, b"\n-20, None\n3e-2, c\n',
+        'size;kind;\n1.5;"a, b";\n-20;null;\n3e-2;c;\n',  # a separator ends each line
+    ],
+)
+def test_separators_quotes_missing_marks_and_decimal_commas_are_detected(tmp_path: Path, content: str) -> None:
+    table = read(write(tmp_path, content))
+    assert as_lists(table) == EXPECTED
+    lines = [number for number, line in enumerate(content.splitlines(), start=1) if line]
+    assert table.row_numbers.tolist() == lines[1:]
+
+
+def test_white_space_separates_columns_of_varying_width(tmp_path: Path) -> None:
+    table = read(write(tmp_path, " -2.3  0.568 \n 1.0\t-5\n\n 17 4.78e2\n"), header=False)
+    assert as_lists(table) == {"column-1": ["-2.3", "1.0", "17"], "column-2": ["0.568", "-5", "4.78e2"]}
+    assert table.row_numbers.tolist() == [1, 2, 4]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1252"])
+def test_encodings_are_detected(tmp_path: Path, encoding: str) -> None:
+    table = read(write(tmp_path, "größe,ort\n1,Zürich\n2,Malmö\n".encode(encoding)))
+    assert as_lists(table) == {"größe": ["1", "2"], "ort": ["Zürich", "Malmö"]}
+
+
+def test_a_named_encoding_is_used(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,b\n1,Ж\n".encode("koi8-r"))
+    assert as_lists(read(path, encoding="koi8-r"))["b"] == ["Ж"]
+    with pytest.raises(ValueError, match=r"table.csv: expected a text file, but byte 6 does not fit ascii \(encoding"):
+        read(path, encoding="ascii")
+    with pytest.raises(ValueError, match="encoding: expected the name of an encoding, got 'utf-99'"):
+        read(path, encoding="utf-99")
+
+
+def test_a_quoted_text_may_hold_line_breaks_and_rows_count_as_lines(tmp_path: Path) -> None:
+    table = read(write(tmp_path, 'a,b\n1,"two\nlines"\n2,x\n'))
+    assert as_lists(table) == {"a": ["1", "2"], "b": ["two\nlines", "x"]}
+    assert table.row_numbers.tolist() == [2, 4]
+
+
+def test_rows_of_a_wrong_length_are_named_or_left_out(tmp_path: Path) -> None:
+    content = "a,b,c\n" + "1,2,3\n" * 20 + "1,2\n" + "1,2,3,4\n"
+    path = write(tmp_path, content)
+    with pytest.raises(ValueError, match=re.escape(f"{path}, row 22: expected 3 fields, got 2 (skip_bad")):
+        read(path)
+    bad = BadRows(path, skip=True)
+    assert len(read_table(path, bad).row_numbers) == 20
+    assert bad.problems == {22: "expected 3 fields, got 2", 23: "expected 3 fields, got 4"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "expected a table, got an empty file"),
+        (" \n\n", "expected a table, got an empty file"),
+        ("a,b\n", "expected rows below the header, got none"),
+        ("one column\nonly\n", "expected columns between tab, semicolon, bar, comma, space, found none of them"),
+        ("a,b,a\n1,2,3\n", "expected each column's name once, got 'a' twice"),
+        ("1.5,2\n3,4\n", "expected names of columns, got numbers (1.5, 2); header: false says that"),
+        ("a;b\n1,234;2\n", "got '1,234', whose comma may be one or group the thousands (decimal:"),
+        ("a;b\n1,5;2.5\n", "got '1,5', whose comma may be one or group the thousands (decimal:"),
+        (b"PK\x03\x04rest", "got a spreadsheet or archive: export it as CSV first"),
+        (b"a,b\n1,\x00\n", "expected a text file, but it holds zero bytes"),
+        ('a,b\n1,"' + "x" * 200_000, "row 2: expected a row of a table, got one that breaks: field larger than"),
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path: Path, content: str | bytes, message: str) -> None:
+    path = write(tmp_path, content)
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_given_dialect_is_not_doubted(tmp_path: Path) -> None:
+    path = write(tmp_path, "a;b\n1,234;2\n")
+    assert as_lists(read(path, decimal=","))["a"] == ["1.234"]
+    assert as_lists(read(path, decimal="."))["a"] == ["1,234"]
+    for separator in ("comma", ","):
+        both = write(tmp_path, "a;b,c;d\n1;2,3;4\n", "both.csv")
+        assert as_lists(read(both, separator=separator)) == {"a;b": ["1;2"], "c;d": ["3;4"]}
+    with pytest.raises(ValueError, match=r"separator: expected one of 'tab', .*, got 'semicolons'; did you mean 'semi"):
+        read(path, separator="semicolons")
+    with pytest.raises(ValueError, match=r"decimal: expected one of '\.', ',', got ';'"):
+        read(path, decimal=";")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=re.escape(f"found none at {tmp_path / 'no.csv'}")):
+        read(tmp_path / "no.csv")
+
+
+def test_numbers_of_a_column(tmp_path: Path) -> None:
+    column = read(write(tmp_path, "a,b\n1,x\n,x\n-inf,x\nnone,x\n1e400,x\ntwo,x\n0x10,x\n")).columns[0]
+    numbers, wrong = parse_numbers(column)
+    np.testing.assert_array_equal(numbers, [1, np.nan, -np.inf, np.nan, np.inf, np.nan, np.nan])
+    assert wrong == [5, 6]
+    given = np.array([1.0, np.nan])
+    np.testing.assert_array_equal(parse_numbers(given)[0], given)
+
+
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("conr._extras.find_spec", lambda _: None)
+    with pytest.raises(ImportError, match=r"to read Parquet, needs pyarrow, .*: pip install 'conr\[parquet\]'"):
+        read(write(tmp_path, b"PAR1...", "table.parquet"))
+
+
+@pytest.mark.skipif(find_spec("pyarrow") is None, reason="Parquet needs pyarrow, an extra of its own")
+def test_parquet_columns_keep_their_kinds(tmp_path: Path) -> None:
+    import pyarrow as pa  # noqa: PLC0415
+    from pyarrow import parquet  # noqa: PLC0415
+
+    path = tmp_path / "any.name"
+    columns = {"n": [1, None, 3], "x": [0.5, 2.5, None], "t": ["a", None, "NA"], "b": [True, False, None]}
+    parquet.write_table(pa.table(columns), path)
+    table = read(path)
+    assert table.names == ["n", "x", "t", "b"]
+    np.testing.assert_array_equal(table.columns[0], [1, np.nan, 3])
+    np.testing.assert_array_equal(table.columns[1], [0.5, 2.5, np.nan])
+    assert table.columns[2].tolist() == ["a", None, "NA"]
+    np.testing.assert_array_equal(table.columns[3], [1, 0, np.nan])
+    assert table.row_numbers.tolist() == [1, 2, 3]
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ValueError, match="expected a complete Parquet file, got one that breaks"):
+        read(path)

@@ -1,0 +1,98 @@
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from tests.contracts.batches import make_batch
+from tests.contracts.registry import REGULARIZERS
+from tests.oracles.rank_n_contrast import rank_n_contrast_per_anchor
+from tests.tolerances import TOLERANCE
+
+from conr.losses import RankNContrastLoss, rank_n_contrast_loss
+from conr.testing.regularizers import equals_its_oracle
+
+
+def test_four_samples_by_hand() -> None:
+    """Labels 1 2 2 5: anchor 0 has the tie 1, 2; anchor 1 counts its twin 2 for nothing but itself."""
+    features = torch.tensor([[0.0], [1.0], [3.0], [7.0]], dtype=torch.float64)  # distances are differences
+    labels = torch.tensor([1.0, 2.0, 2.0, 5.0], dtype=torch.float64)
+
+    def pair(own: float, *farther: float) -> float:
+        return own / 2 + math.log(sum(math.exp(-distance / 2) for distance in (own, *farther)))
+
+    expected = [
+        (pair(1, 3, 7) + pair(3, 1, 7) + pair(7)) / 3,  # labels 1, 1 and 4 away
+        (pair(1, 6) + pair(2, 1, 6) + pair(6)) / 3,  # 1, 0 and 3 away
+        (pair(3, 4) + pair(2, 3, 4) + pair(4)) / 3,  # 1, 0 and 3 away
+        (pair(7) + pair(6, 7, 4) + pair(4, 7, 6)) / 3,  # 4, 3 and 3 away
+    ]
+    terms = rank_n_contrast_loss(features, labels, reduction="none")
+    torch.testing.assert_close(terms, torch.tensor(expected, dtype=torch.float64))
+    assert rank_n_contrast_loss(features, labels).item() == pytest.approx(sum(expected) / 4)
+
+
+def test_a_large_batch_with_many_ties_equals_the_loop() -> None:
+    batch = make_batch(7, n=48, d=16, k=2)
+    expected = rank_n_contrast_per_anchor(*(tensor.tolist() for tensor in batch), temperature=2.0, distance="l1")
+    terms = rank_n_contrast_loss(batch.features, batch.labels, weights=batch.weights, reduction="none")
+    torch.testing.assert_close(terms, torch.tensor(expected, dtype=torch.float64), **TOLERANCE[torch.float64])
+
+
+def test_exponentials_that_vanish_cost_no_logarithm() -> None:
+    """All similarities are -5000 or less, and e to that is 0 in any precision."""
+    features = torch.tensor([[0.0], [10000.0], [30000.0], [10001.0]], requires_grad=True)
+    labels = torch.tensor([1.0, 2.0, 4.0, 3.0])
+    terms = rank_n_contrast_loss(features, labels, reduction="none")
+    (slope,) = torch.autograd.grad(terms[0], features)
+    # To anchor 0 the farther label is always less similar; only 1 (-5000) has a rival, 3 (-5000.5).
+    assert terms[0].item() == pytest.approx(math.log(1 + math.exp(-0.5)) / 3, rel=1e-3)
+    assert torch.isfinite(terms).all()
+    share = math.exp(-0.5) / (1 + math.exp(-0.5)) / 2 / 3  # of the rival, over temperature and pairs
+    assert slope.flatten().tolist() == pytest.approx([0, share, 0, -share], abs=1e-4)
+
+
+def test_descending_the_loss_orders_the_features_as_the_labels() -> None:
+    labels = torch.tensor([4.0, 1.0, 3.0, 2.0, 5.0])
+    features = torch.randn(5, 3, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    for _ in range(500):
+        (slope,) = torch.autograd.grad(rank_n_contrast_loss(features, labels, temperature=0.5), features)
+        features = (features - 0.2 * slope).detach().requires_grad_()
+    apart, between = torch.cdist(features, features), (labels.unsqueeze(1) - labels).abs()
+    for i in range(5):
+        for j in range(5):
+            assert (apart[i][between[i] > between[i, j]] > apart[i, j]).all()
+
+
+def test_other_settings_than_the_contract_s_equal_the_oracle() -> None:
+    case = REGULARIZERS["rank-n-contrast"]
+    equals_its_oracle(replace(case, settings={**case.settings, "temperature": 0.5, "distance": "linf"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"features": torch.zeros(4)}, ValueError, r"features: expected shape \(n, d\), got \(4,\)"),
+        ({"labels": torch.zeros(5)}, ValueError, "labels: expected 4 samples like features, got 5"),
+        ({"weights": torch.ones(3)}, ValueError, r"weights: expected shape \(4,\), got \(3,\)"),
+        ({"temperature": 0.0}, ValueError, "temperature: expected a number above 0, got 0.0"),
+        ({"temperature": None}, TypeError, "temperature: expected a number, got NoneType"),
+        ({"distance": "l3"}, ValueError, "distance: expected one of 'l1', 'l2', 'linf', 'angular', got 'l3'"),
+        ({"reduction": "avg"}, ValueError, "reduction: expected one of 'mean', 'sum', 'none', got 'avg'"),
+    ],
+)
+def test_bad_input_is_answered_with_what_was_expected(
+    change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        rank_n_contrast_loss(**{"features": torch.zeros(4, 3), "labels": torch.zeros(4)} | change)
+
+
+@pytest.mark.parametrize("change", [{"temperature": -1.0}, {"distance": "no"}, {"reduction": "no"}])
+def test_the_module_checks_when_it_is_made(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        RankNContrastLoss(**change)
+
+
+def test_the_module_prints_its_hyperparameters() -> None:
+    assert "temperature=0.5, distance='l2'" in repr(RankNContrastLoss(temperature=0.5, distance="l2"))

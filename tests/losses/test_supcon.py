@@ -1,0 +1,86 @@
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from tests.contracts.registry import REGULARIZERS
+
+from conr.losses import SupConLoss, supcon_loss
+from conr.testing.regularizers import equals_its_oracle
+
+# Cosines: 0-1 0.8, 0-2 0, 0-3 0.6, 1-2 0.6, 1-3 0.96, 2-3 0.8.
+FEATURES = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]], dtype=torch.float64)
+
+
+def test_four_samples_by_hand() -> None:
+    """Bins of width 5 are centred at 10 (0, 1, 2) and 40 (3, alone)."""
+    labels = torch.tensor([8.0, 12.0, 7.5, 40.0], dtype=torch.float64)
+    weights = torch.tensor([0.5, 1.0, 2.0, 3.0], dtype=torch.float64)
+
+    def term(weight: float, positives: list[float], negative: float) -> float:
+        total = sum(math.exp(cos / 0.5) for cos in (*positives, negative))
+        return weight * (math.log(total) - sum(positives) / 0.5 / len(positives))
+
+    expected = [term(0.5, [0.8, 0.0], 0.6), term(1.0, [0.8, 0.6], 0.96), term(2.0, [0.0, 0.6], 0.8), 0.0]
+    given: dict[str, Any] = {"bin_width": 5.0, "temperature": 0.5, "weights": weights}
+    terms = supcon_loss(FEATURES, labels, reduction="none", **given)
+    torch.testing.assert_close(terms, torch.tensor(expected, dtype=torch.float64))
+    assert supcon_loss(FEATURES, labels, **given).item() == pytest.approx(sum(expected) / 4)
+
+
+def test_bins_are_centred_at_multiples_of_their_width() -> None:
+    """0.3 lies in the bin of 0.3, though three tenths are less than 0.3 in floating point; halves go up."""
+    labels = torch.tensor([0.3, 0.1 + 0.2, 0.349, 0.351])
+    terms = supcon_loss(FEATURES, labels, bin_width=0.1, reduction="none")
+    assert (terms != 0).tolist() == [True, True, True, False]
+    halves = supcon_loss(FEATURES, torch.tensor([0.5, 1.0, 1.5, 3.0]), bin_width=1.0, reduction="none")
+    assert (halves != 0).tolist() == [True, True, False, False]
+
+
+def test_labels_of_several_dimensions_must_agree_in_all() -> None:
+    labels = torch.tensor([[1.0, 1.0], [1.2, 0.9], [1.0, 2.0], [2.0, 1.0]])
+    terms = supcon_loss(FEATURES, labels, bin_width=1.0, reduction="none")
+    assert (terms != 0).tolist() == [True, True, False, False]
+
+
+def test_far_negatives_are_pushed_as_near_ones() -> None:
+    near, far = torch.tensor([1.0, 1.0, 2.0, 3.0]), torch.tensor([1.0, 1.0, 99.0, -50.0])
+    assert torch.equal(supcon_loss(FEATURES, near, bin_width=1.0), supcon_loss(FEATURES, far, bin_width=1.0))
+
+
+def test_other_settings_than_the_contract_s_equal_the_oracle() -> None:
+    case = REGULARIZERS["supcon"]
+    equals_its_oracle(replace(case, settings={**case.settings, "bin_width": 2.5}))
+
+
+GOOD: dict[str, Any] = {"features": torch.zeros(4, 3), "labels": torch.zeros(4), "bin_width": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"features": torch.zeros(4)}, ValueError, r"features: expected shape \(n, d\), got \(4,\)"),
+        ({"labels": torch.zeros(5)}, ValueError, "labels: expected 4 samples like features, got 5"),
+        ({"weights": torch.ones(3)}, ValueError, r"weights: expected shape \(4,\), got \(3,\)"),
+        ({"bin_width": 0.0}, ValueError, "bin_width: expected a number above 0, got 0.0"),
+        ({"temperature": -0.1}, ValueError, "temperature: expected a number above 0, got -0.1"),
+        ({"bin_width": True}, TypeError, "bin_width: expected a number, got bool"),
+        ({"reduction": "avg"}, ValueError, "reduction: expected one of 'mean', 'sum', 'none', got 'avg'"),
+    ],
+)
+def test_bad_input_is_answered_with_what_was_expected(
+    change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        supcon_loss(**GOOD | change)
+
+
+@pytest.mark.parametrize("change", [{"bin_width": -1.0}, {"temperature": 0.0}, {"reduction": "no"}])
+def test_the_module_checks_when_it_is_made(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        SupConLoss(**{"bin_width": 1.0} | change)
+
+
+def test_the_module_prints_its_hyperparameters() -> None:
+    assert "bin_width=2.0, temperature=0.1" in repr(SupConLoss(bin_width=2.0))

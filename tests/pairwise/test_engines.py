@@ -1,0 +1,276 @@
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.contracts.batches import Batch, make_batch
+from tests.oracles.conr import conr_per_anchor
+from tests.tolerances import TOLERANCE
+from torch import Tensor
+
+from conr import conr_loss
+from conr.pairwise import Contrast, Distance, Rule, Samples, contrast
+
+RULE = Rule(window=1.0, distance="l2", distance_scale=0.1, push="exp", temperature=0.4)
+EXACT = TOLERANCE[torch.float64]
+
+
+def samples(batch: Batch) -> Samples:
+    return Samples(batch.features.detach().clone().requires_grad_(), batch.labels, batch.predictions)
+
+
+def terms_and_gradients(
+    batch: Batch, rule: Rule = RULE, others: Batch | None = None, **options: Any
+) -> tuple[Contrast, list[Tensor]]:
+    """The terms of an engine, and the gradients of features under a different upstream gradient for each anchor."""
+    mine, more = samples(batch), None if others is None else samples(others)
+    found = contrast(mine, batch.weights, rule, others=more, **options)
+    upstream = torch.linspace(-1, 2, len(batch.labels), dtype=batch.features.dtype)
+    (found.log_total * upstream + found.mean_positive * upstream.flip(0)).sum().backward()  # type: ignore[no-untyped-call]
+    leaves = [part.features for part in (mine, more) if part is not None]
+    return Contrast(*(term.detach() for term in found)), [leaf.grad for leaf in leaves if leaf.grad is not None]
+
+
+def manhattan_downhill(first: Tensor, second: Tensor) -> Tensor:
+    """No metric: a step up counts twice, so that pairs are not mutual."""
+    steps = second.unsqueeze(0) - first.unsqueeze(1)  # (n, m, k)
+    return torch.where(steps > 0, 2 * steps, -steps).sum(dim=2)
+
+
+DISTANCES: list[Distance] = ["l1", "l2", "linf", manhattan_downhill]
+CASES: list[tuple[str, int, Distance]] = [
+    *itertools.product(["blockwise"], [1, 2, 3], DISTANCES),
+    *itertools.product(["windowed"], [1], DISTANCES[:3]),
+    ("blockwise", 2, "angular"),
+]
+
+
+@pytest.mark.parametrize(("engine", "k", "distance"), CASES)
+@pytest.mark.parametrize("n", [1, 2, 33])
+@pytest.mark.parametrize("m", [None, 0, 20])
+def test_any_block_size_equals_dense(engine: str, k: int, distance: Distance, n: int, m: int | None) -> None:
+    batch = make_batch(7, n=n, k=k, grid=0.5)
+    others = None if m is None else make_batch(8, n=m, k=k, grid=0.5)
+    push = "linear" if k == 2 else "exp"
+    rule = RULE._replace(distance=distance, push=push, window=1.0005 if distance == "angular" else 1.0)
+    expected, expected_gradients = terms_and_gradients(batch, rule, others, engine="dense")
+    if n == 33:
+        assert ((expected.positives > 0) & (expected.negatives > 0)).sum() >= 4
+    for block in (1, 7, 64, n):
+        terms, gradients = terms_and_gradients(batch, rule, others, engine=engine, block=block)
+        torch.testing.assert_close(terms, expected, **EXACT)
+        torch.testing.assert_close(gradients, expected_gradients, **EXACT)
+
+
+@pytest.mark.parametrize("engine", ["dense", "blockwise", "windowed"])
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**31), n=st.integers(1, 16), m=st.integers(0, 16))
+def test_candidates_equal_the_oracle(engine: str, seed: int, n: int, m: int) -> None:
+    batch, more = make_batch(seed, n=n), make_batch(seed + 1, n=m)
+    expected = conr_per_anchor(
+        *(tensor.tolist() for tensor in batch),
+        **RULE._asdict(),
+        weight_anchors=True,
+        candidates=(more.features.tolist(), more.labels.tolist(), more.predictions.tolist()),
+    )
+    found = conr_loss(
+        *batch[:3],
+        weights=batch.weights,
+        **RULE._asdict(),
+        reduction="none",
+        engine=engine,
+        candidates=Samples(*more[:3]),
+    )
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), **EXACT)
+
+
+def decimals(n: int, dtype: torch.dtype, *, offset: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Labels and predictions in tenths: whether two that are one tenth apart are within a tenth is up to rounding."""
+    generator = torch.Generator().manual_seed(0)
+    labels, predictions = (torch.randint(0, 40, (n, 1), generator=generator).to(dtype) for _ in range(2))
+    return offset + labels / 10, offset + predictions / 10
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("offset", [0.0, -3.0, 1e4])
+@pytest.mark.parametrize("window", [0.1, 0.3, 1e-9])
+@pytest.mark.parametrize("engine", ["blockwise", "windowed"])
+def test_pairs_at_the_very_edge_are_decided_as_in_dense(
+    engine: str, window: float, offset: float, dtype: torch.dtype
+) -> None:
+    labels, predictions = decimals(150, dtype, offset=offset)
+    batch = Samples(torch.ones(150, 2), labels, predictions)
+    others = Samples(torch.ones(80, 2), labels[:80].flip(0), predictions[:80])
+    rule = RULE._replace(window=window)
+    dense = contrast(batch, torch.ones(150), rule, engine="dense", others=others)
+    found = contrast(batch, torch.ones(150), rule, engine=engine, others=others, block=4)
+    assert torch.equal(found.positives, dense.positives)
+    assert torch.equal(found.negatives, dense.negatives)
+    assert dense.positives.sum() > 0
+
+
+CROWDS: dict[str, Callable[[Batch], Batch]] = {
+    "three labels": lambda batch: batch._replace(labels=batch.labels % 3 * 5),
+    "one label": lambda batch: batch._replace(labels=torch.zeros_like(batch.labels)),
+    "one prediction": lambda batch: batch._replace(predictions=torch.zeros_like(batch.predictions)),
+    "three labels, one prediction": lambda batch: batch._replace(
+        labels=batch.labels % 3 * 5, predictions=torch.zeros_like(batch.predictions)
+    ),
+    "no pairs": lambda batch: batch._replace(
+        labels=5 * torch.arange(len(batch.labels)).double().unsqueeze(1), predictions=batch.labels * 1000
+    ),
+}
+
+
+@pytest.mark.parametrize("crowd", CROWDS)
+@pytest.mark.parametrize("engine", ["blockwise", "windowed"])
+def test_crowds_of_equal_values(engine: str, crowd: str) -> None:
+    batch = CROWDS[crowd](make_batch(5, n=1200))
+    expected, expected_gradients = terms_and_gradients(batch, engine="dense")
+    terms, gradients = terms_and_gradients(batch, engine=engine)
+    torch.testing.assert_close(terms, expected, **EXACT)
+    torch.testing.assert_close(gradients, expected_gradients, **EXACT)
+
+
+@pytest.mark.parametrize("engine", ["blockwise", "windowed"])
+@pytest.mark.parametrize("temperature", [0.005, 0.07])
+def test_float32_neither_underflows_nor_overflows(engine: str, temperature: float) -> None:
+    """At a temperature of 0.005 the terms of one sum differ by a factor of up to e^400."""
+    batch = make_batch(6, n=200, d=2)
+    rule = RULE._replace(temperature=temperature)
+    expected, expected_gradients = terms_and_gradients(batch, rule, engine="dense")
+    terms, gradients = terms_and_gradients(batch.to(torch.float32), rule, engine=engine, block=16)
+    for term, double in zip(terms, expected, strict=True):
+        torch.testing.assert_close(term.double(), double, rtol=2e-5, atol=2e-5 / temperature)  # of 1 / temperature
+    for gradient, double in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(gradient.double(), double, rtol=1e-3, atol=1e-4 / temperature)
+
+
+@pytest.mark.parametrize("engine", ["dense", "blockwise", "windowed"])
+@pytest.mark.parametrize("field", ["features", "weights"])
+def test_a_nan_is_not_swallowed(engine: str, field: str) -> None:
+    batch = make_batch(9, n=40).to(torch.float32)
+    spoilt = getattr(batch, field).clone()
+    spoilt[3] = torch.nan
+    terms = conr_loss(
+        *batch._replace(**{field: spoilt})[:3],
+        window=1.0,
+        engine=engine,
+        weights=spoilt if field == "weights" else None,
+    )
+    assert terms.isnan()
+
+
+@pytest.mark.parametrize("engine", ["blockwise", "windowed"])
+@pytest.mark.parametrize("field", ["labels", "predictions"])
+def test_a_nan_label_is_not_swallowed_by_tiles(engine: str, field: str) -> None:
+    batch = make_batch(9, n=40)
+    spoilt = getattr(batch, field).clone()
+    spoilt[3] = torch.nan
+    found = contrast(samples(batch._replace(**{field: spoilt})), batch.weights, RULE, engine=engine, block=1)
+    assert found.log_total.isnan().all()
+
+
+def saved_numbers(run: Callable[[], Tensor]) -> int:
+    """How many numbers autograd keeps between forward and backward, the same tensor counted as often as it is saved."""
+    saved = 0
+
+    def pack(tensor: Tensor) -> Tensor:
+        nonlocal saved
+        saved += tensor.numel()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        run()
+    return saved
+
+
+@pytest.mark.parametrize("engine", ["blockwise", "windowed"])
+@pytest.mark.parametrize("n", [500, 2000])
+def test_memory_is_linear_in_the_batch(engine: str, n: int) -> None:
+    d = 16
+    batch = make_batch(2, n=n, d=d)
+    batch.features.requires_grad_()
+    saved = saved_numbers(lambda: conr_loss(*batch[:3], window=1.0, weights=batch.weights, engine=engine))
+    assert saved <= 4 * n * d + 20 * n
+    dense = saved_numbers(lambda: conr_loss(*batch[:3], window=1.0, weights=batch.weights, engine="dense"))
+    assert dense > 2 * n * n
+
+
+@pytest.mark.parametrize("reference", [False, True])
+@pytest.mark.parametrize("push", ["exp", "linear"])
+@pytest.mark.parametrize("engine", ["blockwise", "windowed"])
+def test_engines_agree_on_the_released_variants_too(engine: str, push: str, *, reference: bool) -> None:
+    batch, more = make_batch(4, n=30), make_batch(5, n=10)
+    arguments: dict[str, Any] = {"window": 1.0, "push": push, "weights": batch.weights, "reference": reference}
+    arguments |= {"candidates": Samples(*more[:3]), "reduction": "none"}
+    dense = conr_loss(*batch[:3], **arguments, engine="dense")
+    torch.testing.assert_close(conr_loss(*batch[:3], **arguments, engine=engine), dense, **EXACT)
+
+
+def test_labels_of_candidates_may_have_another_dtype() -> None:
+    batch, more = make_batch(4, n=30), make_batch(5, n=10, grid=0.25)
+    mixed = Samples(more.features.float(), more.labels, more.predictions.float())
+    for engine in ("dense", "blockwise", "windowed"):
+        found = conr_loss(
+            batch.features, batch.labels.long(), batch.predictions.float(), window=1.0, engine=engine, candidates=mixed
+        )
+        expected = conr_loss(*batch[:3], window=1.0, candidates=Samples(*more[:3]))
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)  # features of candidates were float32
+
+
+def test_auto_takes_dense_for_small_batches_and_tiles_for_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = samples(make_batch(1, n=20))
+    planes = samples(make_batch(1, n=20, k=2))
+    named, given_ = RULE, RULE._replace(distance=manhattan_downhill)
+    from conr.pairwise import engines  # noqa: PLC0415
+
+    assert engines.choose_engine(batch, None, named) == "dense"
+    monkeypatch.setitem(engines.MAX_DENSE, "cpu", 20 * 40)
+    assert engines.choose_engine(batch, batch, named) == "dense"
+    monkeypatch.setitem(engines.MAX_DENSE, "cpu", 20 * 40 - 1)
+    assert engines.choose_engine(batch, None, named) == "dense"
+    assert engines.choose_engine(batch, batch, named) == "windowed"
+    assert engines.choose_engine(batch, batch, given_) == "blockwise"
+    assert engines.choose_engine(planes, planes, named) == "blockwise"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"engine": "windowd"}, "engine: expected one of 'auto', 'dense', .* got 'windowd'; did you mean 'windowed'"),
+        (
+            {"engine": "windowed", "labels": torch.zeros(4, 2), "predictions": torch.zeros(4, 2)},
+            "engine: 'windowed' expects one-dimensional labels and the name of a distance, got k = 2",
+        ),
+        ({"engine": "windowed", "distance": manhattan_downhill}, "engine: 'windowed' .* got a function as distance"),
+        (
+            {"engine": "blockwise", "distance": "angular"},
+            r"distance: 'angular' expects labels \(n, 2\) of pitch and yaw, got k = 1",
+        ),
+        (
+            {"candidates": Samples(torch.zeros(5, 2), torch.zeros(5), torch.zeros(5))},
+            "candidates: expected features of 3 columns like the batch, got 2",
+        ),
+        (
+            {"candidates": Samples(torch.zeros(5, 3), torch.zeros(5, 2), torch.zeros(5, 2))},
+            "candidates: expected labels of 1 columns like the batch, got 2",
+        ),
+        (
+            {"candidates": Samples(torch.zeros(5, 3), torch.zeros(4), torch.zeros(4))},
+            "candidates: labels: expected 5 samples like features, got 4",
+        ),
+    ],
+)
+def test_bad_input_is_answered_with_what_was_expected(change: dict[str, Any], message: str) -> None:
+    good: dict[str, Any] = {
+        "features": torch.zeros(4, 3),
+        "labels": torch.zeros(4),
+        "predictions": torch.zeros(4),
+        "window": 1.0,
+    }
+    with pytest.raises(ValueError, match=message):
+        conr_loss(**good | change)
