@@ -6,7 +6,8 @@ import torch
 from tests.tolerances import TOLERANCE
 from torch import Tensor, nn
 
-from conr.losses import L1, MSE, Huber, masked_rows, pixel_rows, sample_patches, valid_pixels
+from conr import Bins
+from conr.losses import BNI, GAI, L1, MSE, FocalR, Huber, masked_rows, pixel_rows, sample_patches, valid_pixels
 
 NAN = math.nan
 
@@ -31,8 +32,18 @@ def test_rows_are_pixels_in_reading_order() -> None:
     assert pixel_rows(values[:, :1]).tolist() == [0, 1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("criterion", [L1(), MSE(), Huber(delta=0.5)], ids=lambda one: type(one).__name__)
-@pytest.mark.parametrize("k", [1, 2])
+def criteria() -> list[nn.Module]:
+    """All that are a weighted mean over rows; the last two know the labels of a training split."""
+    known = torch.randn(200, generator=torch.Generator().manual_seed(0))
+    balanced = BNI(noise_scale=0.7).fit(known, Bins.by_width(known, width=0.5)), GAI(noise_scale=0.7).fit(known)
+    return [L1(), MSE(), Huber(delta=0.5), FocalR(), *balanced]
+
+
+@pytest.mark.parametrize(
+    ("criterion", "k"),
+    [(one, k) for one in criteria() for k in (1, 2) if k == 1 or not isinstance(one, BNI | GAI)],
+    ids=str,
+)
 @pytest.mark.parametrize("weighted", [True, False])
 def test_the_mean_of_masked_rows_is_that_of_the_valid_pixels(criterion: nn.Module, k: int, *, weighted: bool) -> None:
     predictions, labels, weights = maps(k)

@@ -100,8 +100,10 @@ def test_the_published_settings() -> None:
     settings = mix["regularizers"]["conr"]
     assert settings["coefficient"] == 0.2
     assert {settings["loss"]["init_args"][name] for name in ("window", "temperature", "distance_scale")} == {0.2}
-    with pytest.raises(ValueError, match="contradicts another method"):
+    with pytest.raises(ValueError, match="contradict each other in 'reduce'"):
         preset_config("nyud2-dir-conr+conr-pixel")
+    with pytest.raises(ValueError, match=r"expected a method of .* on nyud2-dir, got 'ranksim'"):
+        preset_config("nyud2-dir-ranksim")
 
 
 def test_a_broken_image_stops_training_with_its_row(root: Path, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ TRAIN_LIST = "data/nyu2_train.csv"
 TEST_LIST = "data/nyu2_test.csv"
 MASK = "data/test_balanced_mask.npy"
 COUNTS = "data/nyu2_train_depth_counts.npz"
-LABEL_SAMPLE = 100_000
+LABEL_SAMPLE = 10_000
 PUBLISHED_PAIRS = {"train": 50_688, "test": 654}
 
 SCENE = re.compile(r"(?P<scene>.+_\d+)[a-z]?_out")
