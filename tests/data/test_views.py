@@ -44,6 +44,21 @@ def test_three_views() -> None:
     assert views.labels.tolist() == [7, 8, 9] * 3
 
 
+@pytest.mark.parametrize(
+    ("mode", "added"), [("one", [10]), ("two", [10, 20]), ("three", [10, 20, 30]), ("original+two", [0, 10, 20])]
+)
+def test_a_view_may_change_the_labels_with_the_inputs(mode: str, added: list[int]) -> None:
+    class Both(AddCall):
+        changes_labels = True
+
+        def forward(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+            return super().forward(inputs), labels + 10 * self.calls
+
+    views = make_views(INPUTS, LABELS, Both(), mode)
+    assert views.inputs.flatten().tolist() == [one + more for more in added for one in (1, 2, 3)]
+    assert views.labels.tolist() == [one + more for more in added for one in (7, 8, 9)]
+
+
 def test_one_view() -> None:
     views = make_views(INPUTS, LABELS, AddCall(), "one")
     assert views.inputs[views.criterion_rows].flatten().tolist() == [11, 12, 13]

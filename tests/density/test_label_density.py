@@ -294,3 +294,63 @@ def test_fixed_regions_are_checked() -> None:
         LabelDensity(fixed_regions=["medium"])
     with pytest.raises(ValueError, match="fixed_regions: expected 3, one per bin, got 1"):
         LabelDensity(Bins([0, 1, 2, 3]), fixed_regions=["few"]).fit(torch.tensor([0.5]))
+
+
+@given(densities())
+def test_fitting_counts_is_fitting_the_labels_they_count(case: tuple[LabelDensity, Tensor]) -> None:
+    density, labels = case
+    before = weights_of_bins(density), density.region_of_bin.tolist(), density.counts.tolist()
+    for counts in (density.counts.clone(), density.counts.flatten().int()):
+        density.fit_counts(counts)
+        assert (weights_of_bins(density), density.region_of_bin.tolist(), density.counts.tolist()) == before
+    assert density.fit(labels).counts.tolist() == before[2]
+
+
+def test_counts_may_be_more_than_a_machine_holds_labels() -> None:
+    density = LabelDensity(Bins([0, 1, 2]), scheme="inverse").fit_counts(torch.tensor([3 * 10**12, 10**12]))
+    assert weights_of_bins(density) == pytest.approx([2 / 3, 2])
+
+
+@pytest.mark.parametrize("kernel", [None, "gaussian"])
+def test_depths_as_in_the_benchmark(kernel: str | None) -> None:
+    """The published recipe by loops: 100 buckets; those below 7 are left out, then get what bucket 7 has."""
+    random = np.random.default_rng(0)
+    counts = (1e6 * np.exp(-((np.arange(100) - 25) ** 2) / 400) + random.integers(1, 50, 100)).astype(int)
+    values = [float(count) for count in counts]
+    if kernel is not None:
+        window = gaussian_filter1d([0.0, 0.0, 1.0, 0.0, 0.0], sigma=2)
+        values = [0.0] * 7 + convolve1d(np.array(values[7:]), window / max(window), mode="reflect").tolist()
+    values[:7] = [values[7]] * 7
+    scaling = sum(counts) / sum(count / value for count, value in zip(counts, values, strict=True))
+    bins = Bins.by_width(width=0.1, low=0, high=10, clamp=True)
+    density = LabelDensity(scheme="inverse", kernel=kernel, boundary="reflect", first_bin=7)
+    density.fit_counts(torch.from_numpy(counts), bins)
+    assert weights_of_bins(density) == pytest.approx([scaling / value for value in values], rel=1e-6)
+
+
+def test_labels_that_all_lie_before_the_first_bin_weigh_the_same() -> None:
+    density = LabelDensity(BINS, scheme="inverse", first_bin=2).fit(LABELS[:13])
+    assert weights_of_bins(density) == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("counts", "error", "message"),
+    [
+        ([1, 2], TypeError, "counts: expected a tensor of integers, got list"),
+        (torch.tensor([1.0, 2.0, 0.0, 0.0]), TypeError, "counts: expected a tensor of integers, got torch.float32"),
+        (torch.tensor([1, 2]), ValueError, r"counts: expected shape \(4,\), one per bin, got \(2,\)"),
+        (torch.tensor([1, 2, 0, -1]), ValueError, "counts: expected no negative number, got -1"),
+        (torch.zeros(4, dtype=torch.long), ValueError, "at least one training label, got none"),
+    ],
+)
+def test_wrong_counts(counts: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        LabelDensity(BINS).fit_counts(counts)
+
+
+def test_the_first_bin_must_be_one_of_one_dimension() -> None:
+    with pytest.raises(ValueError, match="first_bin: expected a number of at least 0, got -1"):
+        LabelDensity(first_bin=-1)
+    for bins, first in ((BINS, 4), (Bins([range(4), range(4)]), 1)):
+        with pytest.raises(ValueError, match=f"first_bin: expected one of the bins .* got {first}"):
+            LabelDensity(first_bin=first).fit(torch.zeros(2, bins.dimensions), bins)

@@ -149,12 +149,13 @@ def _print_splits(console: Console, data: RegressionData) -> None:
     density = data.shot_density()
     table = Table("split", *(Column(name, justify="right") for name in ("samples", "lowest", "highest", *REGIONS)))
     for split in SPLITS:
-        labels = getattr(data.splits, split).labels
-        if labels.ndim <= 2:
-            columns = labels.reshape(len(labels), -1).T  # (k, n)
-            counts = [f"{count:,}" for count in density.regions(labels).bincount(minlength=len(REGIONS)).tolist()]
-        else:  # dense labels: regions are those of pixels
-            columns, counts = labels.reshape(1, -1), [""] * len(REGIONS)
+        dataset = getattr(data.splits, split)
+        if data.dense:  # its labels are those of pixels, and not held
+            table.add_row(split, f"{len(dataset):,}", *("" for _ in table.columns[2:]))
+            continue
+        labels = dataset.labels
+        columns = labels.reshape(len(labels), -1).T  # (k, n)
+        counts = [f"{count:,}" for count in density.regions(labels).bincount(minlength=len(REGIONS)).tolist()]
         low, high = (", ".join(f"{value:g}" for value in end(columns, dim=1)) for end in (torch.amin, torch.amax))
         table.add_row(split, f"{len(labels):,}", low, high, *counts)
     console.print(table)

@@ -1,7 +1,8 @@
 """Presets that ship with the package: a name such as ``rotated-digits-sqinv+conr`` is a dataset and a mix of methods.
 
 The dataset's ``base.yaml`` comes first, then a fragment per method: the dataset's own ``METHOD.yaml`` if it has one,
-else ``methods/METHOD.yaml``. ``vanilla`` is the dataset without any method.
+else ``methods/METHOD.yaml``. ``vanilla`` is the dataset without any method. A dataset with dense labels has its own
+fragments only, as most methods compare every row of a batch with every other, and its rows are pixels.
 """
 
 import difflib
@@ -14,6 +15,7 @@ import yaml
 _FOLDER = Path(__file__).parent
 _METHODS = "methods"
 VANILLA = "vanilla"
+DENSE = ("nyud2-dir",)
 
 
 def dataset_names() -> list[str]:
@@ -23,7 +25,8 @@ def dataset_names() -> list[str]:
 
 def method_names(dataset: str) -> list[str]:
     """Methods that can be joined with ``+`` on a dataset."""
-    fragments = [*_FOLDER.glob(f"{_METHODS}/*.yaml"), *_FOLDER.glob(f"{dataset}/*.yaml")]
+    shared = [] if dataset in DENSE else _FOLDER.glob(f"{_METHODS}/*.yaml")
+    fragments = [*shared, *_FOLDER.glob(f"{dataset}/*.yaml")]
     return [VANILLA, *sorted({path.stem for path in fragments} - {"base"})]
 
 

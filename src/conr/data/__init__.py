@@ -6,6 +6,7 @@ require("conr.data", "lightning", "torchmetrics")
 
 from conr.data.abalone import Abalone  # noqa: E402  the check comes first
 from conr.data.agedb import AgeDB  # noqa: E402
+from conr.data.dense_views import DenseViews  # noqa: E402
 from conr.data.embedding_cache import TextEncoder, cached_embeddings  # noqa: E402
 from conr.data.folder import ImageFolder  # noqa: E402
 from conr.data.gaze_views import GazeViews  # noqa: E402
@@ -13,6 +14,7 @@ from conr.data.images import ImageData, ImageDataset, UnreadableImageError  # no
 from conr.data.imdb_wiki import ImdbWiki  # noqa: E402
 from conr.data.module import ArrayDataset, Inputs, RegressionData, RegressionDataset, Splits  # noqa: E402
 from conr.data.mpiigaze import MPIIGaze  # noqa: E402
+from conr.data.nyud2 import NYUD2  # noqa: E402
 from conr.data.pair_views import CorruptPairs, MixPairs, PairViews, SwapPairs  # noqa: E402
 from conr.data.protocols import BlindSpot, Extrapolation, Interpolation, Protocol  # noqa: E402
 from conr.data.rotated_digits import RotatedDigits  # noqa: E402
@@ -24,12 +26,14 @@ from conr.data.views import ImageViews, TableViews, Views, make_views  # noqa: E
 from conr.data.views_table import DropoutViews, MixViews  # noqa: E402
 
 __all__ = [
+    "NYUD2",
     "STSB",
     "Abalone",
     "AgeDB",
     "ArrayDataset",
     "BlindSpot",
     "CorruptPairs",
+    "DenseViews",
     "DropoutViews",
     "Extrapolation",
     "GazeViews",

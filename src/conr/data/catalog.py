@@ -13,6 +13,7 @@ DATASETS = {
     "folder": "conr.data.folder.ImageFolder",
     "imdb-wiki-dir": "conr.data.imdb_wiki.ImdbWiki",
     "mpiigaze-dir": "conr.data.mpiigaze.MPIIGaze",
+    "nyud2-dir": "conr.data.nyud2.NYUD2",
     "rotated-digits": "conr.data.rotated_digits.RotatedDigits",
     "sts-b-dir": "conr.data.sts_b.STSB",
     "sts-b-dir-bilstm": "conr.data.sts_b.STSBWords",

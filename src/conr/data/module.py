@@ -14,7 +14,7 @@ from torchmetrics import MetricCollection
 from conr._checks import check_number
 from conr.data.cards import DatasetCard
 from conr.data.sampling import EpochSampler
-from conr.density import Bins, LabelDensity
+from conr.density import Bins, LabelDensity, SampleWeights
 from conr.metrics import shot_metrics
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ class RegressionDataset(Dataset[tuple[Inputs, Tensor]], ABC):
     """One split: item ``i`` is ``(input, label)``; all labels are known without reading the inputs.
 
     Attributes:
-        labels: shape (n,) or (n, k), or (n, ...) for dense labels.
+        labels: shape (n,) or (n, k). A dataset with dense labels (k, h, w) does not hold them and has no such
+            attribute; NaN marks a pixel without a label.
         ids: one name per sample, as it appears in a predictions file.
     """
 
@@ -88,7 +89,7 @@ class RegressionData(LightningDataModule, ABC):
     tables and pictures; the unit may be empty), ``label_dimensions`` (what each is called, where there are several),
     ``headline`` (the metric that summaries compare), ``card`` (where its files come from; None if it needs none),
     ``many`` and ``few`` (a label's bin with more than ``many`` training samples is many-shot, with fewer than ``few``
-    few-shot, else median).
+    few-shot, else median), ``dense`` (whether labels and predictions are maps (n, k, h, w)).
 
     Args:
         batch_size: samples per batch, before views are made.
@@ -103,6 +104,7 @@ class RegressionData(LightningDataModule, ABC):
     card: DatasetCard | None = None
     many: int = 100
     few: int = 20
+    dense: bool = False
 
     def __init__(self, *, batch_size: int = 64, num_workers: int = 0) -> None:
         super().__init__()
@@ -172,6 +174,14 @@ class RegressionData(LightningDataModule, ABC):
         if self._splits is None:
             self._splits = self.load() if self.protocol is None else self.load_with(self.protocol)
         return self._splits
+
+    def train_labels(self) -> Tensor:
+        """Labels of the training split, (n,) or (n, k); of dense labels a sample of pixels that stands for them."""
+        return self.splits.train.labels
+
+    def fit_density(self, density: SampleWeights) -> None:
+        """Fit a density on the training labels."""
+        density.fit(self.train_labels(), self.splits.bins)
 
     def shot_density(self) -> LabelDensity:
         """Training counts and shot regions of the labels, as the metrics use them."""

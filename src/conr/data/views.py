@@ -16,7 +16,7 @@ class Views(NamedTuple):
     """The stacked views of a batch, and which of their rows each term of the loss looks at."""
 
     inputs: Any  # like the batch's: (m, ...), or several such by name
-    labels: Tensor  # (m,) or (m, k)
+    labels: Tensor  # (m,), (m, k) or (m, k, h, w)
     criterion_rows: slice
     regularizer_rows: slice
 
@@ -26,9 +26,10 @@ def make_views(inputs: Inputs, labels: Tensor, transform: nn.Module | None, mode
 
     Args:
         inputs: shape (n, ...), or several such by name, of which views are made together.
-        labels: shape (n,) or (n, k); repeated for each view.
+        labels: shape (n,) or (n, k), repeated for each view; or dense labels (n, k, h, w).
         transform: makes one random view of a batch of inputs; None leaves them as they are. It is called with inputs,
-            and with labels after them if it has a true attribute ``uses_labels``.
+            and with labels after them if it has a true attribute ``uses_labels``; with ``changes_labels`` it is too,
+            and returns inputs and labels, as dense labels must turn with their image.
         mode: "two": two random views, both terms on all 2n rows; "original+two": the inputs and two random views, the
             criterion on the first n rows, the regularizers on the last 2n; "three": three random views, terms as in
             "original+two" (as ConR's authors trained on ages); "one": one random view, both terms on its n rows.
@@ -41,19 +42,24 @@ def make_views(inputs: Inputs, labels: Tensor, transform: nn.Module | None, mode
     if len(labels) != n:
         raise ValueError(f"labels: expected {n} samples like inputs, got {len(labels)}")
 
-    def view() -> Inputs:
+    def view() -> tuple[Inputs, Tensor]:
         if transform is None:
-            return inputs
-        changed: Inputs = transform(inputs, labels) if getattr(transform, "uses_labels", False) else transform(inputs)
-        return changed
+            return inputs, labels
+        if getattr(transform, "changes_labels", False):
+            changed: tuple[Inputs, Tensor] = transform(inputs, labels)
+            return changed
+        uses_labels = getattr(transform, "uses_labels", False)
+        return transform(inputs, labels) if uses_labels else transform(inputs), labels
 
-    everything = slice(None)
-    if mode == "one":
-        return Views(view(), labels, everything, everything)
+    first = (inputs, labels) if mode == "original+two" else view()
+    others = [view() for _ in range({"one": 0, "two": 1}.get(mode, 2))]
+    if not others:
+        return Views(*first, slice(None), slice(None))
+    stacked = _joined(first[0], *(one for one, _ in others))
+    repeated = torch.cat((first[1], *(one for _, one in others)))
     if mode == "two":
-        return Views(_joined(view(), view()), torch.cat((labels, labels)), everything, everything)
-    stacked = _joined(view() if mode == "three" else inputs, view(), view())
-    return Views(stacked, torch.cat((labels, labels, labels)), slice(0, n), slice(n, None))
+        return Views(stacked, repeated, slice(None), slice(None))
+    return Views(stacked, repeated, slice(0, n), slice(n, None))
 
 
 def _joined(*parts: Inputs) -> Inputs:

@@ -40,6 +40,8 @@ class LabelDensity(nn.Module):
         kernel_size: odd number of bins.
         sigma: width of the kernel, in bins.
         boundary: what lies beyond the first and last bin while smoothing: ``"zero"`` counts, or ``"reflect"``.
+        first_bin: bins before it get its weight, whatever their counts, and take no part in smoothing (the depth
+            benchmark's is 7); for one label dimension.
         many: a bin with more training samples is many-shot.
         few: a bin with fewer training samples is few-shot; all others are median-shot.
         fixed_regions: "many", "median" or "few" per bin (the last label dimension fastest), for benchmarks that publish
@@ -48,7 +50,8 @@ class LabelDensity(nn.Module):
     Raises:
         ValueError: an unknown scheme, kernel, boundary or region; a kernel with scheme "none", which has nothing to
             smooth; a clip with another scheme than "inverse", or not 0 < low <= high; a beta with another scheme than
-            "effective_number", none with it, or one outside [0, 1); few > many.
+            "effective_number", none with it, or one outside [0, 1); a negative
+            first_bin; few > many.
 
     Notes:
         A module, so that its tables move with the model; they are not part of its state_dict, as they follow from the
@@ -78,6 +81,7 @@ class LabelDensity(nn.Module):
         kernel_size: int = 5,
         sigma: float = 2.0,
         boundary: str = "zero",
+        first_bin: int = 0,
         many: int = 100,
         few: int = 20,
         fixed_regions: Sequence[str] | None = None,
@@ -87,6 +91,7 @@ class LabelDensity(nn.Module):
         check_choice("boundary", boundary, BOUNDARIES)
         if kernel is not None and scheme == "none":
             raise ValueError(f"kernel: expected a scheme that counts samples to go with {kernel!r}, got 'none'")
+        check_number("first_bin", first_bin, low=0)
         check_number("few", few, low=0)
         check_number("many", many, low=few)
         if clip is not None and scheme != "inverse":
@@ -104,6 +109,7 @@ class LabelDensity(nn.Module):
         self.clip = clip
         self.beta = beta
         self.boundary = boundary
+        self.first_bin = first_bin
         self.many = many
         self.few = few
         self.fixed_regions = None if fixed_regions is None else tuple(fixed_regions)
@@ -122,30 +128,44 @@ class LabelDensity(nn.Module):
             self.
 
         Raises:
-            ValueError: no bins, or different ones than the constructor's; another number of fixed regions than of bins;
-                no labels; a label that is NaN or outside.
+            ValueError: as `fit_counts`; no labels; a label that is NaN or outside.
         """
-        if self.bins is not None and bins is not None and self.bins != bins:
-            raise ValueError(f"bins: expected those of the constructor, {self.bins}, got {bins}")
-        bins = bins if self.bins is None else self.bins
-        if bins is None:
-            raise ValueError("bins: expected Bins in the constructor or in fit, got none")
-        if self.fixed_regions is not None and len(self.fixed_regions) != len(bins):
-            raise ValueError(f"fixed_regions: expected {len(bins)}, one per bin, got {len(self.fixed_regions)}")
-        index = bins.index(labels).cpu()  # (n,)
-        if len(index) == 0:
-            raise ValueError("labels: expected at least one training label, got none")
-        counts = torch.bincount(index, minlength=len(bins))  # (bins,)
-        weights = self._weights_of_bins(counts.double().reshape(bins.shape)).flatten()  # (bins,)
-        weights = weights * (len(index) / weights[index].sum())
+        bins = self._chosen_bins(bins)
+        counts = torch.bincount(bins.index(labels).cpu(), minlength=len(bins))  # (bins,)
+        return self.fit_counts(counts.to(labels.device), bins)
+
+    def fit_counts(self, counts: Tensor, bins: Bins | None = None) -> Self:
+        """Make the tables from the number of training labels in each bin, where the labels are too many to hold.
+
+        Args:
+            counts: integers, shape (bins,) or that of the grid of several label dimensions.
+            bins: used if the constructor got none.
+
+        Returns:
+            self, with its tables on the device of the counts.
+
+        Raises:
+            TypeError: counts that are no tensor of integers.
+            ValueError: no bins, or different ones than the constructor's; another number of counts or of fixed regions
+                than of bins; a negative count; no labels at all; a first bin that the bins do not have.
+
+        Example:
+            >>> density = LabelDensity(Bins([1, 2, 3]), scheme="inverse").fit_counts(torch.tensor([4, 1]))
+            >>> density.weights(torch.tensor([1.0, 2.0]))
+            tensor([0.6250, 2.5000])
+        """
+        bins = self._chosen_bins(bins)
+        number = _checked_counts(counts, bins).cpu()  # (bins,)
+        weights = self._weights_of_bins(number.double().reshape(bins.shape)).flatten()  # (bins,)
+        weights = weights * (number.sum() / (weights * number).sum())
         if self.fixed_regions is not None:
             regions = torch.tensor([REGIONS.index(region) for region in self.fixed_regions])  # (bins,)
         else:
-            regions = torch.where(counts > self.many, 0, torch.where(counts < self.few, 2, 1))  # (bins,)
+            regions = torch.where(number > self.many, 0, torch.where(number < self.few, 2, 1))  # (bins,)
         self.bins = bins
-        self.counts = counts.reshape(bins.shape).to(labels.device)
-        self.region_of_bin = regions.to(labels.device)
-        self._weight_of_bin = weights.float().to(labels.device)
+        self.counts = number.reshape(bins.shape).to(counts.device)
+        self.region_of_bin = regions.to(counts.device)
+        self._weight_of_bin = weights.float().to(counts.device)
         return self
 
     def weights(self, labels: Tensor, *, check: bool = True) -> Tensor:
@@ -181,10 +201,30 @@ class LabelDensity(nn.Module):
             raise RuntimeError("this LabelDensity has not seen training labels: call fit(labels) first")
         return self.bins
 
+    def _chosen_bins(self, bins: Bins | None) -> Bins:
+        if self.bins is not None and bins is not None and self.bins != bins:
+            raise ValueError(f"bins: expected those of the constructor, {self.bins}, got {bins}")
+        bins = bins if self.bins is None else self.bins
+        if bins is None:
+            raise ValueError("bins: expected Bins in the constructor or in fit, got none")
+        if self.fixed_regions is not None and len(self.fixed_regions) != len(bins):
+            raise ValueError(f"fixed_regions: expected {len(bins)}, one per bin, got {len(self.fixed_regions)}")
+        if self.first_bin and (bins.dimensions > 1 or self.first_bin >= len(bins)):
+            raise ValueError(f"first_bin: expected one of the bins of one label dimension, got {self.first_bin}")
+        return bins
+
     def _weights_of_bins(self, counts: Tensor) -> Tensor:
         if self.scheme == "none":
             return torch.ones_like(counts)
+        if self.first_bin:
+            weights = self._inverse(counts[self.first_bin :])
+            return torch.cat((weights[:1].expand(self.first_bin), weights))
+        return self._inverse(counts)
+
+    def _inverse(self, counts: Tensor) -> Tensor:
         occupied = counts > 0
+        if not occupied.any():  # all labels lie before the first bin
+            return torch.ones_like(counts)
         if self.scheme == "sqrt_inverse":
             counts = counts.sqrt()
         elif self.beta is not None:
@@ -198,6 +238,20 @@ class LabelDensity(nn.Module):
     def extra_repr(self) -> str:
         """Settings, for printing."""
         return f"bins={self.bins}, scheme={self.scheme!r}, many={self.many}, few={self.few}"
+
+
+def _checked_counts(counts: Tensor, bins: Bins) -> Tensor:
+    if not isinstance(counts, Tensor) or counts.is_floating_point() or counts.is_complex():
+        got = counts.dtype if isinstance(counts, Tensor) else type(counts).__name__
+        raise TypeError(f"counts: expected a tensor of integers, got {got}")
+    if counts.shape not in {(len(bins),), bins.shape}:
+        raise ValueError(f"counts: expected shape ({len(bins)},), one per bin, got {tuple(counts.shape)}")
+    counts = counts.flatten().long()
+    if (counts < 0).any():
+        raise ValueError(f"counts: expected no negative number, got {int(counts.min())}")
+    if counts.sum() == 0:
+        raise ValueError("labels: expected at least one training label, got none")
+    return counts
 
 
 def _smooth(counts: Tensor, kernel: Tensor, boundary: str) -> Tensor:

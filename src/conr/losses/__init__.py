@@ -3,7 +3,8 @@
 from conr.losses.accon import ACConLoss, accon_loss
 from conr.losses.balanced_mse import BMC, BNI, GAI, bmc_loss, bni_loss, gai_loss
 from conr.losses.conr import ConRLoss, ConRStatistics, conr_loss, conr_statistics
-from conr.losses.dense_labels import image_means
+from conr.losses.dense_conr import DenseConR, dense_conr_loss
+from conr.losses.dense_labels import image_means, masked_rows, pixel_rows, sample_patches, valid_pixels
 from conr.losses.dist_loss import DistLoss, dist_loss
 from conr.losses.elementwise import L1, MSE, Huber, elementwise_loss
 from conr.losses.evidential import Evidential, NormalInverseGamma, evidential_loss, evidential_parameters
@@ -27,6 +28,7 @@ __all__ = [
     "ConRLoss",
     "ConRStatistics",
     "CrossBatchMemory",
+    "DenseConR",
     "DistLoss",
     "Evidential",
     "FocalR",
@@ -43,6 +45,7 @@ __all__ = [
     "bni_loss",
     "conr_loss",
     "conr_statistics",
+    "dense_conr_loss",
     "dist_loss",
     "elementwise_loss",
     "evidential_loss",
@@ -50,11 +53,15 @@ __all__ = [
     "focal_r_loss",
     "gai_loss",
     "image_means",
+    "masked_rows",
     "ordinal_entropy_loss",
+    "pixel_rows",
     "rank_n_contrast_loss",
     "ranksim_loss",
+    "sample_patches",
     "srl_loss",
     "supcon_loss",
     "uvote_loss",
     "uvote_vote",
+    "valid_pixels",
 ]

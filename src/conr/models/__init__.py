@@ -1,5 +1,6 @@
 """Encoders (inputs to features) and heads (features to predictions)."""
 
+from conr.models.depth import DepthEncoder, DepthHead
 from conr.models.gaze import GazeLeNet
 from conr.models.heads import EvidentialHead, LinearHead, UVOTEHead
 from conr.models.mlp import MLP
@@ -10,6 +11,8 @@ from conr.models.timm_encoder import TimmEncoder
 __all__ = [
     "MLP",
     "BiLSTM",
+    "DepthEncoder",
+    "DepthHead",
     "EvidentialHead",
     "GazeLeNet",
     "LinearHead",

@@ -88,12 +88,14 @@ class ResultWriter(Callback):
         self.checkpoint = checkpoint
         self.monitor = monitor
         self._outputs: list[dict[str, Tensor]] = []
+        self._images = 0
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Refuse several processes: their samplers repeat samples, and the metrics would count these twice."""
         if trainer.world_size > 1:
             raise ValueError(f"test: expected one process (--trainer.devices 1), got {trainer.world_size}")
         self._outputs = []
+        self._images = 0
 
     def on_test_batch_end(  # noqa: PLR0917  Lightning's signature
         self,
@@ -105,8 +107,12 @@ class ResultWriter(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep what the model gave for a batch."""
-        del trainer, pl_module, batch, batch_idx, dataloader_idx
-        self._outputs.append({name: value.detach().float().cpu() for name, value in outputs.items()})
+        del trainer, pl_module, batch_idx, dataloader_idx
+        kept = {name: value.detach().float().cpu() for name, value in outputs.items()}
+        if "pixels" in kept:  # dense labels: positions in the batch become positions in the dataset
+            kept["pixels"][:, 0] += self._images
+        self._images += len(batch[1])
+        self._outputs.append(kept)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write both files."""
@@ -115,7 +121,7 @@ class ResultWriter(Callback):
         gathered = {name: torch.cat([output[name] for output in self._outputs]) for name in self._outputs[0]}
         kept = _spread(len(gathered["labels"]), MAX_FEATURES)
         Outputs(
-            ids=np.array(data.splits.test.ids[: len(gathered["labels"])]),
+            ids=np.array(_names(data.splits.test.ids, gathered)),
             labels=gathered["labels"].numpy(),
             predictions=gathered["predictions"].numpy(),
             features=gathered["features"][kept].flatten(1).half().numpy(),
@@ -171,6 +177,12 @@ class ResultWriter(Callback):
         }
 
 
+def _names(ids: Sequence[str], gathered: dict[str, Tensor]) -> list[str]:
+    if "pixels" not in gathered:
+        return list(ids[: len(gathered["labels"])])
+    return [f"{ids[image]}:{row}:{column}" for image, row, column in gathered["pixels"].long().tolist()]
+
+
 def _spread(n: int, most: int) -> Tensor:
     return torch.linspace(0, n - 1, min(n, most)).round().long()
 
@@ -220,6 +232,56 @@ class PredictionWriter(BasePredictionWriter):
                 label = [] if known is None else _as_list(known[index])
                 writer.writerow([dataset.ids[index], *label, *_as_list(rows[index])])
         temporary.replace(self.path)
+
+
+class MapWriter(BasePredictionWriter):
+    """Write the predictions of dense labels: a NumPy file per sample, and ``index.csv`` that says which is which.
+
+    A file holds one map of float32, shape (h, w), or (k, h, w) for several label dimensions. Files are written as their
+    batch is done; the index comes last, when all are there.
+
+    Args:
+        folder: where they go; it must not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(write_interval="batch")
+        self.folder = folder
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Make the folder, and keep the trainer from holding all maps in memory."""
+        trainer.predict_loop.return_predictions = False
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def write_on_batch_end(  # noqa: PLR0917  Lightning's signature
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Any,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Write the maps of a batch."""
+        del trainer, pl_module, batch, batch_idx, dataloader_idx
+        assert batch_indices is not None  # noqa: S101  Lightning tells them to a writer of batches
+        for index, one in zip(batch_indices, prediction.float().cpu().numpy(), strict=True):
+            np.save(self.folder / _map_name(index), one[0] if len(one) == 1 else one)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Write the index once all processes are done."""
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            dataset = trainer.predict_dataloaders.dataset  # type: ignore[union-attr]
+            with (self.folder / "index.csv").open("w", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(["id", "file"])
+                writer.writerows([name, _map_name(index)] for index, name in enumerate(dataset.ids))
+
+
+def _map_name(index: int) -> str:
+    return f"{index:06d}.npy"
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from conr.configs import preset_config
 from conr.data import Protocol, RegressionData
-from conr.training.callbacks import EpochClock, EpochSeed, PredictionWriter, ResultWriter
+from conr.training.callbacks import EpochClock, EpochSeed, MapWriter, PredictionWriter, ResultWriter
 from conr.training.metrics_table import metrics_table
 from conr.training.module import RegressionModule
 from conr.training.run_folder import (
@@ -169,7 +169,11 @@ class RunCommand(LightningCLI):
                 )
             )
         elif self.subcommand == "predict":
-            callbacks.append(PredictionWriter(free_path(self.folder / "predictions.csv")))
+            callbacks.append(
+                MapWriter(free_path(self.folder / "predictions"))
+                if cast("RegressionData", self.datamodule).dense
+                else PredictionWriter(free_path(self.folder / "predictions.csv"))
+            )
         return callbacks
 
     def _checkpoint(self, configured: Namespace) -> ModelCheckpoint:

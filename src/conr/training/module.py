@@ -22,6 +22,7 @@ from conr.losses import L1
 from conr.metrics import CollapseMetric
 from conr.models import LinearHead
 from conr.pairwise import DISTANCES
+from conr.training.dense import at_label_size, collapse_rows, criterion_rows, kept_outputs, label_weights
 
 Batch = tuple[Inputs, Tensor]
 
@@ -49,6 +50,10 @@ class RegressionModule(LightningModule):
     Regularizers see the features that leave the encoder, before smoothing and head. Every term is logged as
     ``train/NAME``, the metrics of the dataset (`conr.metrics.shot_metrics`) as ``val/...`` and ``test/...``, each also
     per shot region.
+
+    With dense labels, maps (n, k, h, w) that are NaN where there is no label, features (n, d, h, w) and predictions
+    (n, k, h, w) are maps too. The criterion then sees each pixel with a label as a row, its mean is over these; a
+    regularizer, as `conr.losses.DenseConR`, sees the maps, with weights (n, h, w).
 
     Lazy layers (`torch.nn.LazyLinear`, or ``MLP()`` without ``in_features``) take their size from the dataset.
 
@@ -152,7 +157,7 @@ class RegressionModule(LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, RegressionData):
             raise TypeError(f"datamodule: expected one that is a conr.data.RegressionData, got {type(data).__name__}")
-        labels = data.splits.train.labels
+        labels = data.train_labels()
         if self._has_default_head and labels.ndim == 2 and labels.shape[1] > 1:
             self.head = _sized_head(self.encoder, partial(LinearHead, out_features=labels.shape[1]))
         self._size_lazy_layers(data.splits.train)
@@ -163,7 +168,7 @@ class RegressionModule(LightningModule):
             fit(self._in_head_units(labels), self._bins_in_head_units(data.splits.bins))
         for density in (self.criterion_density, *self.regularizer_densities.values()):
             if density is not None:
-                cast("SampleWeights", density).fit(labels, data.splits.bins)
+                data.fit_density(cast("SampleWeights", density))
         self.shot_density = data.shot_density()
         self.val_metrics = data.metrics(self.shot_density, "val/")
         self.test_metrics = data.metrics(self.shot_density, "test/")
@@ -189,7 +194,7 @@ class RegressionModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002  Lightning passes it
         """Total loss of a batch."""
-        inputs, labels, criterion_rows, regularizer_rows = make_views(*batch, self.views, self.view_mode)
+        inputs, labels, first_rows, regularizer_rows = make_views(*batch, self.views, self.view_mode)
         features = self.encoder(inputs)  # (m, d)
         smoothed = features if self.smoothing is None else self.smoothing(features, labels)  # (m, d)
         outputs = self.head(smoothed)  # (m,) or (m, k), or what the criterion expects
@@ -198,16 +203,18 @@ class RegressionModule(LightningModule):
 
         terms: dict[str, Tensor] = {
             "criterion": self.criterion(
-                outputs[criterion_rows],
-                targets[criterion_rows],
-                _weights(self.criterion_density, labels[criterion_rows]),
+                *criterion_rows(
+                    outputs[first_rows],
+                    targets[first_rows],
+                    label_weights(self.criterion_density, labels[first_rows]),
+                )
             )
         }
         total = terms["criterion"]
         labels, targets = labels[regularizer_rows], targets[regularizer_rows]
         predictions = predictions[regularizer_rows]
         for name, term in self.regularizers.items():
-            weights = _weights(term.density, labels)
+            weights = label_weights(term.density, labels)
             terms[name] = term.loss(features[regularizer_rows], targets, predictions, weights)
             total = total + term.coefficient * terms[name]
         terms["loss"] = total
@@ -218,7 +225,7 @@ class RegressionModule(LightningModule):
             batch_size=len(labels),
         )
         if self.collapse is not None:
-            self.collapse.update(self._in_label_units(predictions.detach()), labels)
+            self.collapse.update(*collapse_rows(self._in_label_units(predictions.detach()), labels))
         return total
 
     def on_train_epoch_end(self) -> None:
@@ -232,7 +239,7 @@ class RegressionModule(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Count a batch into the validation metrics."""
         inputs, labels = batch
-        self.val_metrics.update(self(inputs), labels)
+        self.val_metrics.update(at_label_size(self(inputs), labels), labels)
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation metrics."""
@@ -242,17 +249,19 @@ class RegressionModule(LightningModule):
         """Count a batch into the test metrics; returns what the result file keeps."""
         inputs, labels = batch
         features = self.encoder(inputs)
-        predictions = self._in_label_units(self._point(self.head(features)))
+        predictions = at_label_size(self._in_label_units(self._point(self.head(features))), labels)
         self.test_metrics.update(predictions, labels)
-        return {"features": features, "predictions": predictions, "labels": labels}
+        return kept_outputs(features, predictions, labels)
 
     def on_test_epoch_end(self) -> None:
         """Log the test metrics."""
         self._log_metrics(self.test_metrics)
 
     def predict_step(self, batch: Batch | Inputs, batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Predictions of a batch, with or without labels in it."""
-        return cast("Tensor", self(batch[0] if isinstance(batch, tuple | list) else batch))
+        """Predictions of a batch, with or without labels in it; maps have the size of the labels if there are any."""
+        if isinstance(batch, tuple | list):
+            return at_label_size(self(batch[0]), batch[1])
+        return cast("Tensor", self(batch))
 
     def _point(self, outputs: Tensor) -> Tensor:
         point = getattr(self.head, "point", None)
@@ -333,8 +342,3 @@ def _sized_head(encoder: nn.Module, make: Callable[[int], nn.Module]) -> nn.Modu
             f"from {type(encoder).__name__}; add it, or give a head"
         )
     return make(out_features)
-
-
-def _weights(density: SampleWeights | None, labels: Tensor) -> Tensor | None:
-    # Labels were checked when the dataset was loaded; checking again here would make a GPU wait.
-    return None if density is None else density.weights(labels, check=False)
