@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.timing import write_results
+from benchmarks.timing import environment, write_results
 from conr import Bins, LabelDensity
 from conr.data import DenseViews
 from conr.losses import MSE, DenseConR
@@ -109,7 +109,7 @@ def main() -> None:
     if chosen is not None:
         print(json.dumps(measure(*chosen)))
         return
-    cases = []
+    ran_on, cases = environment(), []
     for backbone in BACKBONES:
         for form, view_mode in CASES:
             command = [sys.executable, "-m", "benchmarks.dense_memory", "--case", backbone, form, view_mode]
@@ -121,7 +121,7 @@ def main() -> None:
                 f"saved for backward {case['saved_for_backward_mib']:.0f} MiB",
                 flush=True,
             )
-    print(write_results("dense_memory", cases))
+    print(write_results("dense_memory", cases, ran_on=ran_on))
 
 
 if __name__ == "__main__":
