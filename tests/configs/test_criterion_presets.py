@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 from jsonargparse import ArgumentParser
 
-from conr.configs import method_names, preset_config
+from conr.configs import dataset_names, method_names, preset_config
 from conr.density import DenseWeight, LabelDensity
 from conr.losses import BMC, BNI, GAI, MSE, UVOTE, DistLoss, Evidential, FocalR, Huber
 from conr.models import EvidentialHead, LinearHead, UVOTEHead
@@ -80,6 +80,20 @@ def test_two_criteria_contradict_each_other(one: str, two: str) -> None:
 def test_two_kinds_of_weights_contradict_each_other(one: str, two: str, where: str) -> None:
     with pytest.raises(ValueError, match=f"'{one}' and '{two}' contradict each other in '{where}'"):
         preset_config(f"rotated-digits-{one}+{two}")
+
+
+@pytest.mark.parametrize("dataset", dataset_names())
+def test_every_dataset_knows_them(dataset: str) -> None:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(RegressionModule, "model")
+    for name in (*CRITERIA, *DENSITIES):
+        parser.parse_object({"model": preset_config(f"{dataset}-{name}")["model"]})
+
+
+def test_the_head_of_another_class_is_sized_anew() -> None:
+    """The dataset's own head has arguments that the criterion's head does not take."""
+    assert preset_config("sts-b-dir-bilstm-vanilla")["model"]["head"]["init_args"]["scale"] == 5
+    assert preset_config("sts-b-dir-bilstm-evidential")["model"]["head"] == {"class_path": "conr.models.EvidentialHead"}
 
 
 def test_scales_follow_the_labels_of_the_dataset() -> None:

@@ -9,8 +9,9 @@ from lightning import Trainer
 from tests.training.toy import Toy
 from torch import Tensor, nn
 
+from conr.data import ArrayDataset, RegressionData, RegressionDataset, Splits
 from conr.density import Bins, DenseWeight, LabelDensity
-from conr.losses import BMC, L1, UVOTE, Evidential
+from conr.losses import BMC, BNI, GAI, L1, UVOTE, Evidential
 from conr.models import EvidentialHead, LinearHead, UVOTEHead
 from conr.training import RegressionModule
 from conr.training.module import Regularizer
@@ -23,7 +24,9 @@ class Encoder(nn.Linear):
         super().__init__(3, 5)
 
 
-def train(module: RegressionModule, epochs: int = 2, max_steps: int = -1) -> Trainer:
+def train(
+    module: RegressionModule, epochs: int = 2, max_steps: int = -1, data: RegressionData | None = None
+) -> Trainer:
     trainer = Trainer(
         max_epochs=epochs,
         max_steps=max_steps,
@@ -33,7 +36,7 @@ def train(module: RegressionModule, epochs: int = 2, max_steps: int = -1) -> Tra
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, datamodule=Toy(batch_size=8))
+    trainer.fit(module, datamodule=Toy(batch_size=8) if data is None else data)
     return trainer
 
 
@@ -141,6 +144,37 @@ def test_heads_are_sized_by_the_encoder() -> None:
         RegressionModule(nn.Identity(), head=EvidentialHead)
     with pytest.raises(ValueError, match="criterion_lr: expected a number of at least 0, got -1"):
         RegressionModule(encoder, criterion_lr=-1)
+
+
+class Plane(Toy):
+    """Labels of two dimensions."""
+
+    def load(self) -> Splits:
+        def twice(split: RegressionDataset) -> ArrayDataset:
+            assert isinstance(split, ArrayDataset)
+            return ArrayDataset(split.inputs, torch.stack((split.labels, 4 - split.labels), dim=1), split.ids)
+
+        splits = super().load()
+        bins = Bins([[0, 1, 2, 3, 4], [0, 1, 2, 3, 4]])
+        return Splits(twice(splits.train), twice(splits.val), twice(splits.test), bins)
+
+
+@pytest.mark.parametrize("standardise_labels", [False, True])
+@pytest.mark.parametrize(
+    ("head", "criterion"),
+    [(EvidentialHead, Evidential()), (UVOTEHead, UVOTE()), (None, GAI(noise_scale=1.0)), (None, BNI(noise_scale=1.0))],
+)
+def test_several_label_dimensions(head: Any, criterion: nn.Module, standardise_labels: bool) -> None:
+    module = RegressionModule(
+        Encoder(),
+        head=head,
+        criterion=criterion,
+        criterion_density=DenseWeight(alpha=0.5),
+        standardise_labels=standardise_labels,
+    )
+    trainer = train(module, data=Plane(batch_size=8))
+    assert module(torch.randn(6, 3)).shape == (6, 2)
+    assert torch.isfinite(trainer.callback_metrics["train/loss"])
 
 
 def test_dense_weight_stands_where_a_label_density_does() -> None:

@@ -76,13 +76,21 @@ def _read(path: Path) -> dict[str, Any]:
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any], *, contradiction: str | None = None) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
-        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
-            merged[key] = _merge(merged[key], value, contradiction=contradiction)
-        elif contradiction and key in merged and merged[key] != value:
-            raise ValueError(f"{contradiction} in {key!r}: {merged[key]!r} and {value!r}")
+        known = merged.get(key)
+        if not isinstance(value, Mapping) or not isinstance(known, Mapping):
+            if contradiction and key in merged and known != value:
+                raise ValueError(f"{contradiction} in {key!r}: {known!r} and {value!r}")
+            merged[key] = value
+        elif contradiction or not _other_class(known, value):
+            merged[key] = _merge(known, value, contradiction=contradiction)
         else:
             merged[key] = value
     return merged
+
+
+def _other_class(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
+    # Arguments of one class say nothing about another.
+    return "class_path" in one and "class_path" in two and one["class_path"] != two["class_path"]
 
 
 def _nearest(name: str, known: list[str]) -> str:

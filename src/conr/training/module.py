@@ -59,11 +59,10 @@ class RegressionModule(LightningModule):
 
     Args:
         encoder: inputs to features (n, d); has ``out_features``, or give a head.
-        head: features to predictions (n,) or (n, k), or a function of the number of features that makes such a head
-            (its class, if the rest has defaults); by default a linear layer with as many outputs as the dataset has
-            label dimensions. A head whose outputs say more than a prediction, for a criterion that expects such
-            outputs, has a method ``point(outputs)`` that turns them into the predictions for regularizers, metrics and
-            users.
+        head: features to predictions (n,) or (n, k), or what makes such a head of the number of features and, for
+            several label dimensions, of ``out_features=k``: its class, if the rest has defaults. A linear layer by
+            default. A head whose outputs say more than a prediction, for a criterion that expects such outputs, has a
+            method ``point(outputs)`` that turns them into the predictions for regularizers, metrics and users.
         criterion: called as ``criterion(predictions, labels, weights)`` with what the head returns. It may have a
             method ``fit(labels, bins)``, called with the training labels and the dataset's bins before anything else; a
             method ``set_progress(share)``, called as each epoch begins with the share of all epochs that will be done
@@ -92,8 +91,10 @@ class RegressionModule(LightningModule):
             `conr.data.RegressionData`, whose training labels the criterion and all densities are fitted on.
     """
 
+    head: nn.Module
     label_mean: Tensor
     label_std: Tensor
+    _make_head: Callable[..., nn.Module] | None
 
     def __init__(
         self,
@@ -122,8 +123,11 @@ class RegressionModule(LightningModule):
             check_number("collapse_window", collapse_window, low=0, open_low=True)
         check_choice("collapse_distance", collapse_distance, DISTANCES)
         self.encoder = encoder
-        self.head = head if isinstance(head, nn.Module) else _sized_head(encoder, LinearHead if head is None else head)
-        self._has_default_head = head is None
+        if isinstance(head, nn.Module):
+            self.head, self._make_head = head, None
+        else:
+            self._make_head = LinearHead if head is None else head
+            self.head = _sized_head(encoder, self._make_head)
         self.criterion = L1() if criterion is None else criterion
         self.criterion_lr = criterion_lr
         self.criterion_density = criterion_density
@@ -158,8 +162,8 @@ class RegressionModule(LightningModule):
         if not isinstance(data, RegressionData):
             raise TypeError(f"datamodule: expected one that is a conr.data.RegressionData, got {type(data).__name__}")
         labels = data.train_labels()
-        if self._has_default_head and labels.ndim == 2 and labels.shape[1] > 1:
-            self.head = _sized_head(self.encoder, partial(LinearHead, out_features=labels.shape[1]))
+        if self._make_head is not None and labels.ndim == 2 and labels.shape[1] > 1:
+            self.head = _sized_head(self.encoder, partial(self._make_head, out_features=labels.shape[1]))
         self._size_lazy_layers(data.splits.train)
         if self.standardise_labels:
             self._fit_label_scale(labels)
