@@ -15,7 +15,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
 	touch $(INSTALLED)
 
-demo: $(INSTALLED) ## train with and without ConR on real digits and write a report (about 5 minutes on 2 cores)
+demo: $(INSTALLED) ## train with and without ConR on real digits and write a report (under 4 minutes on 2 cores)
 	$(BIN)/conr demo
 
 test: $(INSTALLED) ## run the test suite (under 10 minutes on 2 cores)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
-MOST_POINTS = 1000
+MOST_POINTS = 600
 FEWEST_POINTS = 10
 
 
