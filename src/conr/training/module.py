@@ -227,6 +227,7 @@ class RegressionModule(LightningModule):
             on_step=False,
             on_epoch=True,
             batch_size=len(labels),
+            sync_dist=True,
         )
         if self.collapse is not None:
             self.collapse.update(*collapse_rows(self._in_label_units(predictions.detach()), labels))
