@@ -19,7 +19,7 @@ from benchmarks.timing import environment, write_results
 from conr import conr_loss
 
 WORLDS = (1, 2, 3, 4)
-SAMPLES = 512  # per process
+SAMPLES = 256  # per process
 FEATURES = 128
 WINDOW = 1 - (1 - 0.05) ** 0.5  # 5 % of all pairs
 
