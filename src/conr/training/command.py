@@ -103,6 +103,7 @@ class RunCommand(LightningCLI):
 
     folder: Path
     is_first_stage = False
+    is_second_stage = False
 
     def __init__(
         self, arguments: Sequence[str], *, folder: Path | None, on_epoch: Callable[[int], None] | None
@@ -161,6 +162,7 @@ class RunCommand(LightningCLI):
             if second is None:
                 data.sampling_power = self._get(self.config_init, "sampling_power")
             else:  # weights balance it
+                self.is_second_stage = True
                 callbacks.append(second)
                 kwargs |= {"max_epochs": second.first_epoch + second.rrt.epochs, "max_steps": -1}
         callbacks += self._callbacks(configured)
@@ -196,7 +198,8 @@ class RunCommand(LightningCLI):
         if self.subcommand != "fit":
             return []
         # A resumed run's CSV logger opens the next version_N; TensorBoard adds a file to the same folder.
-        return [CSVLogger(self.folder, name="csv"), TensorBoardLogger(self.folder, name="tensorboard", version="")]
+        version = "second-stage" if self.is_second_stage else ""  # its steps count from 0
+        return [CSVLogger(self.folder, name="csv"), TensorBoardLogger(self.folder, name="tensorboard", version=version)]
 
     def _callbacks(self, trainer: Namespace) -> list[Callback]:
         callbacks: list[Callback] = []
