@@ -41,7 +41,7 @@ class RRT:
 
     epochs: int = 10
     lr: float | None = None
-    power: float = 1.0
+    power: float = 0.5
     density: SampleWeights | None = None
     new_head: bool = True
     checkpoint: str | None = None
