@@ -220,7 +220,8 @@ class RegressionData(LightningDataModule, ABC):
         share = getattr(self.trainer, "distributed_sampler_kwargs", None) or {"rank": 0, "num_replicas": 1}
         sampler = EpochSampler(len(train), weights=weights, rank=share["rank"], world=share["num_replicas"])
         if self.trainer is not None:
-            sampler.set_epoch(self.trainer.current_epoch)  # workers draw the first batches before the trainer tells it
+            # The trainer tells it too, but only after workers have drawn the first batches of a resumed run.
+            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
         return self._loader(train, sampler)
 
     def val_dataloader(self) -> DataLoader[tuple[Inputs, Tensor]]:
