@@ -30,6 +30,8 @@ def weights_of_bins(density: LabelDensity) -> list[float]:
         ({"scheme": "inverse"}, [1 / 4, 1 / 9, 1, 1]),  # the empty third bin gets the weight of the rarest
         ({"scheme": "sqrt_inverse"}, [1 / 2, 1 / 3, 1, 1]),
         ({"scheme": "inverse", "clip": (2, 5)}, [1 / 4, 1 / 5, 1 / 2, 1 / 2]),
+        ({"scheme": "power", "power": 2.0}, [1 / 16, 1 / 81, 1, 1]),
+        ({"scheme": "power", "power": 0.0}, [1, 1, 1, 1]),
         # effective numbers 1.875 of 4, 1.996 of 9 and 1 of 1
         ({"scheme": "effective_number", "beta": 0.5}, [1 / 1.875, 1 / 1.99609375, 1, 1]),
         ({"scheme": "effective_number", "beta": 0.0}, [1, 1, 1, 1]),
@@ -77,6 +79,12 @@ def test_effective_number_comes_close_to_inverse() -> None:
     assert weights_of_bins(close) == pytest.approx(
         weights_of_bins(LabelDensity(BINS, scheme="inverse").fit(LABELS)), rel=1e-6
     )
+
+
+@pytest.mark.parametrize(("power", "scheme"), [(1.0, "inverse"), (0.5, "sqrt_inverse"), (0.0, "none")])
+def test_powers_join_the_schemes(power: float, scheme: str) -> None:
+    by_power = LabelDensity(BINS, scheme="power", power=power).fit(LABELS)
+    assert weights_of_bins(by_power) == pytest.approx(weights_of_bins(LabelDensity(BINS, scheme=scheme).fit(LABELS)))
 
 
 @pytest.mark.parametrize("scheme", ["inverse", "sqrt_inverse"])

@@ -11,6 +11,7 @@ import yaml
 from joblib import Parallel, delayed, parallel_config
 
 from conr._checks import check_number
+from conr.bench.baselines import applying_settings, check_baseline, is_baseline, run_baseline
 from conr.configs import preset_config
 from conr.training.command import run_command
 from conr.training.results import RESULT
@@ -46,13 +47,17 @@ def grid_tasks(datasets: Iterable[str], methods: Iterable[str], seeds: int) -> l
     pairs = [(dataset, method) for dataset in datasets for method in methods]
     tasks = [Task(dataset, method, seed) for seed in range(seeds) for dataset, method in pairs]
     for task in tasks[: len(pairs)]:
-        preset_config(task.preset)  # fails now, not after an hour
+        _check_method(task)  # fails now, not after an hour
     return tasks
 
 
 def task_epochs(task: Task, options: Mapping[str, Any]) -> int:
-    """Epochs of a task with the given options; see `run_grid`."""
-    return int(options.get("trainer.max_epochs", preset_config(task.preset)["trainer"]["max_epochs"]))
+    """Epochs of a task with the given options, both stages together; see `run_grid`. 1 for a baseline without any."""
+    if is_baseline(task.method):
+        return 1
+    config = preset_config(task.preset)
+    second = options.get("rrt.epochs", config.get("rrt", {}).get("epochs", 0))
+    return int(options.get("trainer.max_epochs", config["trainer"]["max_epochs"])) + int(second)
 
 
 def run_grid(
@@ -83,7 +88,7 @@ def run_grid(
     for task in tasks:
         folder = _started(task, root)
         if folder is not None:
-            _check_settings(folder, settings)
+            _check_settings(folder, applying_settings(settings) if is_baseline(task.method) else settings)
     if jobs == 1:
         return [_run(task, root, settings, report) for task in tasks]
     with Manager() as manager:
@@ -108,6 +113,11 @@ def _run(task: Task, root: Path, settings: Mapping[str, Any], report: Report | N
     if folder is not None and (folder / RESULT).is_file():
         tell(epochs)
         return folder
+    if is_baseline(task.method):
+        folder = folder or root / task.dataset / task.method / f"seed-{task.seed}"
+        run_baseline(task.dataset, task.method, seed=task.seed, folder=folder, settings=settings)
+        tell(epochs)
+        return folder
     seen = 0
 
     def on_epoch(epoch: int) -> None:
@@ -124,6 +134,13 @@ def _run(task: Task, root: Path, settings: Mapping[str, Any], report: Report | N
     run_command(["test", "--run", str(folder), *_QUIET], show_metrics=False)
     tell(epochs - seen)
     return folder
+
+
+def _check_method(task: Task) -> None:
+    if is_baseline(task.method):
+        check_baseline(task.dataset, task.method)
+    else:
+        preset_config(task.preset)
 
 
 def _run_reporting(task: Task, root: Path, settings: Mapping[str, Any], queue: Any) -> Path:

@@ -13,7 +13,7 @@ from torchmetrics import MetricCollection
 
 from conr._checks import check_number
 from conr.data.cards import DatasetCard
-from conr.data.sampling import EpochSampler
+from conr.data.sampling import EpochSampler, sampling_weights
 from conr.density import Bins, LabelDensity, SampleWeights
 from conr.metrics import shot_metrics
 
@@ -94,6 +94,10 @@ class RegressionData(LightningDataModule, ABC):
     Args:
         batch_size: samples per batch, before views are made.
         num_workers: processes that load batches; 0 loads in the training process.
+
+    Attributes:
+        sampling_power: how evenly training samples are drawn over the bins; set it before training. 0, the start, draws
+            each sample once per epoch, 1 fills all bins alike; see `conr.data.sampling.sampling_weights`.
     """
 
     name: str
@@ -112,6 +116,7 @@ class RegressionData(LightningDataModule, ABC):
         check_number("num_workers", num_workers, low=0)
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self.sampling_power = 0.0
         self._splits: Splits | None = None
         self._protocol: Protocol | None = None
 
@@ -201,8 +206,23 @@ class RegressionData(LightningDataModule, ABC):
         self.splits  # noqa: B018  loads on first use
 
     def train_dataloader(self) -> DataLoader[tuple[Inputs, Tensor]]:
-        """Shuffled batches of the training split."""
-        return self._loader(self.splits.train, EpochSampler(len(self.splits.train)))
+        """Shuffled batches of the training split, this process's share of them; see ``sampling_power``.
+
+        Raises:
+            ValueError: a negative ``sampling_power``, or one above 0 with dense labels.
+        """
+        train = self.splits.train
+        weights = None
+        if self.sampling_power:
+            if self.dense:
+                raise ValueError(f"sampling_power: expected 0 with dense labels, got {self.sampling_power}")
+            weights = sampling_weights(train.labels, self.splits.bins, power=self.sampling_power)
+        share = getattr(self.trainer, "distributed_sampler_kwargs", None) or {"rank": 0, "num_replicas": 1}
+        sampler = EpochSampler(len(train), weights=weights, rank=share["rank"], world=share["num_replicas"])
+        if self.trainer is not None:
+            # The trainer tells it too, but only after workers have drawn the first batches of a resumed run.
+            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+        return self._loader(train, sampler)
 
     def val_dataloader(self) -> DataLoader[tuple[Inputs, Tensor]]:
         """Batches of the validation split, in order."""

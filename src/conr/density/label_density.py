@@ -12,7 +12,7 @@ from conr.density.bins import Bins
 from conr.density.kernels import lds_kernel
 
 REGIONS = ("many", "median", "few")
-SCHEMES = ("none", "inverse", "sqrt_inverse", "effective_number")
+SCHEMES = ("none", "inverse", "sqrt_inverse", "power", "effective_number")
 BOUNDARIES = ("zero", "reflect")
 
 
@@ -22,17 +22,20 @@ class LabelDensity(nn.Module):
     $$w_i \propto 1 / \tilde c_{b(i)}, \qquad \tilde c = k * g(N)$$
 
     Symbols: $N$ training samples per bin, $b(i)$ bin of label i, $g$ the scheme (clip for INV, square root for SQINV,
-    $(1 - \beta^N) / (1 - \beta)$ for the effective number), $k$ the smoothing kernel of LDS. The order of operations is
-    that of the DIR benchmarks: transform, then smooth, then invert, then scale so that the weights of the training
-    samples have mean 1 (Yang et al., ICML 2021, section 3.1).
+    $N^p$ for a power, $(1 - \beta^N) / (1 - \beta)$ for the effective number), $k$ the smoothing kernel of LDS. The
+    order of operations is that of the DIR benchmarks: transform, then smooth, then invert, then scale so that the
+    weights of the training samples have mean 1 (Yang et al., ICML 2021, section 3.1).
     The effective number of samples is Cui et al.'s, "Class-balanced loss", CVPR 2019, with bins for classes.
 
     An empty bin whose count stays zero gets the largest weight of a bin with samples: nothing is divided by zero.
 
     Args:
         bins: bins of the labels; may be given to `fit` instead.
-        scheme: ``"none"`` (all weights 1), ``"inverse"`` (INV), ``"sqrt_inverse"`` (SQINV) or ``"effective_number"``.
+        scheme: ``"none"`` (all weights 1), ``"inverse"`` (INV), ``"sqrt_inverse"`` (SQINV), ``"power"`` (the same with
+            any power) or ``"effective_number"``.
         clip: smallest and largest count for ``"inverse"``, such as (5, 1000) in the age benchmarks.
+        power: for ``"power"``, at least 0: of the counts before they are inverted. 0 weighs all samples alike, 0.5 is
+            SQINV, 1 is INV.
         beta: for ``"effective_number"``, in [0, 1): a bin has room for about $1 / (1 - \beta)$ different samples. 0
             weighs all bins with samples alike; the closer to 1, the closer to ``"inverse"``. 0.9 to 0.9999 in the
             paper.
@@ -49,9 +52,9 @@ class LabelDensity(nn.Module):
 
     Raises:
         ValueError: an unknown scheme, kernel, boundary or region; a kernel with scheme "none", which has nothing to
-            smooth; a clip with another scheme than "inverse", or not 0 < low <= high; a beta with another scheme than
-            "effective_number", none with it, or one outside [0, 1); a negative
-            first_bin; few > many.
+            smooth; a clip with another scheme than "inverse", or not 0 < low <= high; a power with another scheme than
+            "power", none with it, or a negative one; a beta with another scheme than "effective_number", none with it,
+            or one outside [0, 1); a negative first_bin; few > many.
 
     Notes:
         A module, so that its tables move with the model; they are not part of its state_dict, as they follow from the
@@ -76,6 +79,7 @@ class LabelDensity(nn.Module):
         *,
         scheme: str = "none",
         clip: tuple[float, float] | None = None,
+        power: float | None = None,
         beta: float | None = None,
         kernel: str | None = None,
         kernel_size: int = 5,
@@ -98,6 +102,10 @@ class LabelDensity(nn.Module):
             raise ValueError(f"clip: expected scheme 'inverse', got {scheme!r}")
         if clip is not None and not 0 < clip[0] <= clip[1]:
             raise ValueError(f"clip: expected 0 < low <= high, got {clip}")
+        if (power is not None) != (scheme == "power"):
+            raise ValueError(f"power: expected a number with scheme 'power' only, got {power} with {scheme!r}")
+        if power is not None:
+            check_number("power", power, low=0)
         if (beta is not None) != (scheme == "effective_number"):
             raise ValueError(f"beta: expected a number with scheme 'effective_number' only, got {beta} with {scheme!r}")
         if beta is not None and not 0 <= beta < 1:
@@ -107,6 +115,7 @@ class LabelDensity(nn.Module):
         self.bins = bins
         self.scheme = scheme
         self.clip = clip
+        self.power = power
         self.beta = beta
         self.boundary = boundary
         self.first_bin = first_bin
@@ -227,6 +236,8 @@ class LabelDensity(nn.Module):
             return torch.ones_like(counts)
         if self.scheme == "sqrt_inverse":
             counts = counts.sqrt()
+        elif self.power is not None:
+            counts = counts**self.power
         elif self.beta is not None:
             counts = (1 - self.beta**counts) / (1 - self.beta)
         elif self.clip is not None:

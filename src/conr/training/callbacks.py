@@ -19,7 +19,7 @@ from torch import Tensor
 import conr
 from conr.data import RegressionData
 from conr.data.sampling import mixed_seed
-from conr.density import REGIONS
+from conr.density import REGIONS, LabelDensity
 from conr.training.metrics_table import metrics_by_region
 from conr.training.module import RegressionModule
 from conr.training.results import Outputs, RunResult, read_history
@@ -119,7 +119,7 @@ class ResultWriter(Callback):
         data: RegressionData = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(pl_module, RegressionModule)  # noqa: S101  the command builds no other
         gathered = {name: torch.cat([output[name] for output in self._outputs]) for name in self._outputs[0]}
-        kept = _spread(len(gathered["labels"]), MAX_FEATURES)
+        kept = spread(len(gathered["labels"]), MAX_FEATURES)
         Outputs(
             ids=np.array(_names(data.splits.test.ids, gathered)),
             labels=gathered["labels"].numpy(),
@@ -132,19 +132,10 @@ class ResultWriter(Callback):
     def _result(self, trainer: Trainer, data: RegressionData, module: RegressionModule) -> RunResult:
         history = read_history(self.folder)
         epochs = [epoch for values in history.values() for epoch, _ in values]
-        density = module.shot_density
         return RunResult(
-            dataset=data.title,
+            **described(data, module.shot_density),
             method=self.method,
             seed=self.seed,
-            label={"name": data.label_name, "unit": data.label_unit}
-            | ({"dimensions": list(data.label_dimensions)} if data.label_dimensions else {}),
-            bins={
-                "edges": [edges.tolist() for edges in density.fitted_bins().edges],
-                "train_counts": density.counts.flatten().tolist(),
-                "regions": [REGIONS[region] for region in density.region_of_bin.tolist()],
-            },
-            headline=data.headline,
             metrics=metrics_by_region(trainer.callback_metrics, "test/"),
             checkpoint=self._checkpoint_summary(history),
             epochs=max(epochs) + 1 if epochs else 0,
@@ -177,13 +168,29 @@ class ResultWriter(Callback):
         }
 
 
+def described(data: RegressionData, density: LabelDensity) -> dict[str, Any]:
+    """What a result file says of its dataset: the fields ``dataset``, ``label``, ``bins`` and ``headline``."""
+    dimensions = {"dimensions": list(data.label_dimensions)} if data.label_dimensions else {}
+    return {
+        "dataset": data.title,
+        "label": {"name": data.label_name, "unit": data.label_unit} | dimensions,
+        "bins": {
+            "edges": [edges.tolist() for edges in density.fitted_bins().edges],
+            "train_counts": density.counts.flatten().tolist(),
+            "regions": [REGIONS[region] for region in density.region_of_bin.tolist()],
+        },
+        "headline": data.headline,
+    }
+
+
 def _names(ids: Sequence[str], gathered: dict[str, Tensor]) -> list[str]:
     if "pixels" not in gathered:
         return list(ids[: len(gathered["labels"])])
     return [f"{ids[image]}:{row}:{column}" for image, row, column in gathered["pixels"].long().tolist()]
 
 
-def _spread(n: int, most: int) -> Tensor:
+def spread(n: int, most: int) -> Tensor:
+    """At most ``most`` of the positions 0 to n - 1, evenly."""
     return torch.linspace(0, n - 1, min(n, most)).round().long()
 
 

@@ -20,14 +20,18 @@ from conr.data import Protocol, RegressionData
 from conr.training.callbacks import EpochClock, EpochSeed, MapWriter, PredictionWriter, ResultWriter
 from conr.training.metrics_table import metrics_table
 from conr.training.module import RegressionModule
+from conr.training.retraining import RRT, HeadRetraining
 from conr.training.run_folder import (
     BEST_CHECKPOINT,
     CONFIG,
-    LAST_CHECKPOINT,
+    FIRST_STAGE,
     best_checkpoint,
     check_run_folder,
+    end_first_stage,
+    first_stage_epochs,
     free_path,
     new_run_folder,
+    resume_checkpoint,
 )
 
 
@@ -67,6 +71,7 @@ def run_command(
     _silence_known_noise()
     verb, options = arguments[0], list(arguments[1:])
     folder = None
+    resume: list[str] = []
     flag = "--resume" if verb == "fit" else "--run"
     options, named = _take_option(options, flag)
     if named is not None:
@@ -74,11 +79,15 @@ def run_command(
         options = [f"--config={folder / CONFIG}", *options]
         if verb != "fit":
             options.append(f"--ckpt_path={best_checkpoint(folder)}")
-        elif (folder / LAST_CHECKPOINT).is_file():
-            options.append(f"--ckpt_path={folder / LAST_CHECKPOINT}")
+        elif (checkpoint := resume_checkpoint(folder)) is not None:
+            resume = [f"--ckpt_path={checkpoint}"]
     if verb in ("validate", "test"):
         options = ["--verbose=false", *options]  # Lightning's own table has a line per metric and region
-    command = RunCommand([verb, *_expand_presets(options)], folder=folder, on_epoch=on_epoch)
+    options = _expand_presets(options)
+    command = RunCommand([verb, *options, *resume], folder=folder, on_epoch=on_epoch)
+    if command.is_first_stage:
+        options, _ = _take_option(options, "--ckpt_path")  # is for the first
+        command = RunCommand([verb, *options], folder=command.folder, on_epoch=on_epoch)
     if verb in ("validate", "test") and show_metrics:
         prefix = {"validate": "val/", "test": "test/"}[verb]
         Console().print(metrics_table(command.trainer.callback_metrics, prefix, title=f"{verb}: {command.folder}"))
@@ -86,9 +95,15 @@ def run_command(
 
 
 class RunCommand(LightningCLI):
-    """Lightning's command line on `RegressionModule` and any `RegressionData`; see `run_command`."""
+    """Lightning's command line on `RegressionModule` and any `RegressionData`; see `run_command`.
+
+    With ``--rrt`` a run of ``fit`` has two stages, each a training of its own in the same folder: `RunCommand` runs the
+    first one that has not ended, and ``is_first_stage`` says that it was the first.
+    """
 
     folder: Path
+    is_first_stage = False
+    is_second_stage = False
 
     def __init__(
         self, arguments: Sequence[str], *, folder: Path | None, on_epoch: Callable[[int], None] | None
@@ -113,8 +128,18 @@ class RunCommand(LightningCLI):
         return {self._verb: LightningCLI.subcommands()[self._verb]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add ``--output`` and ``--protocol``."""
+        """Add ``--output``, ``--rrt``, ``--sampling_power`` and ``--protocol``."""
         parser.add_class_arguments(Output, "output")
+        parser.add_argument(
+            "--rrt", type=RRT | None, default=None, help="trains the head again, on the frozen encoder (default: not)"
+        )
+        parser.add_argument(
+            "--sampling_power",
+            type=float,
+            default=0.0,
+            help="training samples are drawn by the power of their bin's inverse count: 0 as they are, 1 evenly over "
+            "the bins; as they are in the second stage of --rrt",
+        )
         parser.add_argument(
             "--protocol",
             type=Protocol | None,
@@ -136,7 +161,16 @@ class RunCommand(LightningCLI):
             output = self._get(self.config, "output")
             self.folder = new_run_folder(Path(output.root), data.title, output.method, self._seed())
         configured = self._get(self.config_init, "trainer")
-        callbacks = _as_list(configured.callbacks) + self._callbacks(configured)
+        callbacks = _as_list(configured.callbacks)
+        if self.subcommand == "fit":
+            second = self._second_stage()
+            if second is None:
+                data.sampling_power = self._get(self.config_init, "sampling_power")
+            else:  # weights balance it
+                self.is_second_stage = True
+                callbacks.append(second)
+                kwargs |= {"max_epochs": second.first_epoch + second.rrt.epochs, "max_steps": -1}
+        callbacks += self._callbacks(configured)
         return super().instantiate_trainer(
             logger=self._loggers() + [item for item in _as_list(configured.logger) if isinstance(item, Logger)],
             default_root_dir=self.folder,
@@ -144,11 +178,33 @@ class RunCommand(LightningCLI):
             **kwargs,
         )
 
+    def after_fit(self) -> None:
+        """Note that the first of two stages has ended."""
+        if self.is_first_stage:
+            if self.trainer.is_global_zero:
+                end_first_stage(self.folder, self.trainer.current_epoch)
+            self.trainer.strategy.barrier()
+
+    def _second_stage(self) -> HeadRetraining | None:
+        """What makes this training the second stage; None in a first one, or if there is one stage only."""
+        rrt: RRT | None = self._get(self.config_init, "rrt")
+        if rrt is None:
+            return None
+        if rrt.checkpoint is not None:
+            given = Path(rrt.checkpoint)
+            return HeadRetraining(rrt, checkpoint=best_checkpoint(given) if given.is_dir() else given)
+        epochs = first_stage_epochs(self.folder)
+        if epochs is None:
+            self.is_first_stage = True
+            return None
+        return HeadRetraining(rrt, checkpoint=self.folder / FIRST_STAGE / BEST_CHECKPOINT.name, first_epoch=epochs)
+
     def _loggers(self) -> list[Logger]:
         if self.subcommand != "fit":
             return []
         # A resumed run's CSV logger opens the next version_N; TensorBoard adds a file to the same folder.
-        return [CSVLogger(self.folder, name="csv"), TensorBoardLogger(self.folder, name="tensorboard", version="")]
+        version = "second-stage" if self.is_second_stage else ""  # its steps count from 0
+        return [CSVLogger(self.folder, name="csv"), TensorBoardLogger(self.folder, name="tensorboard", version=version)]
 
     def _callbacks(self, trainer: Namespace) -> list[Callback]:
         callbacks: list[Callback] = []
@@ -183,7 +239,7 @@ class RunCommand(LightningCLI):
 
     def _checkpoint(self, configured: Namespace) -> ModelCheckpoint:
         return ModelCheckpoint(
-            dirpath=self.folder / BEST_CHECKPOINT.parent,
+            dirpath=self.folder / (FIRST_STAGE if self.is_first_stage else BEST_CHECKPOINT.parent),
             filename=BEST_CHECKPOINT.stem,
             monitor=self._get(self.config, "output").monitor,
             mode="min",

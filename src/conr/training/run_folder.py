@@ -6,6 +6,9 @@ from pathlib import Path
 CONFIG = "config.yaml"
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 BEST_CHECKPOINT = Path("checkpoints") / "best.ckpt"
+FIRST_STAGE = Path("checkpoints") / "first-stage"
+"""Checkpoints of the first of two stages, and once it has ended the file `FIRST_STAGE_EPOCHS` with its epochs."""
+FIRST_STAGE_EPOCHS = FIRST_STAGE / "epochs"
 
 _CHILD_VARIABLE = "CONR_RUN_FOLDER"
 
@@ -57,6 +60,28 @@ def best_checkpoint(folder: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"expected the run's best checkpoint at {path}, found none: has its first epoch ended?")
     return path
+
+
+def resume_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint from which a run goes on, None if it starts anew: its first epoch, or that of its second stage."""
+    if (folder / LAST_CHECKPOINT).is_file():
+        return folder / LAST_CHECKPOINT
+    first = folder / FIRST_STAGE / LAST_CHECKPOINT.name
+    return first if first.is_file() and first_stage_epochs(folder) is None else None
+
+
+def first_stage_epochs(folder: Path) -> int | None:
+    """Epochs of the first of two stages, None if it has not ended."""
+    path = folder / FIRST_STAGE_EPOCHS
+    return int(path.read_text()) if path.is_file() else None
+
+
+def end_first_stage(folder: Path, epochs: int) -> None:
+    """Note that the first of two stages has ended after some epochs; the note appears complete or not at all."""
+    temporary = (folder / FIRST_STAGE_EPOCHS).with_suffix(".tmp")
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    temporary.write_text(f"{epochs}\n")
+    temporary.replace(folder / FIRST_STAGE_EPOCHS)
 
 
 def free_path(path: Path) -> Path:
