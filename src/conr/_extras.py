@@ -12,6 +12,7 @@ _EXTRA_OF = {
     "jinja2": "train",
     "tensorboard": "train",
     "joblib": "train",
+    "ray": "ray",
     "mlxtend": "data",
     "sklego": "data",
     "pandas": "data",
