@@ -2,6 +2,7 @@
 
 import json
 import traceback
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,7 +69,7 @@ class Failure:
         return cls(**content)
 
 
-def failed(folders: list[Path]) -> list[tuple[Path, Failure]]:
+def failed(folders: Sequence[Path]) -> list[tuple[Path, Failure]]:
     """The failures among the runs of these folders, in their order."""
     found = [(folder, Failure.read(folder)) for folder in folders]
     return [(folder, failure) for folder, failure in found if failure is not None]

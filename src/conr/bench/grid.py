@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +167,7 @@ def run_grid(
             waiting.append(number)
     if jobs == 1 and backend == LOKY:
         for number in waiting:
-            _run_here(chosen[number], folders[number], lambda epochs, number=number: tell(number, epochs))
+            _run_here(chosen[number], folders[number], partial(tell, number))
     elif waiting:
         run_apart(
             {number: (chosen[number], folders[number], task_epochs(chosen[number])) for number in waiting},
@@ -203,7 +203,8 @@ def record_failure(task: Task, folder: Path, error: BaseException) -> None:
 def _run(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> None:
     """The one place that runs a task into its folder; one that was begun there goes on."""
     begun = (folder / CONFIG).is_file()
-    start = ["fit", "--resume", str(folder)] if begun else ["fit", *task.arguments]
+    new = [*task.arguments, f"--output.root={folder.parents[2]}"]  # ROOT/DATASET/METHOD/seed-SEED
+    start = ["fit", "--resume", str(folder)] if begun else ["fit", *new]
     run_command([*start, *_QUIET], folder=folder, on_epoch=on_epoch)
     run_command(["test", "--run", str(folder), *_QUIET], show_metrics=False)
 

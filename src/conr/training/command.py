@@ -101,7 +101,7 @@ def planned_data(arguments: Sequence[str]) -> RegressionData:
         SystemExit: options that do not parse; the message is printed.
     """
     _silence_known_noise()
-    return _PlannedCommand(_expand_presets(list(arguments))).datamodule
+    return cast("RegressionData", _PlannedCommand(_expand_presets(list(arguments))).datamodule)
 
 
 class RunCommand(LightningCLI):
