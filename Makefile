@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check slow bench docs results clean
+.PHONY: help demo test check slow bench grid docs results clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -33,6 +33,17 @@ slow: $(INSTALLED) ## slow tests, then the full demo: reweighting too, and the a
 
 bench: $(INSTALLED) ## time conr_loss against the plain form and write benchmarks/results/*.json
 	$(BIN)/python -m benchmarks.conr_loss
+
+# DATA is a folder of yours with imbalanced-tabular/, uci/ and sts-b-dir/.
+GRID_TABLES = $(foreach name,Abalone Accel fuelCons heat,table:$(DATA)/imbalanced-tabular/$(name).csv:0) \
+	$(foreach name,airfoil concrete,table:$(DATA)/uci/$(name).csv:-1)
+GRID_OPTIONS = --data.sts-b-dir.root $(DATA)/sts-b-dir \
+	--data.table-airfoil.header false --data.table-concrete.header false
+GRID_METHODS ?= vanilla sqinv lds denseweight ranksim rnc bmc conr \
+	sqinv+conr lds+conr denseweight+conr ranksim+conr rnc+conr bmc+conr
+grid: $(INSTALLED) ## compare methods on nine datasets, five seeds: make grid DATA=FOLDER (hours)
+	$(BIN)/conr bench --datasets rotated-digits abalone sts-b-dir $(GRID_TABLES) $(GRID_OPTIONS) \
+	  --methods $(GRID_METHODS) --seeds 5 --out runs/grid
 
 docs: $(INSTALLED) ## build the documentation into site/ (warnings are errors)
 	$(BIN)/mkdocs build --strict --quiet

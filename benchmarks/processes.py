@@ -1,4 +1,4 @@
-"""Cost of ConR per process when the number of processes grows and each keeps its batch: ``python -m benchmarks.processes``.
+"""Cost of ConR per process when more processes train and each keeps its batch: ``python -m benchmarks.processes``.
 
 Each process computes the loss of its own anchors against the batches of all. As processes here share two cores, the
 measure is processor time; it holds the loss, both collectives and the backward pass, and no network.

@@ -13,6 +13,7 @@ _EXTRA_OF = {
     "tensorboard": "train",
     "joblib": "train",
     "imblearn": "train",
+    "ray": "ray",
     "mlxtend": "data",
     "sklego": "data",
     "pandas": "data",

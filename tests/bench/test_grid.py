@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import yaml
 
-from conr.bench import Task, grid_tasks, run_grid, task_epochs
+from conr.bench import Failure, GridDataset, Task, failed, grid_tasks, run_grid, task_epochs
 from conr.training.results import RunResult
 from conr.training.run_folder import LAST_CHECKPOINT
 
@@ -71,6 +71,111 @@ def test_a_killed_run_is_finished(tmp_path: Path) -> None:
     (folder / LAST_CHECKPOINT).unlink()  # as if killed in the first epoch
     assert run_grid([task], tmp_path, options=QUICK) == [folder]
     assert RunResult.read(folder).metrics["all"]["mae"] == pytest.approx(whole.metrics["all"]["mae"])
+
+
+def test_a_run_that_fails_is_recorded_and_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUBBORN", "1")
+    tasks = [Task("abalone", "vanilla", 0, (("model.encoder", "tests.bench.stubborn.Raising"),), "raising")]
+    tasks += grid_tasks(["abalone"], ["vanilla"], 1)
+    told: list[tuple[str, int]] = []
+    folders = run_grid(tasks, tmp_path, options=QUICK, report=lambda task, epochs: told.append((task.name, epochs)))
+    assert folders[0] == tmp_path / "abalone" / "vanilla,raising" / "seed-0"
+    ((folder, failure),) = failed(folders)
+    assert folder == folders[0]
+    assert (failure.dataset, failure.method, failure.seed) == ("abalone", "vanilla,raising", 0)
+    assert failure.error == "RuntimeError: no way"
+    assert "and a second line" in failure.traceback
+    assert "stubborn.py" in failure.traceback
+    assert (folder / "config.yaml").is_file()
+    assert not (folder / "result.json").exists()
+    assert RunResult.read(folders[1]).method == "vanilla"
+    assert sum(epochs for name, epochs in told if name == "vanilla,raising") == 2  # the bar goes on
+    monkeypatch.delenv("STUBBORN")
+    assert run_grid(tasks, tmp_path, options=QUICK) == folders  # tried again
+    assert failed(folders) == []
+    assert RunResult.read(folders[0]).method == "vanilla,raising"
+
+
+def test_a_worker_that_is_killed_takes_no_other_with_it(tmp_path: Path) -> None:
+    tasks = [Task("abalone", "vanilla", 0, (("model.encoder", "tests.bench.stubborn.Dying"),), "dying")]
+    tasks += grid_tasks(["abalone"], ["vanilla", "sqinv"], 1)
+    folders = run_grid(tasks, tmp_path, options=QUICK, jobs=2)
+    failures = dict(failed(folders))
+    assert "TerminatedWorkerError" in failures[folders[0]].error
+    done = [folder for folder in folders if (folder / "result.json").is_file()]
+    assert len(done) + len(failures) == 3
+    assert done  # only one other was running at that moment
+    run_grid(tasks[1:], tmp_path, options=QUICK)
+    assert failed(folders[1:]) == []
+    assert not list(tmp_path.rglob(".epochs*"))
+
+
+def test_options_that_do_not_parse_are_a_failure_with_the_command(tmp_path: Path) -> None:
+    (folder,) = run_grid([Task("abalone", "vanilla", 0, (("model.nonsense", 1),))], tmp_path)
+    failure = Failure.read(folder)
+    assert failure is not None
+    assert "options that do not parse: conr fit --config=abalone-vanilla" in failure.error
+
+
+def test_a_failure_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    assert Failure.read(tmp_path) is None
+    (tmp_path / "failure.json").write_text('{"schema": "other"}')
+    with pytest.raises(ValueError, match=r"expected schema 'conr.failure/1'"):
+        Failure.read(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def houses(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "houses.csv"
+    path.write_text("\n".join(["area,price", *(f"{row % 40 + row / 100},{row % 40}" for row in range(240))]))
+    return path
+
+
+def test_tables_and_protocols_have_their_own_folders_and_are_not_repeated(houses: Path, tmp_path: Path) -> None:
+    table = GridDataset("table", "table-houses", (("data.path", str(houses)), ("data.target", "price")))
+    gap = {"protocol": "BlindSpot", "protocol.low": 9, "protocol.high": "10", "protocol.test_per_bin": 2}
+    for options, title in ((QUICK, "table-houses"), (QUICK | gap, "table-houses-blind-spot-9-10")):
+        tasks = grid_tasks([table], ["vanilla"], 1)
+        (folder,) = run_grid(tasks, tmp_path, options=options)
+        assert folder == tmp_path / title / "vanilla" / "seed-0"
+        assert RunResult.read(folder).dataset == title
+        before = (folder / "result.json").stat().st_mtime_ns
+        assert run_grid(tasks, tmp_path, options=options) == [folder]
+        assert (folder / "result.json").stat().st_mtime_ns == before
+    assert sorted(path.name for path in tmp_path.glob("*/*/*")) == ["seed-0", "seed-0"]
+
+
+@pytest.mark.ray
+def test_a_local_ray_of_two_workers_gives_the_same_numbers(tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+    tasks = grid_tasks(["abalone"], ["vanilla", "sqinv"], 1)
+    here = run_grid(tasks, tmp_path / "here", options=QUICK)
+    told: list[tuple[str, int]] = []
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        there = run_grid(
+            tasks,
+            tmp_path / "there",
+            options=QUICK,
+            jobs=2,
+            backend="ray",
+            report=lambda task, epochs: told.append((task.name, epochs)),
+        )
+    finally:
+        ray.shutdown()
+    assert failed(there) == []
+    assert sum(epochs for _, epochs in told) == 4
+    for ours, theirs in zip(here, there, strict=True):
+        assert RunResult.read(ours).metrics == RunResult.read(theirs).metrics
+
+
+def test_a_backend_without_its_extra_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("conr._extras.find_spec", lambda name: None if name == "ray" else object())
+    tasks = grid_tasks(["abalone"], ["vanilla"], 1)
+    with pytest.raises(ImportError, match=r"backend 'ray' needs ray, not installed here: pip install 'conr\[ray\]'"):
+        run_grid(tasks, tmp_path, backend="ray")
+    with pytest.raises(ValueError, match="backend: expected one of 'loky', 'ray', got 'rey'; did you mean 'ray'"):
+        run_grid(tasks, tmp_path, backend="rey")
 
 
 def test_runs_with_other_settings_are_not_taken_for_these(tmp_path: Path) -> None:

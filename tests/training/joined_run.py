@@ -23,7 +23,7 @@ class Curve(Callback):
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Called after the module has logged."""
         self.epochs.append({name: value.item() for name, value in trainer.callback_metrics.items()})
 

@@ -63,6 +63,17 @@ def test_result_round_trip(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
+def test_peak_memory_may_be_unknown_and_is_not_in_older_files(tmp_path: Path) -> None:
+    for known in (123_456_789, None):
+        path = example(peak_memory=known).write(tmp_path)
+        assert json.loads(path.read_text())["peak_memory"] == known
+        assert RunResult.read(tmp_path).peak_memory == known
+    content = json.loads(path.read_text())
+    del content["peak_memory"]
+    path.write_text(json.dumps(content))
+    assert RunResult.read(tmp_path).peak_memory is None
+
+
 def test_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     example(method="old").write(tmp_path)
 

@@ -2,8 +2,29 @@
 
 from conr._extras import require
 
-require("conr.bench", "lightning", "torchmetrics", "jsonargparse", "rich", "tensorboard", "joblib")
+require(
+    "conr.bench", "lightning", "torchmetrics", "jsonargparse", "rich", "tensorboard", "joblib", "matplotlib", "jinja2"
+)
 
-from conr.bench.grid import Task, grid_tasks, run_grid, task_epochs  # noqa: E402  the check comes first
+from conr.bench.ablation import FACTORS, Ablation, ablation_tasks, measure  # noqa: E402  the check comes first
+from conr.bench.ablation_page import write_ablation  # noqa: E402
+from conr.bench.datasets import GridDataset, grid_datasets, with_options  # noqa: E402
+from conr.bench.failures import Failure, failed  # noqa: E402
+from conr.bench.grid import Task, grid_tasks, run_grid, task_epochs  # noqa: E402
 
-__all__ = ["Task", "grid_tasks", "run_grid", "task_epochs"]
+__all__ = [
+    "FACTORS",
+    "Ablation",
+    "Failure",
+    "GridDataset",
+    "Task",
+    "ablation_tasks",
+    "failed",
+    "grid_datasets",
+    "grid_tasks",
+    "measure",
+    "run_grid",
+    "task_epochs",
+    "with_options",
+    "write_ablation",
+]

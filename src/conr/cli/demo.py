@@ -6,9 +6,9 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from conr.bench import Task, grid_tasks, run_grid, task_epochs
+from conr.bench import grid_tasks
+from conr.cli.grid import run_with_bars, show_failures
 from conr.report import load_runs, picture, terminal_table, write_report
 
 CORE = {"rotated-digits": ("vanilla", "conr")}
@@ -18,8 +18,8 @@ FULL = {
 }
 
 
-def demo(options: Sequence[str]) -> None:
-    """Train, test, print the table and write the page and the picture."""
+def demo(options: Sequence[str]) -> int:
+    """Train, test, print the table and write the page and the picture; the exit status is 1 if a run failed."""
     parser = ArgumentParser(prog="conr demo", description="Train with and without ConR on real digits; write a report.")
     parser.add_argument("--full", action="store_true", help="also reweighting (SQINV), and the abalone table")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each method")
@@ -36,31 +36,12 @@ def demo(options: Sequence[str]) -> None:
     console = Console()
     total = ", ".join(f"{len(methods)} methods on {name}" for name, methods in grid.items())
     console.print(f"{len(tasks)} runs: {total}, {chosen.seeds} seeds each. They are kept in {root}.")
-    with _progress(console) as progress:
-        bars: dict[str, TaskID] = {}
-        for name in grid:
-            epochs = sum(task_epochs(task, settings) for task in tasks if task.dataset == name)
-            bars[name] = progress.add_task(name, total=epochs)
-
-        def report(task: Task, epochs: int) -> None:
-            progress.advance(bars[task.dataset], epochs)
-
-        run_grid(tasks, root, options=settings, jobs=chosen.jobs, report=report)
+    folders = run_with_bars(console, tasks, root, settings=settings, jobs=chosen.jobs)
+    if show_failures(console, folders):
+        return 1
     for group in load_runs([root]):
         console.print(terminal_table(group))
     page = write_report([root], root / "report.html", title="What ConR does to rare labels")
     image = picture([root / "rotated-digits"], root / "picture.png")
     console.print(f"report:  {page.resolve()}\npicture: {image.resolve()}", soft_wrap=True)
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} epochs,"),
-        TimeElapsedColumn(),
-        TextColumn("gone,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=console,
-    )
+    return 0

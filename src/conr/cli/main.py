@@ -15,6 +15,8 @@ VERBS = {
     "test": "write the metrics on the test split to result.json: --run RUN takes its best checkpoint",
     "predict": "write predictions.csv: --run RUN takes its best checkpoint",
     "data": "list, describe, check and prepare datasets",
+    "bench": "compare methods on datasets with several seeds: --datasets ... --methods ...",
+    "ablate": "vary ConR's settings one at a time: --dataset ... --grid window=0.5,1,2",
     "report": "write one HTML file about tested runs",
     "presets": "list the presets that --config knows",
 }
@@ -47,12 +49,20 @@ def _run(verb: str, options: list[str]) -> int:
     if verb == "demo":
         from conr.cli.demo import demo
 
-        demo(options)
-    elif verb == "data":
+        return demo(options)
+    if verb == "bench":
+        from conr.cli.bench import bench
+
+        return bench(options)
+    if verb == "ablate":
+        from conr.cli.ablate import ablate
+
+        return ablate(options)
+    if verb == "data":
         from conr.cli.data import data
 
         return data(options)
-    elif verb == "report":
+    if verb == "report":
         from conr.cli.report import report
 
         report(options)

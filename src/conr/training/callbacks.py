@@ -1,4 +1,4 @@
-"""What a run needs around it: seeds for exact resuming, time, the result file, the predictions file."""
+"""What a run needs around it: seeds for exact resuming, time and memory, the result file, the predictions file."""
 
 import csv
 import platform
@@ -20,6 +20,7 @@ import conr
 from conr.data import RegressionData
 from conr.data.sampling import mixed_seed
 from conr.density import REGIONS, LabelDensity
+from conr.training.memory import peak_memory, reset_peak_memory
 from conr.training.metrics_table import metrics_by_region
 from conr.training.module import RegressionModule
 from conr.training.results import Outputs, RunResult, read_history
@@ -66,6 +67,25 @@ class EpochClock(Callback):
         pl_module.log("train/seconds", time.perf_counter() - self._start)
         if self._on_epoch is not None:
             self._on_epoch(trainer.current_epoch)
+
+
+class MemoryClock(Callback):
+    """Log the peak memory of training so far as ``train/peak_memory``, in bytes, where it can be measured."""
+
+    def __init__(self) -> None:
+        self._measures = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget what came before."""
+        del trainer
+        self._measures = reset_peak_memory(pl_module.device)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the peak of all epochs so far."""
+        del trainer
+        peak = peak_memory(pl_module.device) if self._measures else None
+        if peak is not None:
+            pl_module.log("train/peak_memory", float(peak))
 
 
 class ResultWriter(Callback):
@@ -132,6 +152,7 @@ class ResultWriter(Callback):
     def _result(self, trainer: Trainer, data: RegressionData, module: RegressionModule) -> RunResult:
         history = read_history(self.folder)
         epochs = [epoch for values in history.values() for epoch, _ in values]
+        peaks = [bytes_used for _, bytes_used in history.get("train/peak_memory", [])]
         return RunResult(
             **described(data, module.shot_density),
             method=self.method,
@@ -153,6 +174,7 @@ class ResultWriter(Callback):
                 "platform": platform.platform(terse=True),
             },
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            peak_memory=int(max(peaks)) if peaks else None,
         )
 
     def _checkpoint_summary(self, history: dict[str, list[tuple[int, float]]]) -> dict[str, Any]:

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from jsonargparse import Namespace
-from lightning import Callback, LightningModule, Trainer
+from jsonargparse import ArgumentParser, Namespace
+from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar, RichProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from rich.console import Console
 
 from conr.configs import preset_config
 from conr.data import Protocol, RegressionData
-from conr.training.callbacks import EpochClock, EpochSeed, MapWriter, PredictionWriter, ResultWriter
+from conr.training.callbacks import EpochClock, EpochSeed, MapWriter, MemoryClock, PredictionWriter, ResultWriter
 from conr.training.metrics_table import metrics_table
 from conr.training.module import RegressionModule
+from conr.training.results import write_whole
 from conr.training.retraining import RRT, HeadRetraining
 from conr.training.run_folder import (
     BEST_CHECKPOINT,
@@ -51,13 +52,18 @@ class Output:
 
 
 def run_command(
-    arguments: Sequence[str], *, on_epoch: Callable[[int], None] | None = None, show_metrics: bool = True
+    arguments: Sequence[str],
+    *,
+    folder: Path | None = None,
+    on_epoch: Callable[[int], None] | None = None,
+    show_metrics: bool = True,
 ) -> Path:
     """Run ``fit``, ``validate``, ``test`` or ``predict`` with its options, as typed after ``conr``.
 
     Args:
         arguments: the verb and its options. ``--config`` takes a file or the name of a preset; ``--resume RUN`` (fit)
             and ``--run RUN`` (the others) name the folder of an earlier run and bring its configuration and checkpoint.
+        folder: where a new run goes, instead of the next free folder below ``--output.root``.
         on_epoch: called with the number of each training epoch that has ended.
         show_metrics: whether ``validate`` and ``test`` print a table.
 
@@ -70,7 +76,6 @@ def run_command(
     """
     _silence_known_noise()
     verb, options = arguments[0], list(arguments[1:])
-    folder = None
     resume: list[str] = []
     flag = "--resume" if verb == "fit" else "--run"
     options, named = _take_option(options, flag)
@@ -92,6 +97,20 @@ def run_command(
         prefix = {"validate": "val/", "test": "test/"}[verb]
         Console().print(metrics_table(command.trainer.callback_metrics, prefix, title=f"{verb}: {command.folder}"))
     return command.folder
+
+
+def planned_data(arguments: Sequence[str]) -> RegressionData:
+    """The dataset of a run that is not started: a check of its options, and of what the dataset is called.
+
+    Args:
+        arguments: options as typed after ``conr fit``.
+
+    Raises:
+        ValueError, FileNotFoundError: as `run_command`.
+        SystemExit: options that do not parse; the message is printed.
+    """
+    _silence_known_noise()
+    return cast("RegressionData", _PlannedCommand(_expand_presets(list(arguments))).datamodule)
 
 
 class RunCommand(LightningCLI):
@@ -117,8 +136,7 @@ class RunCommand(LightningCLI):
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
-            save_config_callback=_SaveConfig,
-            save_config_kwargs={"save_to_log_dir": False},
+            save_config_callback=None,
             seed_everything_default=0,
             args=list(arguments),
         )
@@ -151,15 +169,19 @@ class RunCommand(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Choose the run's folder, as all options are known to be right now, and build the trainer.
 
-        The run's loggers and callbacks come beside the configured ones.
+        A new run's configuration is written at once, so that a run that fails leaves it. The run's loggers and
+        callbacks come beside the configured ones.
         """
         data = cast("RegressionData", self.datamodule)
         data.protocol = self._get(self.config_init, "protocol")
         if self._given_folder is not None:
             self.folder = self._given_folder
+            self.folder.mkdir(parents=True, exist_ok=True)
         else:
             output = self._get(self.config, "output")
             self.folder = new_run_folder(Path(output.root), data.title, output.method, self._seed())
+        if self.subcommand == "fit":
+            self._save_config()
         configured = self._get(self.config_init, "trainer")
         callbacks = _as_list(configured.callbacks)
         if self.subcommand == "fit":
@@ -199,6 +221,12 @@ class RunCommand(LightningCLI):
             return None
         return HeadRetraining(rrt, checkpoint=self.folder / FIRST_STAGE / BEST_CHECKPOINT.name, first_epoch=epochs)
 
+    def _save_config(self) -> None:
+        path = self.folder / CONFIG
+        if not path.exists():
+            text = self._parser(self.subcommand).dump(self.config[self.subcommand])
+            write_whole(path, lambda file: file.write(text.encode()))
+
     def _loggers(self) -> list[Logger]:
         if self.subcommand != "fit":
             return []
@@ -215,6 +243,7 @@ class RunCommand(LightningCLI):
             callbacks += [
                 EpochSeed(self._seed()),
                 EpochClock(self._on_epoch),
+                MemoryClock(),
                 LearningRateMonitor("epoch"),
                 self._checkpoint(trainer),
             ]
@@ -254,12 +283,32 @@ class RunCommand(LightningCLI):
         return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
 
 
-class _SaveConfig(SaveConfigCallback):
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        del pl_module, stage
-        path = Path(trainer.default_root_dir) / CONFIG
-        if not path.exists():
-            path.write_text(self.parser.dump(self.config))
+class _PlannedCommand(RunCommand):
+    """The options of ``fit`` without the verb, and the dataset that they describe."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._verb = "fit"
+        LightningCLI.__init__(
+            self,
+            RegressionModule,
+            RegressionData,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            save_config_callback=None,
+            seed_everything_default=False,
+            args=list(arguments),
+            run=False,
+        )
+
+    def instantiate_classes(self) -> None:
+        """Build the dataset alone."""
+        parser = ArgumentParser()
+        parser.add_subclass_arguments(RegressionData, "data")
+        parser.add_argument("--protocol", type=Protocol | None, default=None)
+        built = parser.instantiate_classes(Namespace(data=self.config.data, protocol=self.config.protocol))
+        self.datamodule = built.data
+        self.datamodule.protocol = built.protocol
 
 
 def _silence_known_noise() -> None:

@@ -35,6 +35,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "hardware": (),
     "created": (),
 }
+_OPTIONAL = ("peak_memory",)  # files of earlier versions lack them
 
 Array = NDArray[Any]
 
@@ -60,6 +61,8 @@ class RunResult:
         versions: of the packages that matter.
         hardware: ``device``, ``threads``, ``platform``.
         created: time of the test, ISO 8601 with offset.
+        peak_memory: the most memory that training took at a time, in bytes, as `conr.training.memory` measures it; None
+            if unknown.
     """
 
     dataset: str
@@ -75,6 +78,7 @@ class RunResult:
     versions: dict[str, str]
     hardware: dict[str, Any]
     created: str
+    peak_memory: int | None = None
 
     def write(self, run_dir: Path) -> Path:
         """Write ``result.json`` into the run's folder and return its path.
@@ -86,7 +90,7 @@ class RunResult:
         """
         content = {"schema": SCHEMA, **asdict(self)}
         text = json.dumps(_finite_or_none(content), indent=1, allow_nan=False, ensure_ascii=False)
-        return _write_whole(run_dir / RESULT, lambda file: file.write(f"{text}\n".encode()))
+        return write_whole(run_dir / RESULT, lambda file: file.write(f"{text}\n".encode()))
 
     @classmethod
     def read(cls, run_dir: Path) -> Self:
@@ -114,7 +118,8 @@ class RunResult:
             region: {name: math.nan if value is None else value for name, value in values.items()}
             for region, values in content["metrics"].items()
         }
-        return cls(**{key: content[key] for key in _KEYS})
+        optional = {key: content[key] for key in _OPTIONAL if key in content}
+        return cls(**{key: content[key] for key in _KEYS}, **optional)
 
 
 class Outputs(NamedTuple):
@@ -142,7 +147,7 @@ class Outputs(NamedTuple):
             OSError: the file cannot be written.
         """
         self._check("outputs")
-        return _write_whole(run_dir / OUTPUTS, lambda file: np.savez_compressed(file, **self._asdict()))
+        return write_whole(run_dir / OUTPUTS, lambda file: np.savez_compressed(file, **self._asdict()))
 
     @classmethod
     def read(cls, run_dir: Path) -> Self:
@@ -243,6 +248,28 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
     return sorted(unique.values())
 
 
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> Path:
+    """Write a file that appears complete or not at all, and return its path.
+
+    Args:
+        path: the file.
+        write: called with the open file.
+
+    Raises:
+        OSError: the file cannot be written; an earlier one is then still there.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
 def _check_keys(path: Path, content: Mapping[str, Any], key: str, inner: Iterable[str], parent: str = "") -> None:
     if key not in content:
         raise ValueError(f"{path}: expected the key '{parent}{key}', found none")
@@ -257,19 +284,6 @@ def _finite_or_none(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite_or_none(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write_whole(path: Path, write: Callable[[BinaryIO], object]) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 def _version(path: Path) -> tuple[int, str]:

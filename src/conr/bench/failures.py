@@ -1,0 +1,75 @@
+"""What is left of a run that failed: ``failure.json`` in its folder, beside its configuration."""
+
+import json
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from conr.training.results import write_whole
+
+FAILURE = "failure.json"
+SCHEMA = "conr.failure/1"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run has no result; the content of ``failure.json``.
+
+    Args:
+        dataset: name of the dataset.
+        method: name of the method in tables.
+        seed: the run's seed.
+        error: what went wrong, in one line.
+        traceback: where.
+        created: when, ISO 8601 with offset.
+    """
+
+    dataset: str
+    method: str
+    seed: int
+    error: str
+    traceback: str
+    created: str
+
+    @classmethod
+    def of(cls, error: BaseException, *, dataset: str, method: str, seed: int) -> Self:
+        """The record of an exception."""
+        text = str(error).strip()
+        return cls(
+            dataset=dataset,
+            method=method,
+            seed=seed,
+            error=f"{type(error).__name__}: {text.splitlines()[0] if text else ''}".removesuffix(": "),
+            traceback="".join(traceback.format_exception(error)),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def write(self, folder: Path) -> Path:
+        """Write ``failure.json``, complete or not at all, into a run's folder, which is made if needed."""
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1, ensure_ascii=False)
+        return write_whole(folder / FAILURE, lambda file: file.write(f"{text}\n".encode()))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """What a run's folder says, None if its last attempt did not fail.
+
+        Raises:
+            ValueError: a file of another kind; the message names it.
+        """
+        path = folder / FAILURE
+        if not path.is_file():
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("schema", None) != SCHEMA:
+            raise ValueError(f"{path}: expected schema {SCHEMA!r}")
+        return cls(**content)
+
+
+def failed(folders: Sequence[Path]) -> list[tuple[Path, Failure]]:
+    """The failures among the runs of these folders, in their order."""
+    found = [(folder, Failure.read(folder)) for folder in folders]
+    return [(folder, failure) for folder, failure in found if failure is not None]

@@ -1,0 +1,56 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from conr.cli.main import main
+
+QUICK = [
+    "--trainer.max_epochs=2",
+    "--trainer.limit_train_batches=2",
+    "--trainer.log_every_n_steps=1",
+    "--trainer.limit_val_batches=1",
+    "--trainer.accelerator=cpu",
+]
+
+
+def test_an_ablation_trains_each_value_once_and_draws_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["ablate", "--dataset", "abalone", "--grid", "window=2", "push=linear", "--seeds=1", "--jobs=1"]
+    assert main([*words, "--out", str(tmp_path), *QUICK]) == 0
+    printed = capsys.readouterr().out
+    assert "3 runs: values 2 of window, 2 of push; 1 seeds" in printed
+    assert "6/6 epochs" in printed
+    runs = {path.parent.parent.name for path in tmp_path.rglob("result.json")}
+    assert runs == {"conr", "conr,window=2", "conr,push=linear"}
+    folder = tmp_path / "ablation" / "abalone" / "conr"
+    assert {path.name for path in folder.iterdir()} == {"ablation.html", "ablation.json", "window.png", "push.png"}
+    content = json.loads((folder / "ablation.json").read_text())
+    assert [point["value"] for point in content["factors"]["window"]] == [1.0, 2.0]
+    # The runs of the preset are those of a grid in the same folder, and nothing is trained twice.
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
+    assert main(["bench", "--datasets", "abalone", "--methods", "conr", "--seeds=1", f"--out={tmp_path}", *QUICK]) == 0
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--grid", "windows=1"], "did you mean 'window'"),
+        (["--grid", "window=1", "--method", "vanilla"], "method: expected one with ConR"),
+        (["--grid", "window=1", "--method", "sqinv+corn"], "did you mean 'conr'"),
+    ],
+)
+def test_what_cannot_run_is_said_before_anything_runs(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ablate", "--dataset", "abalone", f"--out={tmp_path / 'out'}", *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_says_one_factor_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["ablate", "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "one at a time around a preset" in printed
+    assert "window, temperature, beta, distance_scale, views, push" in printed
