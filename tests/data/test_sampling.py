@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lightning import Trainer
 from tests.oracles.schedules import wanted_times
 from tests.training.toy import Toy
 
@@ -144,3 +145,13 @@ def test_the_data_module_draws_by_its_power() -> None:
     data.sampling_power, data.dense = 0.5, True
     with pytest.raises(ValueError, match=r"sampling_power: expected 0 with dense labels, got 0\.5"):
         data.train_dataloader()
+
+
+def test_a_resumed_run_starts_with_the_order_of_its_epoch() -> None:
+    """Also where workers draw before the trainer announces the epoch."""
+    data = Toy(batch_size=24)
+    data.trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    data.trainer.fit_loop.epoch_progress.current.processed = 4
+    sampler = data.train_dataloader().sampler
+    assert isinstance(sampler, EpochSampler)
+    assert (sampler.epoch, sampler.rank, sampler.num_replicas) == (4, 0, 1)
