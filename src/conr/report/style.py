@@ -29,6 +29,9 @@ REGION_SHADES = {"many": 0.0, "median": 0.08, "few": 0.17}
 _BASELINE_COLOR = "#878d97"
 _METHOD_COLORS = ("#1f83cb", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _LINE_STYLES = ("-", "--", "-.", ":")
+# A method and the same one with conr share these; seven markers and six colours give 42 families.
+FAMILY_COLORS = _METHOD_COLORS
+FAMILY_MARKERS = ("o", "s", "^", "D", "v", "p", "h")
 
 
 class MethodStyles:

@@ -60,6 +60,7 @@ class RunResult:
         versions: of the packages that matter.
         hardware: ``device``, ``threads``, ``platform``.
         created: time of the test, ISO 8601 with offset.
+        peak_memory: most memory that training held at once, in bytes; None where it was not measured.
     """
 
     dataset: str
@@ -75,6 +76,7 @@ class RunResult:
     versions: dict[str, str]
     hardware: dict[str, Any]
     created: str
+    peak_memory: int | None = None
 
     def write(self, run_dir: Path) -> Path:
         """Write ``result.json`` into the run's folder and return its path.
@@ -114,7 +116,7 @@ class RunResult:
             region: {name: math.nan if value is None else value for name, value in values.items()}
             for region, values in content["metrics"].items()
         }
-        return cls(**{key: content[key] for key in _KEYS})
+        return cls(**{key: content[key] for key in _KEYS}, peak_memory=content.get("peak_memory"))
 
 
 class Outputs(NamedTuple):
