@@ -17,7 +17,8 @@ from conr.report.comparison import TABLES
 ROOT = Path(__file__).parents[1]
 _PICTURES = "trade-off"
 _TABLE = re.compile(
-    rf"(<!-- (?P<kind>table|{'|'.join(TABLES)}|{_PICTURES}): (?P<paths>[^>]+?) -->\n).*?(<!-- /(?P=kind) -->)", re.DOTALL
+    rf"(<!-- (?P<kind>table|{'|'.join(TABLES)}|{_PICTURES}): (?P<paths>[^>]+?) -->\n).*?(<!-- /(?P=kind) -->)",
+    re.DOTALL,
 )
 
 
@@ -51,9 +52,7 @@ def draw_pictures(text: str, page: Path, root: Path = ROOT) -> list[Path]:
     marks = [match for match in _TABLE.finditer(text) if match["kind"] == _PICTURES]
     folder = _folder(root, page)
     return [
-        file
-        for match in marks
-        for file in trade_off_pictures([root / path for path in match["paths"].split()], folder)
+        file for match in marks for file in trade_off_pictures([root / path for path in match["paths"].split()], folder)
     ]
 
 

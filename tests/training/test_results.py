@@ -63,6 +63,15 @@ def test_result_round_trip(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
+def test_peak_memory_is_optional(tmp_path: Path) -> None:
+    example(peak_memory=2**30).write(tmp_path)
+    assert RunResult.read(tmp_path).peak_memory == 2**30
+    content = json.loads((tmp_path / "result.json").read_text())
+    del content["peak_memory"]  # as in files written before it was measured
+    (tmp_path / "result.json").write_text(json.dumps(content))
+    assert RunResult.read(tmp_path).peak_memory is None
+
+
 def test_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     example(method="old").write(tmp_path)
 

@@ -35,8 +35,8 @@ def dataset_costs(group: DatasetRuns) -> tuple[dict[str, Cost], list[str]]:
     """Cost of each method on a dataset, from runs on the hardware on which most runs of the baseline were made.
 
     Returns:
-        Costs by method, and a note for each method of which runs on other hardware or other numbers of threads were left
-        out.
+        Costs by method, and a note for each method of which runs on other hardware or with another number of threads
+        were left out.
     """
     baseline = next(iter(group.methods))
     (hardware, _), *_ = Counter(_hardware(run) for run in group.methods[baseline]).most_common(1)
@@ -79,9 +79,9 @@ def cost_table(groups: Sequence[DatasetRuns]) -> TextTable:
         lines.append([*cells, _times(mean)] if len(groups) > 1 else cells)
     names = ", ".join(dict.fromkeys(baselines.values()))
     caption = (
-        f"Training time per epoch relative to {names}, whose own time is in seconds; peak memory likewise, where it was "
-        "measured. Only runs on the same hardware with the same number of threads are compared; runs that shared the "
-        "machine with others are slower."
+        f"Training time per epoch relative to {names}, whose own time is in seconds; peak memory likewise, where it "
+        "was measured. Only runs on the same hardware with the same number of threads are compared; runs that shared "
+        "the machine with others are slower."
     )
     header = ("method", *(group.dataset for group in groups), *(["geometric mean"] if len(groups) > 1 else []))
     notes = tuple(note for _, notes in found.values() for note in notes)

@@ -1,6 +1,6 @@
 """The pictures of a page with their captions: of each dataset, and of a comparison over datasets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from conr.report.aggregate import DatasetRuns, Run, prediction_limits
-from conr.report.grid import PART, method_pairs
+from conr.report.grid import method_pairs
 from conr.report.pictures import features_svg, histogram_svg, label_error_svg, prediction_svg, training_svg
 from conr.report.pictures_2d import (
     error_cells,
@@ -21,7 +21,7 @@ from conr.report.pictures_2d import (
 from conr.report.ranks import PICTURED_REGIONS, rank_methods, ranks_svg
 from conr.report.style import MethodStyles
 from conr.report.tables import REGION_TITLES, headline_metric, unit_of
-from conr.report.tradeoff import trade_off, trade_off_svg
+from conr.report.tradeoff import Look, family_looks, trade_off, trade_off_svg
 
 MOST_COMPARED = 6
 
@@ -36,7 +36,8 @@ class Picture(NamedTuple):
 
 def trade_off_gallery(groups: Sequence[DatasetRuns]) -> list[Picture]:
     """The trade-off between frequent and rare labels, one picture per dataset."""
-    return [_trade_off_picture(group) for group in groups]
+    looks = family_looks(groups)
+    return [_trade_off_picture(group, looks) for group in groups]
 
 
 def ranks_gallery(groups: Sequence[DatasetRuns], styles: MethodStyles) -> list[Picture]:
@@ -100,17 +101,10 @@ def dataset_gallery(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
     return pictures
 
 
-def _trade_off_picture(group: DatasetRuns) -> Picture:
+def _trade_off_picture(group: DatasetRuns, looks: Mapping[str, Look]) -> Picture:
     missing = trade_off(group).missing
-    left_out = f" Not shown, with an undefined error: {', '.join(missing)}." if missing else ""
-    return _picture(
-        group.dataset,
-        "Few-shot over many-shot error of each method; lower left is better. Bars are one standard deviation over "
-        f"seeds. An arrow leads from a method to the same one with {PART}. The dashed line joins the methods without "
-        f"{PART} that no other of them beats in both regions: along it one trades one region for the other, beyond it "
-        f"one gains.{left_out}",
-        partial(trade_off_svg, group),
-    )
+    left_out = f"Not shown, because an error is undefined: {', '.join(missing)}." if missing else ""
+    return _picture(group.dataset, left_out, partial(trade_off_svg, group, looks))
 
 
 def _label_pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:

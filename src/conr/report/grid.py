@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from conr.report.aggregate import BASELINE_NAMES, REGIONS, DatasetRuns
 from conr.report.tables import (
     METRICS,
-    NOTHING,
     REGION_TITLES,
     Metric,
     headline_metric,
@@ -17,7 +16,7 @@ from conr.report.text_table import Entry, TextTable, rows_of
 
 PART = "conr"
 GRID_METRICS = ("mae", "gm", "bmae")
-NOT_RUN = Entry(NOTHING, "not run")
+NOT_RUN = Entry("not run")
 
 
 def without_part(method: str, part: str = PART) -> str | None:
@@ -133,4 +132,5 @@ def _grid_table(groups: Sequence[DatasetRuns], metric: Metric | None, title: str
 def _grid_order(method: str) -> tuple[bool, str, bool]:
     rest = without_part(method)
     plain = method if rest is None else rest
-    return (plain not in ("", *BASELINE_NAMES), plain, rest is not None)
+    is_baseline = plain in ("", *BASELINE_NAMES)
+    return (not is_baseline, "" if is_baseline else plain, rest is not None)

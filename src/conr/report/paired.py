@@ -102,7 +102,7 @@ def paired_table(groups: Sequence[DatasetRuns], *, part: str = PART) -> TextTabl
         f"rank-biserial correlation, from {signed_text(-1, 0)} ({part} always lowers the error) to +1 (always raises "
         "it). p: Wilcoxon's signed-rank test, exact, two-sided; corrected after Holm for the tests of one region."
     )
-    header = ("method", "wins / ties / losses", "datasets with lower error", "change", "effect", "p", "corrected p", "")
+    header = ("method", "result", "wins / ties / losses", "datasets better", "change", "effect", "p", "corrected p")
     return TextTable(caption, header, parts, tuple(_notes(groups, part)))
 
 
@@ -118,7 +118,7 @@ def _row(test: PairedTest) -> list[Entry | str]:
     found = test.corrected_p <= ALPHA
     tested = outcome.wins + outcome.losses
     if math.isnan(outcome.p):
-        verdict = f"too few pairs that differ to test: {tested}, at least {FEWEST_PAIRS} are needed"
+        verdict = f"too few pairs: {tested} differ, {FEWEST_PAIRS} are needed"
     elif not found:
         verdict = "no difference found"
     else:
@@ -126,13 +126,13 @@ def _row(test: PairedTest) -> list[Entry | str]:
     color = ("better" if outcome.effect < 0 else "worse") if found else ""
     return [
         f"{test.method} → {test.combined}",
+        Entry(verdict, verdict=color),
         f"{outcome.wins} / {outcome.ties} / {outcome.losses}",
         f"{test.better} of {test.datasets}",
         NOTHING if math.isnan(test.median) else f"{signed_text(test.median * 100, 1)} %",
         signed_text(outcome.effect, 2),
         p_text(outcome.p),
         p_text(test.corrected_p),
-        Entry("", verdict, verdict=color),
     ]
 
 
@@ -158,11 +158,13 @@ def _notes(groups: Sequence[DatasetRuns], part: str) -> list[str]:
             if lacking:
                 continue
             seeds = {run.result.seed for one in (method, combined) for run in group.methods[one]}
-            for region in TESTED_REGIONS:
-                left = seeds - _differences(group, method, combined, region).keys()
-                if left:
-                    named = join_words(sorted(map(str, left)))
-                    gone.append(f"{group.dataset}, {REGION_TITLES[region]}, seed {named} (missing or undefined in one)")
+            left = {region: seeds - _differences(group, method, combined, region).keys() for region in TESTED_REGIONS}
+            same = all(one == left["all"] for one in left.values())
+            for region in ("all",) if same else TESTED_REGIONS:
+                if left[region]:
+                    named = join_words(sorted(map(str, left[region])))
+                    where = group.dataset if same else f"{group.dataset} ({REGION_TITLES[region]})"
+                    gone.append(f"{where}, seed {named}: missing or undefined in one")
         if gone:
             notes.append(f"Not in the pairs of {method} and {combined}: {'; '.join(gone)}.")
     return notes

@@ -37,18 +37,19 @@ def published_table(group: DatasetRuns) -> TextTable | None:
         rows = [row for row in content["rows"] if metric.name in row]
         if not rows or metric not in shown_metrics(group):
             continue
+        decimals = max(len(str(value).partition(".")[2]) for row in rows for value in row[metric.name] if value)
         lines: list[list[Entry | str]] = [
             [row.method, "ours", *(Entry(cell.value) for cell in cells)]
             for row, cells in zip(group.rows, metric_table(group.rows, metric).cells, strict=True)
         ]
         for row in rows:
-            values = [NOTHING if value is None else f"{value:g}" for value in row[metric.name]]
+            values = [NOTHING if value is None else f"{value:.{decimals}f}" for value in row[metric.name]]
             lines.append([row["method"], f"{MARK} ({row['source']})", *values])
         parts.append((metric.title, rows_of(lines)))
     if not parts:
         return None
     used = sorted({row["source"] for row in content["rows"]})
     notes = [*content.get("notes", []), *(f"{letter}: {content['sources'][letter]}" for letter in used)]
-    caption = "Our results above published ones, as their sources print them; they are in no rank and in no test."
+    caption = "Our results above published ones, which are in no rank and in no test."
     header = ("method", "source", *(REGION_TITLES[region] for region in REGIONS))
     return TextTable(caption, header, tuple(parts), tuple(notes))

@@ -39,24 +39,23 @@ class Ranking(NamedTuple):
 
 def rank_methods(groups: Sequence[DatasetRuns], region: str) -> Ranking:
     """Rank the methods that have an error on every dataset; the others are named in the notes."""
-    where = REGION_TITLES[region]
     errors = {
         group.dataset: {method: mean_error(group, method, region) for method in group.methods} for group in groups
     }
     undefined = [dataset for dataset, found in errors.items() if all(map(math.isnan, found.values()))]
     datasets = [dataset for dataset in errors if dataset not in undefined]
-    notes = [f"{dataset} is not ranked ({where}): no method has an error there." for dataset in undefined]
+    notes = [f"{dataset} is not ranked: no method has an error there." for dataset in undefined]
     methods = []
     for method in grid_methods(groups):
         lacking = [dataset for dataset in datasets if math.isnan(errors[dataset].get(method, math.nan))]
         if lacking:
-            notes.append(f"{method} is not ranked ({where}): it has no error on {', '.join(lacking)}.")
+            notes.append(f"{method} is not ranked: it has no error on {', '.join(lacking)}.")
         elif datasets:
             methods.append(method)
     if len(datasets) < FEWEST_DATASETS or len(methods) < FEWEST_METHODS:
         notes.append(
-            f"No ranks ({where}): they need at least {FEWEST_DATASETS} datasets and {FEWEST_METHODS} methods on all of "
-            f"them, here are {len(datasets)} and {len(methods)}."
+            f"No ranks: they need at least {FEWEST_DATASETS} datasets and {FEWEST_METHODS} methods on all of them, "
+            f"here are {len(datasets)} and {len(methods)}."
         )
         return Ranking(region, tuple(methods), tuple(datasets), None, tuple(notes))
     found = average_ranks([[errors[dataset][method] for method in methods] for dataset in datasets])
@@ -72,15 +71,20 @@ def ranks_table(groups: Sequence[DatasetRuns]) -> TextTable | None:
     if not ranked:
         return None
     cells: dict[str, list[Entry]] = {method: [] for one in ranked for method in one.methods}
-    notes = []
     for one in rankings:
-        notes += list(one.notes)
         places = {} if one.found is None else dict(zip(one.methods, one.found.ranks.tolist(), strict=True))
         for method, line in cells.items():
             best = method in places and places[method] == min(places.values())
             line.append(Entry(f"{places[method]:.2f}", best=best) if method in places else Entry(NOTHING))
-        if one.found is not None:
-            notes.append(ranks_sentence(one))
+    regions_of: dict[str, list[str]] = {}
+    for one in rankings:
+        for note in one.notes:
+            regions_of.setdefault(note, []).append(REGION_TITLES[one.region])
+    notes = [
+        note if len(regions) == len(rankings) else f"{', '.join(regions)}: {note}"
+        for note, regions in regions_of.items()
+    ]
+    notes += [ranks_sentence(one) for one in ranked]
     caption = "Average rank by the mean headline error over seeds; 1 would be the best method on every dataset."
     header = ("method", *(REGION_TITLES[region] for region in REGIONS))
     rows = rows_of([[method, *line] for method, line in cells.items()])
@@ -120,6 +124,7 @@ def ranks_svg(ranking: Ranking, styles: MethodStyles) -> str | None:
         axes.invert_yaxis()
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
+        axes.set_xticks(range(1, len(ranks) + 1, 1 + len(ranks) // 12))
         axes.set_xlabel("average rank (1 is best)")
         axes.grid(axis="x", color=INK, alpha=0.15, linewidth=0.6)
         return inline_svg(figure, f"Average ranks, {REGION_TITLES[ranking.region]}: {', '.join(ranking.methods)}")

@@ -14,7 +14,7 @@ class Entry(NamedTuple):
         text: the value.
         detail: a second value, smaller.
         best: whether it is the best of its column.
-        verdict: "better", "worse" or "", the colour of the detail.
+        verdict: "better", "worse" or "", the colour of the last of the two.
     """
 
     text: str

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from conr.report.aggregate import DatasetRuns, Spread, load_runs
+from conr.report.aggregate import BASELINE_NAMES, DatasetRuns, Spread, load_runs
 from conr.report.grid import PART, error_of, grid_methods, method_pairs
-from conr.report.style import FAMILY_COLORS, FAMILY_MARKERS, INK, INK_ON_WHITE, WIDTH, drawing, inline_svg
+from conr.report.style import BASELINE_LOOK, FAMILY_LOOKS, INK, INK_ON_WHITE, WIDTH, drawing, inline_svg
 from conr.report.tables import headline_metric, unit_of
 
 FEWEST_METHODS = 2
+Look = tuple[str, str]  # colour and marker
 _LEGEND_COLUMNS = 3
 
 
@@ -54,15 +55,27 @@ def trade_off(group: DatasetRuns) -> TradeOff:
     )
 
 
-def trade_off_svg(group: DatasetRuns) -> str:
-    """Draw the trade-off for the page.
+def family_looks(groups: Sequence[DatasetRuns]) -> dict[str, Look]:
+    """Colour and marker of each method, the same on all datasets; X and X + conr share one."""
+    methods = grid_methods(groups)
+    plain_of = {combined: plain for plain, combined in method_pairs(methods)}
+    families = dict.fromkeys(plain_of.get(method, method) for method in methods)
+    looks = dict(
+        zip((one for one in families if one not in BASELINE_NAMES), itertools.cycle(FAMILY_LOOKS), strict=False)
+    )
+    looks |= {family: BASELINE_LOOK for family in families if family in BASELINE_NAMES}
+    return {method: looks[plain_of.get(method, method)] for method in methods}
+
+
+def trade_off_svg(group: DatasetRuns, looks: Mapping[str, Look]) -> str:
+    """Draw the trade-off for the page, each method as `family_looks` says.
 
     Raises:
         ValueError: fewer than two methods with an error in both regions.
     """
     found = _checked(group)
     with drawing():
-        figure = _figure(group, found, ink=INK, background="none")
+        figure = _figure(group, found, looks, ink=INK, background="none")
         return inline_svg(figure, f"Few-shot over many-shot error on {group.dataset}: {', '.join(found.points)}")
 
 
@@ -80,11 +93,13 @@ def trade_off_pictures(paths: Iterable[Path], folder: Path) -> list[Path]:
         FileNotFoundError, ValueError: as `load_runs`; or a dataset with fewer than two methods with an error in both
             regions.
     """
+    groups = load_runs(paths)
+    looks = family_looks(groups)
     pictures = []
-    for group in load_runs(paths):
+    for group in groups:
         found = _checked(group)
         with drawing(INK_ON_WHITE):
-            figure = _figure(group, found, ink=INK_ON_WHITE, background="white")
+            figure = _figure(group, found, looks, ink=INK_ON_WHITE, background="white")
             figure.axes[0].set_title(group.dataset)
             out = folder / f"{group.dataset}.png"
             out.parent.mkdir(parents=True, exist_ok=True)
@@ -103,10 +118,9 @@ def _checked(group: DatasetRuns) -> TradeOff:
     return found
 
 
-def _figure(group: DatasetRuns, found: TradeOff, *, ink: str, background: str) -> Figure:
+def _figure(group: DatasetRuns, found: TradeOff, looks: Mapping[str, Look], *, ink: str, background: str) -> Figure:
     plain_of = {combined: plain for plain, combined in found.pairs}
     families = list(dict.fromkeys(plain_of.get(method, method) for method in found.points))
-    looks = dict(zip(families, itertools.cycle(_looks()), strict=False))
     rows = math.ceil((len(families) + 2) / _LEGEND_COLUMNS)
     figure = Figure(figsize=(WIDTH, WIDTH * 0.78 + 0.19 * rows), layout="constrained", facecolor=background)
     axes = figure.subplots()
@@ -121,7 +135,7 @@ def _figure(group: DatasetRuns, found: TradeOff, *, ink: str, background: str) -
         zorder=1,
     )
     for method, (many, few) in found.points.items():
-        color, marker = looks[plain_of.get(method, method)]
+        color, marker = looks[method]
         _draw_point(axes, many, few, color=color, marker=marker, filled=PART in method.split("+"))
     for plain, combined in found.pairs:
         start, end = _place(found.points[plain]), _place(found.points[combined])
@@ -164,15 +178,6 @@ def _draw_point(axes: Axes, many: Spread, few: Spread, *, color: str, marker: st
 def _mark(label: str, color: str, marker: str, *, filled: bool) -> Line2D:
     face = color if filled else "none"
     return Line2D([], [], color=color, marker=marker, markerfacecolor=face, linestyle="", markersize=6, label=label)
-
-
-def _looks() -> list[tuple[str, str]]:
-    """Colour and marker per family: neighbours differ in both."""
-    count = math.lcm(len(FAMILY_COLORS), len(FAMILY_MARKERS))
-    return [
-        (FAMILY_COLORS[index % len(FAMILY_COLORS)], FAMILY_MARKERS[index % len(FAMILY_MARKERS)])
-        for index in range(count)
-    ]
 
 
 def _as_error(group: DatasetRuns, value: Spread) -> Spread:
