@@ -94,7 +94,7 @@ GRID_DATASETS = {"digits": 10.0, "rings": 1.4, "tablet": 0.02, "sts-b-dir": 0.9}
 
 @pytest.fixture
 def grid(make_run: MakeRun, tmp_path: Path) -> Path:
-    """Eight methods on four datasets with three seeds: noise of 3 % around the factors; the headline of the last is MSE.
+    """Eight methods on four datasets with three seeds: noise of 3 % around these factors; the last headline is MSE.
 
     ranksim was not run on tablet, and lds+conr on rings lacks seed 2. No run kept predictions or curves.
     """
@@ -111,6 +111,7 @@ def grid(make_run: MakeRun, tmp_path: Path) -> Path:
                     seed,
                     (sum(region_errors) / 3, *region_errors),
                     dataset=dataset,
+                    folder=f"{method}-{seed}",
                     kept=False,
                     headline="mse" if dataset == "sts-b-dir" else "mae",
                     train_seconds=10.0 * (1.4 if "conr" in method else 1.0) * random.normal(1, 0.02),

@@ -97,9 +97,9 @@ def test_ranks_by_hand(make_run: MakeRun, tmp_path: Path) -> None:
     assert found.methods == ("a", "b", "c")
     assert found.found.ranks.tolist() == pytest.approx([3.5 / 3, 5.5 / 3, 3.0])
     assert found.notes == ("d is not ranked: it has no error on digits, rings, tablet.",)
-    few = rank_methods(groups, "few")
-    assert few.datasets == ("rings", "tablet")
-    assert few.notes[0] == "digits is not ranked: no method has an error there."
+    rare = rank_methods(groups, "few")
+    assert rare.datasets == ("rings", "tablet")
+    assert rare.notes[0] == "digits is not ranked: no method has an error there."
     text = comparison_markdown([tmp_path], "ranks")
     assert "| a | **1.17** | **1.17** | **1.17** | **1.25** |" in text
     assert "few-shot: digits is not ranked: no method has an error there." in text

@@ -127,7 +127,7 @@ def average_ranks(errors: ArrayLike) -> AverageRanks:
     with N datasets, k methods, average ranks :math:`R_j`, and :math:`q_\alpha` the quantile of the studentized range
     with infinite degrees of freedom over :math:`\sqrt 2` (Demsar 2006, sections 3.2.2 and 3.2.3); alpha is 0.05.
 
-    Differences from the source, NOTE[DIFF]: the statistic is divided by the correction for shared ranks, as
+    Differences from the source: the statistic is divided by the correction for shared ranks, as
     ``scipy.stats.friedmanchisquare`` does; and the p-value is that of chi-square with k - 1 degrees of freedom, which
     is conservative for few datasets, where the F statistic of Iman and Davenport breaks down (it is infinite as soon as
     all datasets agree, even two).
@@ -157,5 +157,6 @@ def average_ranks(errors: ArrayLike) -> AverageRanks:
     difference = float(quantile) * math.sqrt(methods * (methods + 1) / (6 * datasets))
     if (ranks == ranks[:, :1]).all():
         return AverageRanks(ranks.mean(axis=0), math.nan, math.nan, difference)
+    # NOTE[DIFF] ties are corrected for, and p is that of chi-square, not of Iman and Davenport's F.
     chi2, p = stats.friedmanchisquare(*values.T)
     return AverageRanks(ranks.mean(axis=0), float(chi2), float(p), difference)
