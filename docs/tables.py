@@ -1,21 +1,34 @@
-"""Rebuild every table of the README and the docs from committed result files: ``make results``.
+"""Rebuild every table and picture of results in the README and the docs from committed result files: ``make results``.
 
-A table stands between ``<!-- table: PATHS -->`` and ``<!-- /table -->``; PATHS are folders with result files below the
-project's root. ``--check`` changes nothing and fails if a table is not what its files say.
+A table stands between ``<!-- KIND: PATHS -->`` and ``<!-- /KIND -->``; PATHS are folders with result files below the
+project's root. KIND is ``table`` (headline metric of each dataset), one of the tables of a comparison (``grid``,
+``paired``, ``ranks``, ``cost``, ``published``), or ``trade-off`` for a picture per dataset, which goes to
+``docs/images/PAGE/``. ``--check`` changes nothing and fails if a table is not what its files say.
 """
 
+import os
 import re
 import sys
 from pathlib import Path
 
-from conr.report import summary_markdown
+from conr.report import comparison_markdown, load_runs, summary_markdown, trade_off_pictures
+from conr.report.comparison import TABLES
 
 ROOT = Path(__file__).parents[1]
-_TABLE = re.compile(r"(<!-- table: (?P<paths>[^>]+?) -->\n).*?(<!-- /table -->)", re.DOTALL)
+_PICTURES = "trade-off"
+_TABLE = re.compile(
+    rf"(<!-- (?P<kind>table|{'|'.join(TABLES)}|{_PICTURES}): (?P<paths>[^>]+?) -->\n).*?(<!-- /(?P=kind) -->)",
+    re.DOTALL,
+)
 
 
-def rebuilt(text: str, root: Path = ROOT) -> str:
-    """The text with all its tables made anew.
+def rebuilt(text: str, root: Path = ROOT, page: Path | None = None) -> str:
+    """The text with all its tables made anew, and with links to its pictures.
+
+    Args:
+        text: Markdown.
+        root: below which the paths of the marks are.
+        page: the file of the text, from which pictures are linked; the README if None.
 
     Raises:
         FileNotFoundError: a table's folder has no result files.
@@ -23,9 +36,34 @@ def rebuilt(text: str, root: Path = ROOT) -> str:
 
     def table(match: re.Match[str]) -> str:
         paths = [root / path for path in match["paths"].split()]
-        return f"{match[1]}\n{summary_markdown(paths)}\n{match[3]}"
+        if match["kind"] == "table":
+            made = summary_markdown(paths)
+        elif match["kind"] == _PICTURES:
+            made = _links(paths, root, page or root / "README.md")
+        else:
+            made = comparison_markdown(paths, match["kind"])
+        return f"{match[1]}\n{made}\n{match[4]}"
 
     return _TABLE.sub(table, text)
+
+
+def draw_pictures(text: str, page: Path, root: Path = ROOT) -> list[Path]:
+    """Draw the pictures that a page shows and return their files."""
+    marks = [match for match in _TABLE.finditer(text) if match["kind"] == _PICTURES]
+    folder = _folder(root, page)
+    return [
+        file for match in marks for file in trade_off_pictures([root / path for path in match["paths"].split()], folder)
+    ]
+
+
+def _links(paths: list[Path], root: Path, page: Path) -> str:
+    folder = os.path.relpath(_folder(root, page), page.parent)
+    names = [group.dataset for group in load_runs(paths)]
+    return "".join(f"![{name}: few-shot over many-shot error]({folder}/{name}.png)\n" for name in names)
+
+
+def _folder(root: Path, page: Path) -> Path:
+    return root / "docs" / "images" / page.stem
 
 
 def main() -> int:
@@ -33,7 +71,9 @@ def main() -> int:
     stale = []
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         before = page.read_text(encoding="utf-8")
-        after = rebuilt(before)
+        after = rebuilt(before, page=page)
+        if "--check" not in sys.argv:
+            draw_pictures(after, page)
         if before != after:
             stale.append(str(page.relative_to(ROOT)))
             if "--check" not in sys.argv:

@@ -1,7 +1,9 @@
+import re
+import shutil
 from pathlib import Path
 
 import pytest
-from docs.tables import ROOT, rebuilt
+from docs.tables import ROOT, draw_pictures, rebuilt
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -11,7 +13,7 @@ def test_every_table_is_what_its_result_files_say() -> None:
     assert ROOT / "README.md" in with_tables
     for page in with_tables:
         text = page.read_text(encoding="utf-8")
-        assert text == rebuilt(text), f"{page.name} is stale: run `make results`"
+        assert text == rebuilt(text, page=page), f"{page.name} is stale: run `make results`"
 
 
 def test_only_the_text_between_the_marks_changes() -> None:
@@ -26,3 +28,31 @@ def test_only_the_text_between_the_marks_changes() -> None:
 def test_a_table_without_files_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="found nothing at"):
         rebuilt("<!-- table: nowhere -->\n<!-- /table -->\n", tmp_path)
+
+
+def test_all_kinds_of_tables(tmp_path: Path) -> None:
+    """Each mark becomes what its kind says, links lead to the pictures that are drawn, and nothing changes twice."""
+    for name in ("abalone", "rotated-digits"):
+        shutil.copytree(ROOT / "results" / "demo" / name, tmp_path / "results" / name)
+    page = tmp_path / "docs" / "how-to" / "what-works.md"
+    marks = "\n".join(
+        f"<!-- {kind}: results -->\n<!-- /{kind} -->"
+        for kind in ("table", "grid", "paired", "ranks", "cost", "published", "trade-off")
+    )
+    text = rebuilt(marks, tmp_path, page)
+    assert "MAE. Mean ± standard deviation over seeds; the best mean of a column is bold." in text
+    assert "| few-shot | sqinv → sqinv+conr |" in text
+    assert "Nemenyi's critical difference" in text
+    assert "| sqinv+conr | 1." in text
+    assert "| SRL | published (B) |" in text
+    assert "![abalone: few-shot over many-shot error](../images/what-works/abalone.png)\n" in text
+    assert rebuilt(text, tmp_path, page) == text
+    drawn = draw_pictures(text, page, tmp_path)
+    linked = [(page.parent / path).resolve() for path in re.findall(r"!\[.*?\]\((.*?)\)", text)]
+    assert linked == [path.resolve() for path in drawn]
+    assert all(path.is_file() for path in linked)
+
+
+def test_another_kind_s_end_does_not_close_a_table() -> None:
+    text = "<!-- ranks: results/demo -->\n<!-- /table -->\n"
+    assert rebuilt(text) == text

@@ -1,26 +1,18 @@
 """The report: one HTML file that needs nothing else."""
 
 import os
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
-from conr.report.aggregate import REGIONS, DatasetRuns, Run, load_runs, prediction_limits
+from conr.report.aggregate import REGIONS, DatasetRuns, Run, load_runs
+from conr.report.comparison import compare
 from conr.report.configuration import configuration_differences, configuration_text, unequal_runs
-from conr.report.pictures import features_svg, histogram_svg, label_error_svg, prediction_svg, training_svg
-from conr.report.pictures_2d import (
-    error_cells,
-    error_cells_svg,
-    error_title,
-    region_cells_svg,
-    training_cells_svg,
-    widest_dimension,
-)
+from conr.report.gallery import MOST_COMPARED, dataset_gallery, ranks_gallery, trade_off_gallery
+from conr.report.grid import GRID_METRICS
+from conr.report.published import published_table
 from conr.report.style import REGION_COLORS, MethodStyles
 from conr.report.tables import (
     MAIN_METRICS,
@@ -30,16 +22,7 @@ from conr.report.tables import (
     metric_table,
     shown_metrics,
     summary_sentences,
-    unit_of,
 )
-
-
-class Picture(NamedTuple):
-    """A figure of the page: its title, how to read it, and the drawing, or why there is none."""
-
-    title: str
-    caption: str
-    svg: Markup | None
 
 
 def write_report(
@@ -65,6 +48,7 @@ def write_report(
     """
     groups = load_runs(paths, baseline=baseline)
     styles = MethodStyles(groups)
+    comparison = _comparison(groups, styles)
     environment = Environment(
         loader=PackageLoader("conr.report"),
         autoescape=True,
@@ -74,11 +58,12 @@ def write_report(
     )
     page = environment.get_template("report.html.j2").render(
         title=title,
-        sections=[_section(group, styles) for group in groups],
+        comparison=comparison,
+        sections=[_section(group, styles, compared=comparison is not None) for group in groups],
         regions=REGIONS,
         region_titles=REGION_TITLES,
         region_colors=REGION_COLORS,
-        color=styles.color,
+        colors={method: styles.color(method) for group in groups for method in group.methods},
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
@@ -86,9 +71,23 @@ def write_report(
     return temporary.replace(out)
 
 
-def _section(group: DatasetRuns, styles: MethodStyles) -> dict[str, Any]:
+def _comparison(groups: Sequence[DatasetRuns], styles: MethodStyles) -> dict[str, Any] | None:
+    found = compare(groups)
+    if found is None:
+        return None
+    return {
+        **found._asdict(),
+        "trade_offs": trade_off_gallery(groups),
+        "rank_pictures": ranks_gallery(groups, styles),
+        "title": "All datasets" if len(groups) > 1 else "All methods",
+    }
+
+
+def _section(group: DatasetRuns, styles: MethodStyles, *, compared: bool) -> dict[str, Any]:
     first = group.first
     tables = [metric_table(group.rows, metric) for metric in shown_metrics(group)]
+    # The headline comes first; where that is none of MAE, GM and balanced MAE, a comparison shows all four.
+    main = MAIN_METRICS + (compared and headline_metric(group).name not in GRID_METRICS)
     runs = [run for runs in group.methods.values() for run in runs]
     versions = {", ".join(f"{name} {version}" for name, version in run.result.versions.items()): None for run in runs}
     hardware = {", ".join(f"{name} {value}" for name, value in run.result.hardware.items()): None for run in runs}
@@ -99,10 +98,12 @@ def _section(group: DatasetRuns, styles: MethodStyles) -> dict[str, Any]:
         "sentences": summary_sentences(group),
         "notes": [*group.notes, *unequal_runs(group), *_left_out(group)],
         "rows": group.rows,
-        "main_tables": tables[:MAIN_METRICS],
-        "other_tables": tables[MAIN_METRICS:],
+        "main_tables": tables[:main],
+        "other_tables": tables[main:],
         "counts": {region: int(first.metrics[region]["count"]) for region in REGIONS},
-        "pictures": _pictures(group, styles),
+        "pictures": dataset_gallery(group, styles),
+        "published": published_table(group) if compared else None,
+        "compact": len(group.methods) > MOST_COMPARED + 1,
         "run_count": len(runs),
         "runs": [_run_row(run) for run in runs],
         "differences": configuration_differences(group),
@@ -127,127 +128,7 @@ def _run_row(run: Run) -> dict[str, object]:
     }
 
 
-def _pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
-    dimensions = len(group.edges)
-    pictures = _label_pictures(group, styles) if dimensions == 1 else _cell_pictures(group) if dimensions == 2 else []
-    metric = headline_metric(group)
-    unit = f" ({unit_of(metric, group)})" if unit_of(metric, group) else ""
-    logged = f"val/{metric.name}"
-    curves = (
-        (logged, f"Validation {metric.title}", unit, "over all validation labels"),
-        (f"{logged}_few", f"Few-shot validation {metric.title}", unit, "over labels of the few-shot region"),
-        (
-            "train/loss",
-            "Training loss",
-            "",
-            "with all its terms; the height says nothing where methods have other terms",
-        ),
-    )
-    pictures += [
-        _picture(
-            title,
-            f"{title} after each epoch, {what}. A line is the mean over seeds, its band reaches from the lowest to the "
-            "highest seed.",
-            partial(training_svg, group, metric, f"{title}{in_unit}", styles),
-            otherwise="the runs did not log it",
-        )
-        for metric, title, in_unit, what in curves
-    ]
-    return pictures
-
-
 def _left_out(group: DatasetRuns) -> list[str]:
     if len(group.edges) <= 2:
         return []
     return [f"Pictures over the label axis are left out: the label has {len(group.edges)} dimensions."]
-
-
-def _label_pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
-    name = group.first.label["name"]
-    baseline, *others = group.methods
-    pictures = [
-        _picture(
-            "Training labels",
-            f"Training samples per {name} bin. The stronger the colour, the rarer: it is the shot region.",
-            lambda: histogram_svg(group),
-        )
-    ]
-    pictures += [
-        _picture(
-            f"Error over {name}: {' and '.join(methods)}",
-            f"Test MAE by {name}; lower is better. A line is the mean over seeds, its band reaches from the lowest to "
-            "the highest seed. Shading marks the median-shot (faint) and few-shot (strong) regions.",
-            partial(label_error_svg, group, methods, styles),
-            otherwise="the runs kept no predictions",
-        )
-        for methods in ([[baseline, other] for other in others] or [[baseline]])
-    ]
-    shown = [group.methods[method][0] for method in group.highlighted]
-    limits = prediction_limits(group, shown)
-    pictures += [_feature_picture(run, group, 0) for run in shown]
-    pictures += [
-        _picture(
-            f"Predictions: {_title(run)}",
-            "One point per test sample; on the line, the prediction is right. Shading as above: a cloud that leaves "
-            "the line where shading is strong shows rare labels taken for common ones.",
-            partial(prediction_svg, run, group, styles, limits=limits),
-        )
-        for run in shown
-    ]
-    return pictures
-
-
-def _cell_pictures(group: DatasetRuns) -> list[Picture]:
-    found = [error_cells(group, method) for method in group.highlighted]
-    highest = max(
-        (float(errors[np.isfinite(errors)].max(initial=0)) for errors in found if errors is not None), default=0
-    )
-    dimension = widest_dimension(group)
-    shown = [group.methods[method][0] for method in group.highlighted]
-    return [
-        _picture(
-            "Training labels",
-            "Training samples per cell, that is per bin of both label dimensions. Blank cells have none.",
-            partial(training_cells_svg, group),
-        ),
-        _picture(
-            "Shot regions",
-            "The stronger the colour of a cell, the rarer its labels in training; blank cells have none there.",
-            partial(region_cells_svg, group),
-        ),
-        *(
-            _picture(
-                f"Error per cell: {method}",
-                f"{error_title(group)} of the test samples of each cell, mean over seeds; lower is better. Blank cells "
-                "have no test samples. The colours mean the same for both methods.",
-                partial(error_cells_svg, group, method, highest=highest or 1.0),
-                otherwise="the runs kept no predictions",
-            )
-            for method in group.highlighted
-        ),
-        *(_feature_picture(run, group, dimension) for run in shown),
-    ]
-
-
-def _feature_picture(run: Run, group: DatasetRuns, dimension: int) -> Picture:
-    return _picture(
-        f"Features: {_title(run)}",
-        f"Test features placed in the plane by t-SNE, one point per sample, coloured by {group.names[dimension]}. "
-        "Where colours run smoothly, features keep the order of labels; where they mix, labels have collapsed into "
-        "each other. Distances between groups far apart mean nothing.",
-        partial(features_svg, run, group, dimension=dimension),
-    )
-
-
-def _title(run: Run) -> str:
-    return run.result.method if run.result.seed is None else f"{run.result.method}, seed {run.result.seed}"
-
-
-def _picture(title: str, caption: str, draw: Callable[[], str | None], otherwise: str = "") -> Picture:
-    try:
-        svg = draw()
-    except ValueError as error:
-        svg, otherwise = None, str(error)
-    if svg is None:
-        return Picture(title, f"Not drawn: {otherwise}.", None)
-    return Picture(title, caption, Markup(svg))  # noqa: S704  matplotlib has escaped the text in it

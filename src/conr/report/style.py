@@ -29,6 +29,10 @@ REGION_SHADES = {"many": 0.0, "median": 0.08, "few": 0.17}
 _BASELINE_COLOR = "#878d97"
 _METHOD_COLORS = ("#1f83cb", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _LINE_STYLES = ("-", "--", "-.", ":")
+# A method and the same one with conr share a look; neighbours differ in colour and marker.
+BASELINE_LOOK = (_BASELINE_COLOR, "o")
+_MARKERS = ("o", "s", "^", "D", "v", "p", "h")
+FAMILY_LOOKS = tuple(zip(_METHOD_COLORS * len(_MARKERS), _MARKERS * len(_METHOD_COLORS), strict=True))
 
 
 class MethodStyles:

@@ -84,7 +84,7 @@ def metric_table(rows: Sequence[SummaryRow], metric: Metric) -> MetricTable:
     """
     spreads = [[row.metrics[region][metric.name] for region in REGIONS] for row in rows]
     decimals = _decimals(metric, [one.mean for line in spreads for one in line])
-    printed = [[_number(one.mean, decimals) for one in line] for line in spreads]
+    printed = [[number_text(one.mean, decimals) for one in line] for line in spreads]
     best = []
     for column, texts in zip(zip(*spreads, strict=True), zip(*printed, strict=True), strict=True):
         known = [(one.mean, text) for one, text in zip(column, texts, strict=True) if one.seeds]
@@ -114,11 +114,11 @@ def summary_sentences(group: DatasetRuns) -> list[str]:
     unit = unit_of(metric, group)
     decimals = _decimals(metric, [row.metrics[region][metric.name].mean for row in group.rows for region in REGIONS])
     if not others:
-        mae = _number(baseline.metrics["all"][metric.name].mean, decimals)
+        mae = number_text(baseline.metrics["all"][metric.name].mean, decimals)
         few = baseline.metrics["few"][metric.name]
-        rare = f", {_number(few.mean, decimals)} in the few-shot region" if few.seeds else ""
+        rare = f", {number_text(few.mean, decimals)} in the few-shot region" if few.seeds else ""
         text = f"{baseline.method} has {_a(metric.title)} of {_quantity(mae, unit)} over all test labels{rare}"
-        return [f"{text} ({_seeds(baseline.seeds)}). There is no other method to compare it with."]
+        return [f"{text} ({seeds_text(baseline.seeds)}). There is no other method to compare it with."]
     return [_comparison(row, baseline, metric, unit, decimals) for row in others]
 
 
@@ -141,14 +141,14 @@ def summary_markdown(paths: Iterable[Path], baseline: str | None = None) -> str:
         table = metric_table(group.rows, metric)
         what = f"{metric.title}{_of_label(group, metric)}, mean ± standard deviation over seeds"
         lines = [
-            f"**{_escape(group.dataset)}**: {what}",
+            f"**{escape_markdown(group.dataset)}**: {what}",
             "",
             f"| method | seeds | {' | '.join(REGION_TITLES[region] for region in REGIONS)} |",
             f"|---|---|{'---|' * len(REGIONS)}",
         ]
         for row, cells in zip(group.rows, table.cells, strict=True):
             values = [f"**{cell.value}**" if cell.best else cell.value for cell in cells]
-            lines.append(f"| {_escape(row.method)} | {row.seeds} | {' | '.join(values)} |")
+            lines.append(f"| {escape_markdown(row.method)} | {row.seeds} | {' | '.join(values)} |")
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 
@@ -202,32 +202,32 @@ def _comparison(row: SummaryRow, baseline: SummaryRow, metric: Metric, unit: str
         return (
             f"{row.method} cannot be compared with {baseline.method}: the {metric.title} of one of them is undefined."
         )
-    text = f"{row.method} {_join(clauses)}."
+    text = f"{row.method} {join_words(clauses)}."
     if row.seeds == 1 or baseline.seeds == 1:
         count = "One seed each" if row.seeds == baseline.seeds else "One seed of one of them"
         return f"{text} {count}: how much of this is chance is unknown."
     if within:
         what, verb = ("difference", "is") if len(within) == 1 else ("differences", "are")
-        text += f" The {what} {_join(within)} {verb} within the standard deviation between seeds."
+        text += f" The {what} {join_words(within)} {verb} within the standard deviation between seeds."
     same = row.seeds == baseline.seeds
-    return f"{text} {_seeds(row.seeds)} {'each' if same else f'against {baseline.seeds}'}."
+    return f"{text} {seeds_text(row.seeds)} {'each' if same else f'against {baseline.seeds}'}."
 
 
 def _clause(before: float, after: float, what: str, unit: str, decimals: int) -> str:
-    old, new = _number(before, decimals), _number(after, decimals)
+    old, new = number_text(before, decimals), number_text(after, decimals)
     if old == new:
         return f"leaves {what} at {_quantity(new, unit)}"
     verb = "lowers" if after < before else "raises"
-    percent = f" ({_signed((after - before) / before * 100, 1)} %)" if before else ""
+    percent = f" ({signed_text((after - before) / before * 100, 1)} %)" if before else ""
     return f"{verb} {what} from {old} to {_quantity(new, unit)}{percent}"
 
 
 def _change(row: SummaryRow, region: str, metric: Metric, baseline: SummaryRow) -> str:
     if metric.higher_is_better:  # a percentage of a correlation says nothing
         difference = row.metrics[region][metric.name].mean - baseline.metrics[region][metric.name].mean
-        return _signed(difference, 3)
+        return signed_text(difference, 3)
     percent = row.changes[region][metric.name]
-    return NOTHING if math.isnan(percent) else f"{_signed(percent, 1)} %"
+    return NOTHING if math.isnan(percent) else f"{signed_text(percent, 1)} %"
 
 
 def _verdict(change: str, metric: Metric) -> str:
@@ -240,7 +240,7 @@ def _with_spread(text: str, value: Spread, seeds: int, decimals: int) -> str:
     if value.seeds == 0:
         return NOTHING
     some = "" if value.seeds == seeds else f" ({value.seeds} of {seeds} seeds)"
-    return f"{text} ± {_number(value.std, decimals)}{some}"
+    return f"{text} ± {number_text(value.std, decimals)}{some}"
 
 
 def _decimals(metric: Metric, values: Sequence[float]) -> int:
@@ -250,11 +250,13 @@ def _decimals(metric: Metric, values: Sequence[float]) -> int:
     return min(max(2 - math.floor(math.log10(min(sizes))), 1), 4)
 
 
-def _number(value: float, decimals: int) -> str:
+def number_text(value: float, decimals: int) -> str:
+    """A number with so many decimals; a dash for NaN."""
     return NOTHING if math.isnan(value) else f"{value:.{decimals}f}".replace("-", MINUS)
 
 
-def _signed(value: float, decimals: int) -> str:
+def signed_text(value: float, decimals: int) -> str:
+    """A number with its sign, zero without one; a dash for NaN."""
     if math.isnan(value):
         return NOTHING
     text = f"{abs(value):.{decimals}f}"
@@ -278,13 +280,16 @@ def _in_a_sentence(title: str) -> str:
     return title if title.isupper() else title[0].lower() + title[1:]
 
 
-def _seeds(count: int) -> str:
+def seeds_text(count: int) -> str:
+    """So many seeds, in words."""
     return f"{count} seed{'' if count == 1 else 's'}"
 
 
-def _join(parts: Sequence[str]) -> str:
+def join_words(parts: Sequence[str]) -> str:
+    """Words with commas and an "and"."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def _escape(text: str) -> str:
+def escape_markdown(text: str) -> str:
+    """Text as a Markdown table holds it."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

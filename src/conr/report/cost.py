@@ -1,0 +1,110 @@
+"""What methods cost: time per epoch and peak memory, relative to the baseline on the same hardware."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from conr.report.aggregate import DatasetRuns, Run, spread
+from conr.report.grid import NOT_RUN, grid_methods
+from conr.report.tables import NOTHING
+from conr.report.text_table import Entry, TextTable, rows_of
+
+MEBIBYTE = 2**20
+
+
+class Cost(NamedTuple):
+    """Cost of one method on one dataset.
+
+    Attributes:
+        seconds: per epoch, with validation; mean over the runs.
+        memory: peak in bytes; mean over the runs.
+        relative_seconds: ``seconds`` over the baseline's.
+        relative_memory: ``memory`` over the baseline's.
+        runs: number of runs that count. NaN stands for what no run measured.
+    """
+
+    seconds: float
+    memory: float
+    relative_seconds: float
+    relative_memory: float
+    runs: int
+
+
+def dataset_costs(group: DatasetRuns) -> tuple[dict[str, Cost], list[str]]:
+    """Cost of each method on a dataset, from runs on the hardware on which most runs of the baseline were made.
+
+    Returns:
+        Costs by method, and a note for each method of which runs on other hardware or with another number of threads
+        were left out.
+    """
+    baseline = next(iter(group.methods))
+    (hardware, _), *_ = Counter(_hardware(run) for run in group.methods[baseline]).most_common(1)
+    costs: dict[str, Cost] = {}
+    notes = []
+    for method, runs in group.methods.items():
+        same = [run for run in runs if _hardware(run) == hardware]
+        if len(same) < len(runs):
+            notes.append(
+                f"{group.dataset}: {len(runs) - len(same)} of {len(runs)} runs of {method} are on other hardware or "
+                f"threads than {baseline} and do not count."
+            )
+        seconds = spread([run.result.train_seconds / run.result.epochs for run in same if run.result.epochs]).mean
+        known = [run.result.peak_memory for run in same if run.result.peak_memory is not None]
+        memory = spread([float(one) for one in known]).mean
+        reference = costs.get(baseline)
+        costs[method] = Cost(
+            seconds,
+            memory,
+            _ratio(seconds, reference.seconds if reference else seconds),
+            _ratio(memory, reference.memory if reference else memory),
+            len(same),
+        )
+    return costs, notes
+
+
+def cost_table(groups: Sequence[DatasetRuns]) -> TextTable:
+    """Seconds per epoch of each method on each dataset, and peak memory below, relative to the baseline."""
+    found = {group.dataset: dataset_costs(group) for group in groups}
+    baselines = {group.dataset: next(iter(group.methods)) for group in groups}
+    lines = []
+    for method in grid_methods(groups):
+        cells: list[Entry | str] = [method]
+        for group in groups:
+            cost = found[group.dataset][0].get(method)
+            cells.append(NOT_RUN if cost is None else _entry(cost, is_baseline=method == baselines[group.dataset]))
+        relative = [costs[method].relative_seconds for costs, _ in found.values() if method in costs]
+        known = [one for one in relative if not math.isnan(one)]
+        mean = math.exp(sum(map(math.log, known)) / len(known)) if known else math.nan
+        lines.append([*cells, _times(mean)] if len(groups) > 1 else cells)
+    names = ", ".join(dict.fromkeys(baselines.values()))
+    caption = (
+        f"Training time per epoch relative to {names}, whose own time is in seconds; peak memory likewise, where it "
+        "was measured. Only runs on the same hardware with the same number of threads are compared; runs that shared "
+        "the machine with others are slower."
+    )
+    header = ("method", *(group.dataset for group in groups), *(["geometric mean"] if len(groups) > 1 else []))
+    notes = tuple(note for _, notes in found.values() for note in notes)
+    return TextTable(caption, header, (("", rows_of(lines)),), notes)
+
+
+def _entry(cost: Cost, *, is_baseline: bool) -> Entry:
+    if is_baseline:
+        seconds = NOTHING if math.isnan(cost.seconds) else f"{cost.seconds:.3g} s"
+        return Entry(seconds, "" if math.isnan(cost.memory) else f"{cost.memory / MEBIBYTE:.0f} MiB")
+    return Entry(
+        _times(cost.relative_seconds),
+        "" if math.isnan(cost.relative_memory) else f"{_times(cost.relative_memory)} memory",
+    )
+
+
+def _times(ratio: float) -> str:
+    return NOTHING if math.isnan(ratio) else f"{ratio:.2f} \N{MULTIPLICATION SIGN}"
+
+
+def _ratio(value: float, reference: float) -> float:
+    return value / reference if reference else math.nan
+
+
+def _hardware(run: Run) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, str(value)) for name, value in run.result.hardware.items()))
