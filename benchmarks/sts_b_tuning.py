@@ -1,8 +1,8 @@
 """Choose the settings of the STS-B-DIR presets on the validation split, with the same budget for each method.
 
 Every method gets the same random networks, and with each of them the same random settings of ConR if it has ConR. Two
-seeds of each; then four more seeds of each method's four best. The lowest mean validation MSE is chosen. The test split
-is never evaluated. Run: ``python -m benchmarks.sts_b_tuning --data DIR``, about 35 minutes of one core; the record is
+seeds of each; then three more seeds of each method's three best. The lowest mean validation MSE is chosen. The test split
+is never evaluated. Run: ``python -m benchmarks.sts_b_tuning --data DIR``, about 25 minutes of one core; the record is
 ``results/sts-b-dir/tuning.json``, and runs that are in it are not repeated.
 """
 
@@ -21,10 +21,10 @@ from conr.training.results import read_history
 
 RECORD = Path(__file__).parents[1] / "results" / "sts-b-dir" / "tuning.json"
 METHODS = ("vanilla", "lds", "conr", "lds+conr")
-NETWORK = {"hidden": [[256, 128], [512, 128], [256, 256]], "dropout": [0.2, 0.3, 0.4, 0.5], "lr": [5e-4, 1e-3, 2e-3]}
+NETWORK = {"hidden": [[256, 128], [256, 256]], "dropout": [0.2, 0.3, 0.4, 0.5], "lr": [5e-4, 1e-3, 2e-3]}
 CONR = {"window": [0.25, 0.5, 1.0], "temperature": [0.1, 0.2, 0.5], "coefficient": [0.1, 0.3, 1.0, 3.0]}
-DRAWS, FINALISTS = 16, 4
-SEEDS, FURTHER_SEEDS = (100, 101), (102, 103, 104, 105)
+DRAWS, FINALISTS = 12, 3
+SEEDS, FURTHER_SEEDS = (100, 101), (102, 103, 104)
 REGIONS = ("", "_many", "_median", "_few")
 RULE = (
     f"{DRAWS} draws with {len(SEEDS)} seeds per method; {len(FURTHER_SEEDS)} more seeds for its {FINALISTS} draws with "
