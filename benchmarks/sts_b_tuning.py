@@ -1,10 +1,10 @@
 """Choose the settings of the STS-B-DIR presets on the validation split, with the same budget for each method.
 
 Every method gets the same random networks, and with each of them the same random settings of ConR if it has ConR. Two
-seeds of each; then three more seeds of each method's three best. The lowest mean validation MSE is chosen. The test split
-is never evaluated. Run: ``python -m benchmarks.sts_b_tuning --data DIR``, about 35 minutes of one core; the record is
-``results/sts-b-dir/tuning.json``, and runs that are in it are not repeated.
-Its runs marked ``"loop": "plain"`` were trained by a plain loop over the same parts instead of the command line.
+seeds of each; then three more seeds of each method's three best. The lowest mean validation MSE is chosen. The test
+split is never evaluated. Run: ``python -m benchmarks.sts_b_tuning --data DIR``, about 35 minutes of one core; the
+record is ``results/sts-b-dir/tuning.json``, and runs that are in it are not repeated. Its runs marked ``"loop":
+"plain"`` were trained by a plain loop over the same parts instead of the command line.
 """
 
 import argparse
