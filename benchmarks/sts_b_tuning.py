@@ -22,13 +22,17 @@ from conr.training.results import read_history
 
 RECORD = Path(__file__).parents[1] / "results" / "sts-b-dir" / "tuning.json"
 METHODS = ("vanilla", "lds", "conr", "lds+conr")
-NETWORK = {
+NETWORK: dict[str, list[Any]] = {
     "hidden": [[128], [128, 128], [256, 128]],
     "dropout": [0.3, 0.5, 0.7],
     "lr": [5e-4, 1e-3, 2e-3],
     "weight_decay": [0.0, 1e-4],
 }
-CONR = {"window": [0.25, 0.5, 1.0], "temperature": [0.1, 0.2, 0.5], "coefficient": [0.1, 0.3, 1.0]}
+CONR: dict[str, list[Any]] = {
+    "window": [0.25, 0.5, 1.0],
+    "temperature": [0.1, 0.2, 0.5],
+    "coefficient": [0.1, 0.3, 1.0],
+}
 DRAWS, FINALISTS = 16, 3
 SEEDS, FURTHER_SEEDS = (0, 1), (100, 101, 102)
 REGIONS = ("", "_many", "_median", "_few")
@@ -83,9 +87,9 @@ class Record:
         self.path = path
         self.data = data
         self.draws = drawn()
-        found = json.loads(path.read_text()) if path.is_file() else {"runs": [], "ran_on": environment()}
-        self.ran_on = found["ran_on"]
-        self.runs: list[dict[str, Any]] = found["runs"]
+        found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        self.ran_on: dict[str, Any] = found.get("ran_on") or environment()
+        self.runs: list[dict[str, Any]] = found.get("runs", [])
 
     def add(self, method: str, draws: Iterable[int], seeds: Iterable[int]) -> None:
         """Train what is not there yet."""

@@ -64,7 +64,7 @@ def test_exploration() -> None:
         return f"{fmean(run['mse'] for run in record['runs'] if run['settings'] == settings):.3f}"
 
     own = {"sentences": True}
-    steps = ({}, own, {"views": "swap", **own}, {"views": "swap", "dropout": 0.5, **own})
+    steps: tuple[dict[str, Any], ...] = ({}, own, {"views": "swap", **own}, {"views": "swap", "dropout": 0.5, **own})
     harmful = ({"views": "mix"}, {"views": "corrupt"})
     assert [mse(settings) for settings in (*steps, *harmful)] == ["0.593", "0.576", "0.571", "0.569", "0.722", "0.850"]
     assert all(value in PAGE for value in map(mse, (*steps, *harmful)))
