@@ -99,10 +99,9 @@ def test_a_small_network_of_timm_trains_is_tested_and_predicts(
 
 
 def test_several_labels_take_a_head_of_their_size(tmp_path: Path, roots: dict[str, Path]) -> None:
-    head = ("--model.head=conr.models.LinearHead", "--model.head.in_features=128", "--model.head.out_features=2")
     labels = ("--data.label_columns=[weight,height]", "--data.bin_width=[1,10]")
     window = "--model.regularizers.conr.loss.window=0.5"
-    folder = _fit(tmp_path, "folder", "conr", roots["folder"], *SMALL, *head, *labels, window)
+    folder = _fit(tmp_path, "folder", "conr", roots["folder"], *SMALL, *labels, window)
     saved = yaml.safe_load((folder / "config.yaml").read_text())
     assert saved["model"]["regularizers"]["conr"]["loss"]["init_args"]["window"] == 0.5
     assert main(["predict", f"--run={folder}", "--trainer.enable_progress_bar=false"]) == 0

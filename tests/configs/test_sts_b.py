@@ -1,15 +1,17 @@
 """The presets of STS-B-DIR through the command line, on made-up files in the true format."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from docs.tables import ROOT
 from tests.data.miniature.sts_b import VECTOR_WIDTH, write_encoder, write_glove, write_sts_b
 
 from conr.cli.main import main
-from conr.configs import preset_config, preset_names
+from conr.configs import method_names, preset_config, preset_names
 from conr.training.results import RunResult
 
 pytest.importorskip("transformers", reason="sentence encoders come with the extra text")
@@ -94,6 +96,35 @@ def test_lds_is_inverse_and_not_the_square_root_as_for_ages() -> None:
     for dataset in ("sts-b-dir", "sts-b-dir-bilstm"):
         density = preset_config(f"{dataset}-lds")["model"]["criterion_density"]["init_args"]
         assert density == {"scheme": "inverse", "kernel": "gaussian", "kernel_size": 5, "sigma": 2.0}
+
+
+def test_a_mix_has_settings_of_its_own_whatever_the_order() -> None:
+    mix, other = (preset_config(f"sts-b-dir-{name}")["model"] for name in ("lds+conr", "conr+lds"))
+    assert mix == other
+    assert mix["criterion_density"] == preset_config("sts-b-dir-lds")["model"]["criterion_density"]
+    assert "lds+conr" not in method_names("sts-b-dir")
+
+
+def test_the_presets_are_what_the_search_chose() -> None:
+    record = json.loads((ROOT / "results" / "sts-b-dir" / "tuning.json").read_text())
+    assert set(record["chosen"]) == {"vanilla", "lds", "conr", "lds+conr"}
+    for method, chosen in record["chosen"].items():
+        runs = [run for run in record["runs"] if run["method"] == method]
+        by_draw = {draw: [run["mse"] for run in runs if run["draw"] == draw] for draw in range(len(record["draws"]))}
+        finalists = [draw for draw, values in by_draw.items() if len(values) == 5]
+        assert len(finalists) == 3
+        assert sorted(len(values) for values in by_draw.values())[:-3] == [2] * 13
+        assert chosen["draw"] == min(finalists, key=lambda draw: sum(by_draw[draw]))
+        model = preset_config(f"sts-b-dir-{method}")["model"]
+        drawn = record["draws"][chosen["draw"]]
+        network, optimizer = model["encoder"]["init_args"], model["optimizer"]["init_args"]
+        assert [network["hidden"], network["dropout"]] == [drawn["hidden"], drawn["dropout"]]
+        assert [optimizer["lr"], optimizer.get("weight_decay", 0)] == [drawn["lr"], drawn["weight_decay"]]
+        if "conr" in method:
+            conr = model["regularizers"]["conr"]
+            loss = conr["loss"]["init_args"]
+            assert [loss["window"], loss["temperature"]] == [drawn["window"], drawn["temperature"]]
+            assert conr["coefficient"] == drawn["coefficient"]
 
 
 def test_the_published_recipe() -> None:

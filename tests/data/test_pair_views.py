@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from conr.data import CorruptPairs, MixPairs, PairViews, SwapPairs, make_views
+from conr.data import CorruptPairs, DropoutViews, MixPairs, PairViews, SwapPairs, make_views
 
 PAIRS = torch.arange(2000.0 * 2 * 3).view(2000, 2, 3)
 
@@ -71,18 +71,18 @@ def test_steps_by_name_and_by_class_act_one_after_the_other() -> None:
         def forward(self, pairs: torch.Tensor) -> torch.Tensor:
             return pairs + 1
 
-    views = PairViews(["swap", "corrupt", "mix", AddOne(), SwapPairs(probability=1)])
-    assert [type(step) for step in views.steps] == [SwapPairs, CorruptPairs, MixPairs, AddOne, SwapPairs]
+    views = PairViews(["swap", "corrupt", "mix", "dropout", AddOne(), SwapPairs(probability=1)])
+    assert [type(step) for step in views.steps] == [SwapPairs, CorruptPairs, MixPairs, DropoutViews, AddOne, SwapPairs]
     assert torch.equal(PairViews([AddOne(), SwapPairs(probability=1)])(PAIRS), (PAIRS + 1).flip(1))
     assert torch.equal(PairViews([])(PAIRS), PAIRS)
     with pytest.raises(
-        ValueError, match=r"steps: expected one of 'swap', 'corrupt', 'mix', got 'swop'; did you mean 'swap'"
+        ValueError, match=r"steps: expected one of 'swap', 'corrupt', 'mix', 'dropout', got 'swop'; did you mean 'swap'"
     ):
         PairViews(["swop"])
 
 
 def test_views_keep_the_input_and_differ() -> None:
-    transform = PairViews(["swap", "corrupt", "mix"])
+    transform = PairViews(["swap", "corrupt", "mix", "dropout"])
     for dtype in (torch.float16, torch.bfloat16, torch.float64):
         pairs = torch.rand(32, 2, 6).to(dtype)
         before = pairs.clone()
@@ -95,7 +95,7 @@ def test_views_keep_the_input_and_differ() -> None:
 def test_views_are_made_on_the_device_without_looking_at_values() -> None:
     # A meta tensor has no values: a step that reads one, or that mixes in a CPU tensor, raises.
     pairs, labels = torch.empty(4, 2, 6, device="meta"), torch.empty(4, device="meta")
-    views = make_views(pairs, labels, PairViews(["swap", "corrupt", "mix"]), "original+two")
+    views = make_views(pairs, labels, PairViews(["swap", "corrupt", "mix", "dropout"]), "original+two")
     assert (views.inputs.device.type, views.inputs.shape) == ("meta", (12, 2, 6))
 
 

@@ -86,6 +86,23 @@ def test_a_protocol_has_its_own_folder_and_stays_with_the_run(prices: Path, tmp_
 
 
 @pytest.mark.parametrize(
+    ("views", "kept"),
+    [
+        (["--model.views=DropoutViews"], "conr.data.DropoutViews"),
+        (["--model.views=TableViews", "--model.views.corruption=0.3"], "conr.data.TableViews"),
+        (["--model.views=MixViews", "--model.views.window=0.1"], "conr.data.MixViews"),
+        (["--model.views=null", "--model.encoder.dropout=0.2"], None),
+    ],
+)
+def test_views_are_chosen_by_name(views: list[str], kept: str | None, prices: Path, tmp_path: Path) -> None:
+    words = ["fit", "--config=table-conr", f"--data.path={prices}", "--data.target=preis", "--trainer.max_epochs=1"]
+    assert main([*words, *views, f"--output.root={tmp_path}", *QUIET]) == 0
+    configuration = yaml.safe_load((tmp_path / "table-preise" / "conr" / "seed-0" / "config.yaml").read_text())
+    found = configuration["model"].get("views")
+    assert (found and found["class_path"]) == kept
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--data.target=price"], "('fläche', 'ort', 'preis'), got 'price'; did you mean 'preis'?"),

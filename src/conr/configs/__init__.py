@@ -1,8 +1,9 @@
 """Presets that ship with the package: a name such as ``rotated-digits-sqinv+conr`` is a dataset and a mix of methods.
 
 The dataset's ``base.yaml`` comes first, then a fragment per method: the dataset's own ``METHOD.yaml`` if it has one,
-else ``methods/METHOD.yaml``. ``vanilla`` is the dataset without any method. A dataset with dense labels has its own
-fragments only, as most methods compare every row of a batch with every other, and its rows are pixels.
+else ``methods/METHOD.yaml``. A mix that a dataset has settings of its own for, ``METHOD+METHOD.yaml``, gets these last.
+``vanilla`` is the dataset without any method. A dataset with dense labels has its own fragments only, as most methods
+compare every row of a batch with every other, and its rows are pixels.
 """
 
 import difflib
@@ -27,7 +28,7 @@ def method_names(dataset: str) -> list[str]:
     """Methods that can be joined with ``+`` on a dataset."""
     shared = [] if dataset in DENSE else _FOLDER.glob(f"{_METHODS}/*.yaml")
     fragments = [*shared, *_FOLDER.glob(f"{dataset}/*.yaml")]
-    return [VANILLA, *sorted({path.stem for path in fragments} - {"base"})]
+    return [VANILLA, *sorted({path.stem for path in fragments if "+" not in path.stem} - {"base"})]
 
 
 def preset_names() -> list[str]:
@@ -49,6 +50,7 @@ def preset_config(name: str) -> dict[str, Any]:
         raise ValueError(f"preset: expected a file or DATASET-METHOD, got {name!r}{_nearest(name, preset_names())}")
     mix = name.removeprefix(f"{dataset}-")
     config = _read(_FOLDER / dataset / "base.yaml")
+    of_mix = _of_mix(dataset, mix)
     joined: dict[str, Any] = {}
     earlier: dict[str, dict[str, Any]] = {}
     for method in mix.split("+"):
@@ -60,12 +62,19 @@ def preset_config(name: str) -> dict[str, Any]:
         if method != VANILLA:
             own = _FOLDER / dataset / f"{method}.yaml"
             fragment = _read(own if own.is_file() else _FOLDER / _METHODS / f"{method}.yaml")
-            for other, its in earlier.items():
+            for other, its in earlier.items() if of_mix is None else ():
                 _merge(its, fragment, contradiction=f"preset {name!r}: {other!r} and {method!r} contradict each other")
             earlier[method] = fragment
             joined = _merge(joined, fragment)
-    config = _merge(config, joined)
+    config = _merge(_merge(config, joined), of_mix or {})
     return _merge(config, {"output": {"method": mix}})
+
+
+def _of_mix(dataset: str, mix: str) -> dict[str, Any] | None:
+    """The dataset's settings for a mix, whatever the order of its methods; they settle where these contradict."""
+    wanted = sorted(mix.split("+"))
+    found = [path for path in (_FOLDER / dataset).glob("*+*.yaml") if sorted(path.stem.split("+")) == wanted]
+    return _read(found[0]) if found else None
 
 
 def _read(path: Path) -> dict[str, Any]:

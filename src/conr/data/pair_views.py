@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from conr._checks import check_choice, check_number
 from conr.data.module import Inputs
 from conr.data.views import TableViews
+from conr.data.views_table import DropoutViews
 
 
 class SwapPairs(nn.Module):
@@ -95,22 +96,22 @@ class MixPairs(nn.Module):
         return torch.lerp(pairs, pairs[others], shares)
 
 
-STEPS = {"swap": SwapPairs, "corrupt": CorruptPairs, "mix": MixPairs}
+STEPS = {"swap": SwapPairs, "corrupt": CorruptPairs, "mix": MixPairs, "dropout": DropoutViews}
 
 
 class PairViews(nn.Module):
     """Several views of pairs, one on top of the other.
 
     Args:
-        steps: in this order, each ``"swap"`` (`SwapPairs`), ``"corrupt"`` (`CorruptPairs`) or ``"mix"`` (`MixPairs`)
-            with its defaults, or a module.
+        steps: in this order, each ``"swap"`` (`SwapPairs`), ``"corrupt"`` (`CorruptPairs`), ``"mix"`` (`MixPairs`) or
+            ``"dropout"`` (`DropoutViews`) with its defaults, or a module.
 
     Raises:
         ValueError: an unknown name.
 
     Notes:
-        Dropout is a view without any step: give ``views: null`` with ``view_mode: two`` and an encoder with dropout,
-        which then sees each pair twice and drops different units each time.
+        Dropout in the network is a view without any step: give ``views: null`` with ``view_mode: two`` and an encoder
+        with dropout, which then sees each pair twice and drops different units each time.
     """
 
     def __init__(self, steps: Sequence[str | nn.Module] = ("swap", "corrupt")) -> None:
