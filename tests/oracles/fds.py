@@ -118,21 +118,20 @@ def smoothed_tables(
     *,
     fill: bool,
     unseen: bool,
-    power: int = 1,
 ) -> tuple[Table, Table] | None:
     if not running.samples:
         return None
     shape = [len(own) - 1 for own in edges]
     bins = list(itertools.product(*(range(n) for n in shape)))
     tables: list[Table] = []
-    for table, start, exponent in ((running.mean, 0.0, 1), (running.variance, 1.0, power)):
+    for table, start in ((running.mean, 0.0), (running.variance, 1.0)):
         complete = dict(table)
         for b in bins:
             if b not in table and fill:
                 complete[b] = nearest(b, table)
             elif b not in table and unseen:
                 complete[b] = [start] * size
-        tables.append({b: smoothed(b, complete, shape, weights, exponent) for b in bins})
+        tables.append({b: smoothed(b, complete, shape, weights) for b in bins})
     return tables[0], tables[1]
 
 
@@ -142,22 +141,16 @@ def nearest(b: Bin, table: Table) -> list[float]:
     return [sum(column) / len(near) for column in zip(*near, strict=True)]
 
 
-def smoothed(b: Bin, table: Table, shape: Sequence[int], weights: Vector, power: int) -> list[float]:
+def smoothed(b: Bin, table: Table, shape: Sequence[int], weights: Vector) -> list[float]:
     half = len(weights) // 2
     total, norm = [0.0] * len(next(iter(table.values()))), 0.0
-    # The weight of a bin is that of all positions that are mirrored onto it.
-    per_bin: dict[Bin, float] = {}
-    powered: dict[Bin, float] = {}
     for offsets in itertools.product(range(-half, half + 1), repeat=len(shape)):
         c = tuple(mirrored(x + offset, n) for x, offset, n in zip(b, offsets, shape, strict=True))
         weight = math.prod(weights[offset + half] for offset in offsets)
-        per_bin[c] = per_bin.get(c, 0.0) + weight
-        powered[c] = powered.get(c, 0.0) + weight**power
-    for c, weight in per_bin.items():
         if c in table:
             norm += weight
-            total = [x + powered[c] * y for x, y in zip(total, table[c], strict=True)]
-    return [x / norm**power if norm else 0.0 for x in total]
+            total = [x + weight * y for x, y in zip(total, table[c], strict=True)]
+    return [x / norm if norm else 0.0 for x in total]
 
 
 def mirrored(position: int, size: int) -> int:

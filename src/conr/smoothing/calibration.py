@@ -79,7 +79,7 @@ class BinCalibration(nn.Module):
     r"""Running mean and variance of each bin, and the calibration of features by them; see `calibrate`.
 
     $$m_b \leftarrow a\, m_b + (1 - a)\, \hat m_b, \qquad v_b \leftarrow a\, v_b + (1 - a)\, \hat v_b, \qquad
-      \tilde m = k * m, \qquad \tilde v = k^p * v$$
+      \tilde m = k * m, \qquad \tilde v = k * v$$
 
     with the statistics $\hat m_b, \hat v_b$ of an epoch; a bin without samples in it keeps its own. Until `smooth` is
     called, and for bins that were never seen, features stay as they are.
@@ -152,12 +152,11 @@ class BinCalibration(nn.Module):
         self.count += count
 
     @torch.no_grad()
-    def smooth(self, kernel: Tensor, *, power: int = 1, fill: bool = True, unseen: bool = False) -> None:
+    def smooth(self, kernel: Tensor, *, fill: bool = True, unseen: bool = False) -> None:
         """Smooth the running statistics over bins, for features to be calibrated with from now on.
 
         Args:
             kernel: symmetric window, odd length; scaled to sum 1.
-            power: $p$ of the kernel for the variance.
             fill: whether bins that were never seen take the mean of the nearest ones that were; else they are left out.
             unseen: whether, without ``fill``, their mean 0 and variance 1 take part, and their features are calibrated.
         """
@@ -169,12 +168,9 @@ class BinCalibration(nn.Module):
         share = torch.ones_like(seen) if complete else seen
         norm = smooth_bins(share.to(self.mean).unsqueeze(1), self.shape, kernel)  # (bins, 1); 1 if complete
         norm = torch.where(norm > 0, norm, 1)
-        for running, smoothed, exponent in (
-            (self.mean, self.smoothed_mean, 1),
-            (self.variance, self.smoothed_variance, power),
-        ):
+        for running, smoothed in ((self.mean, self.smoothed_mean), (self.variance, self.smoothed_variance)):
             table = fill_bins(running, seen, self.shape) if fill else running * share.unsqueeze(1)  # (bins, d)
-            smoothed.copy_(smooth_bins(table, self.shape, kernel**exponent) / norm**exponent)
+            smoothed.copy_(smooth_bins(table, self.shape, kernel) / norm)
         self.ready.copy_(torch.ones_like(seen) if unseen else seen)
 
     def extra_repr(self) -> str:

@@ -78,9 +78,9 @@ class BinMoments(nn.Module):
         self.mean += shift * share
         self.count += added.squeeze(1).long()
 
-    def variance(self, *, unbiased: bool = True) -> Tensor:
-        """Variance of the features of each bin, shape (bins, d); 0 for a bin with a single sample or none."""
-        return self.deviations / (self.count - int(unbiased)).clamp(min=1).unsqueeze(1)
+    def variance(self) -> Tensor:
+        """Unbiased variance of the features of each bin, shape (bins, d); 0 for a bin with a single sample or none."""
+        return self.deviations / (self.count - 1).clamp(min=1).unsqueeze(1)
 
     @torch.no_grad()
     def clear(self) -> None:
