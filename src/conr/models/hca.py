@@ -33,7 +33,7 @@ class HCAHead(nn.Module):
         >>> head = HCAHead(8, levels=2).fit(labels, Bins([3, 4, 5, 6, 7]))
         >>> outputs = head(torch.zeros(3, 8))
         >>> outputs.shape, head.point(outputs).shape
-        (torch.Size([3, 9]), torch.Size([3]))
+        (torch.Size([3, 10]), torch.Size([3]))
     """
 
     hierarchy: Tensor
