@@ -8,8 +8,8 @@ from jsonargparse import ArgumentParser
 
 from conr.configs import dataset_names, method_names, preset_config
 from conr.density import DenseWeight, LabelDensity
-from conr.losses import BMC, BNI, GAI, MSE, UVOTE, DistLoss, Evidential, FocalR, Huber
-from conr.models import EvidentialHead, LinearHead, UVOTEHead
+from conr.losses import BMC, BNI, GAI, HCA, MSE, UVOTE, DistLoss, Evidential, FocalR, Huber
+from conr.models import EvidentialHead, HCAHead, LinearHead, UVOTEHead
 from conr.training import RegressionModule
 
 CRITERIA = {
@@ -21,6 +21,7 @@ CRITERIA = {
     "bni": BNI,
     "dist": DistLoss,
     "evidential": Evidential,
+    "hca": HCA,
     "uvote": UVOTE,
 }
 DENSITIES = {
@@ -45,7 +46,7 @@ def build(name: str) -> RegressionModule:
 def test_criteria(name: str) -> None:
     module = build(f"rotated-digits-{name}")
     assert type(module.criterion) is CRITERIA[name]
-    assert type(module.head) is {"evidential": EvidentialHead, "uvote": UVOTEHead}.get(name, LinearHead)
+    assert type(module.head) is {"evidential": EvidentialHead, "hca": HCAHead, "uvote": UVOTEHead}.get(name, LinearHead)
 
 
 @pytest.mark.parametrize("name", DENSITIES)

@@ -7,11 +7,13 @@ from tests.oracles.balanced_mse import bmc_losses, bni_losses, gai_losses
 from tests.oracles.dist_loss import dist_losses
 from tests.oracles.elementwise import elementwise_losses, focal_r_losses
 from tests.oracles.evidential import evidential_losses
+from tests.oracles.hca import hca_losses
 from tests.oracles.uvote import uvote_losses
 from torch import nn
 
-from conr.losses import BMC, BNI, GAI, L1, MSE, UVOTE, DistLoss, Evidential, FocalR, Huber
+from conr.losses import BMC, BNI, GAI, HCA, L1, MSE, UVOTE, DistLoss, Evidential, FocalR, Huber
 from conr.testing import Batch, CriterionCase
+from conr.testing.criteria import training_labels
 
 
 def _elementwise(make: type[nn.Module], kind: str, **settings: Any) -> CriterionCase:
@@ -65,6 +67,21 @@ def _uvote(heads: int, progress: float) -> CriterionCase:
     )
 
 
+def _hca(levels: int, power: float, classes: int) -> CriterionCase:
+    labels, bins = training_labels(1)
+    counts = torch.bincount(bins.index(labels), minlength=len(bins)).tolist()
+    found = {"edges": bins.edges[0].tolist(), "counts": counts, "levels": levels}
+    return CriterionCase(
+        HCA,
+        {"levels": levels, "power": power},
+        hca_losses,
+        lambda module, _batch: found | _learned(module, "class_weights"),
+        outputs=(classes,),
+        label_dimensions=(1,),
+        exempt={"fits_equal_labels": "the number of classes, and of predictions, follows from the training labels"},
+    )
+
+
 CRITERIA = {
     "l1": _elementwise(L1, "l1"),
     "mse": _elementwise(MSE, "mse"),
@@ -102,6 +119,8 @@ CRITERIA = {
     "dist": _dist(coefficient=0.7),
     "dist-huber": _dist(kind="huber", delta=0.4),
     "evidential": CriterionCase(Evidential, {"coefficient": 0.05}, evidential_losses, outputs=(4,)),
+    "hca": _hca(levels=2, power=1.0, classes=2 + 4 + 6),
+    "hca-deep": _hca(levels=4, power=0.5, classes=2 + 4 + 6 + 6 + 6),
     "uvote": _uvote(heads=2, progress=1.0),
     "uvote-early": _uvote(heads=3, progress=0.5),
 }

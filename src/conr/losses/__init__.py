@@ -9,6 +9,7 @@ from conr.losses.dist_loss import DistLoss, dist_loss
 from conr.losses.elementwise import L1, MSE, Huber, elementwise_loss
 from conr.losses.evidential import Evidential, NormalInverseGamma, evidential_loss, evidential_parameters
 from conr.losses.focal import FocalR, focal_r_loss
+from conr.losses.hca import HCA, hca_log_probabilities, hca_loss, label_hierarchy
 from conr.losses.memory import CrossBatchMemory
 from conr.losses.ordinal_entropy import OrdinalEntropyLoss, ordinal_entropy_loss
 from conr.losses.rank_n_contrast import RankNContrastLoss, rank_n_contrast_loss
@@ -21,6 +22,7 @@ __all__ = [
     "BMC",
     "BNI",
     "GAI",
+    "HCA",
     "L1",
     "MSE",
     "UVOTE",
@@ -52,7 +54,10 @@ __all__ = [
     "evidential_parameters",
     "focal_r_loss",
     "gai_loss",
+    "hca_log_probabilities",
+    "hca_loss",
     "image_means",
+    "label_hierarchy",
     "masked_rows",
     "ordinal_entropy_loss",
     "pixel_rows",

@@ -2,6 +2,7 @@
 
 from conr.models.depth import DepthEncoder, DepthHead
 from conr.models.gaze import GazeLeNet
+from conr.models.hca import HCAHead
 from conr.models.heads import EvidentialHead, LinearHead, UVOTEHead
 from conr.models.mlp import MLP
 from conr.models.small_cnn import SmallCNN
@@ -15,6 +16,7 @@ __all__ = [
     "DepthHead",
     "EvidentialHead",
     "GazeLeNet",
+    "HCAHead",
     "LinearHead",
     "PairEncoder",
     "SentenceEncoder",

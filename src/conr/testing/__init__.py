@@ -1,4 +1,4 @@
-"""Contracts as tests: whoever writes a regularizer or a criterion gets every check that the library's own ones pass.
+"""Contracts as tests: whoever writes a regularizer, a criterion or a smoother gets the checks that ours pass.
 
 A test file of three lines is enough::
 
@@ -17,23 +17,29 @@ require("conr.testing", "pytest", "hypothesis")
 
 import pytest  # noqa: E402  the check comes first
 
-pytest.register_assert_rewrite("conr.testing.common", "conr.testing.criteria", "conr.testing.regularizers")
+pytest.register_assert_rewrite(
+    "conr.testing.common", "conr.testing.criteria", "conr.testing.regularizers", "conr.testing.smoothers"
+)
 
 from conr.testing.common import TOLERANCE, Batch, Tolerance, batches, contract, make_batch  # noqa: E402
 from conr.testing.criteria import CRITERION_CHECKS, CriterionCase, criterion_contract  # noqa: E402
 from conr.testing.regularizers import REGULARIZER_CHECKS, RegularizerCase, regularizer_contract  # noqa: E402
+from conr.testing.smoothers import SMOOTHER_CHECKS, SmootherCase, smoother_contract  # noqa: E402
 
 __all__ = [
     "CRITERION_CHECKS",
     "REGULARIZER_CHECKS",
+    "SMOOTHER_CHECKS",
     "TOLERANCE",
     "Batch",
     "CriterionCase",
     "RegularizerCase",
+    "SmootherCase",
     "Tolerance",
     "batches",
     "contract",
     "criterion_contract",
     "make_batch",
     "regularizer_contract",
+    "smoother_contract",
 ]

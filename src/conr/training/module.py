@@ -62,7 +62,8 @@ class RegressionModule(LightningModule):
         head: features to predictions (n,) or (n, k), or what makes such a head of the number of features and, for
             several label dimensions, of ``out_features=k``: its class, if the rest has defaults. A linear layer by
             default. A head whose outputs say more than a prediction, for a criterion that expects such outputs, has a
-            method ``point(outputs)`` that turns them into the predictions for regularizers, metrics and users.
+            method ``point(outputs)`` that turns them into the predictions for regularizers, metrics and users. It may
+            have a method ``fit(labels, bins)``, as a criterion.
         criterion: called as ``criterion(predictions, labels, weights)`` with what the head returns. It may have a
             method ``fit(labels, bins)``, called with the training labels and the dataset's bins before anything else; a
             method ``set_progress(share)``, called as each epoch begins with the share of all epochs that will be done
@@ -70,7 +71,10 @@ class RegressionModule(LightningModule):
         criterion_lr: constant learning rate of the criterion's own parameters, without weight decay.
         criterion_density: gives the criterion's weights; unweighted if None.
         regularizers: by name, as the name is logged; each with its coefficient and its own weights.
-        smoothing: a layer between encoder and head, called as ``smoothing(features, labels)`` while training.
+        smoothing: a layer between encoder and head, as `conr.smoothing.FDS`, called as ``smoothing(features, labels)``
+            while training; or a function of the number of features that makes it. It may have methods
+            ``fit(labels, bins)`` and ``on_train_epoch_end()``, and sees labels in label units. What regularizers get as
+            predictions is the head's of the features before smoothing, as in ConR's released code.
         views: makes one random view of a batch of inputs; none if None.
         view_mode: "two": both terms on two views; "original+two": criterion on the inputs, regularizers on two views;
             "three": criterion on one view, regularizers on two others; "one": both terms on one view.
@@ -105,7 +109,7 @@ class RegressionModule(LightningModule):
         criterion_lr: float = 0.01,
         criterion_density: SampleWeights | None = None,
         regularizers: dict[str, Regularizer] | None = None,
-        smoothing: nn.Module | None = None,
+        smoothing: nn.Module | Callable[[int], nn.Module] | None = None,
         views: nn.Module | None = None,
         view_mode: str = "two",
         optimizer: OptimizerCallable = torch.optim.Adam,
@@ -140,7 +144,7 @@ class RegressionModule(LightningModule):
                 if term.density is not None
             }
         )
-        self.smoothing = smoothing
+        self.smoothing = smoothing if isinstance(smoothing, nn.Module | None) else _sized_head(encoder, smoothing)
         self.views = views
         self.view_mode = view_mode
         self.optimizer = optimizer
@@ -164,12 +168,13 @@ class RegressionModule(LightningModule):
         labels = data.train_labels()
         if self._make_head is not None and labels.ndim == 2 and labels.shape[1] > 1:
             self.head = _sized_head(self.encoder, partial(self._make_head, out_features=labels.shape[1]))
-        self._size_lazy_layers(data.splits.train)
         if self.standardise_labels:
             self._fit_label_scale(labels)
-        if hasattr(self.criterion, "fit"):
-            fit = cast("Callable[[Tensor, Bins], object]", self.criterion.fit)
-            fit(self._in_head_units(labels), self._bins_in_head_units(data.splits.bins))
+        in_head_units = (self._in_head_units(labels), self._bins_in_head_units(data.splits.bins))
+        _call_if_there(self.head, "fit", *in_head_units)
+        _call_if_there(self.criterion, "fit", *in_head_units)
+        _call_if_there(self.smoothing, "fit", labels, data.splits.bins)
+        self._size_lazy_layers(data.splits.train)
         for density in (self.criterion_density, *self.regularizer_densities.values()):
             if density is not None:
                 data.fit_density(cast("SampleWeights", density))
@@ -202,7 +207,8 @@ class RegressionModule(LightningModule):
         features = self.encoder(inputs)  # (m, d)
         smoothed = features if self.smoothing is None else self.smoothing(features, labels)  # (m, d)
         outputs = self.head(smoothed)  # (m,) or (m, k), or what the criterion expects
-        predictions = self._point(outputs)  # (m,) or (m, k)
+        plain = outputs if smoothed is features else self._plain_outputs(features)
+        predictions = self._point(plain)  # (m,) or (m, k)
         targets = self._in_head_units(labels)  # like labels
 
         terms: dict[str, Tensor] = {
@@ -234,10 +240,9 @@ class RegressionModule(LightningModule):
         return total
 
     def on_train_epoch_end(self) -> None:
-        """Tell regularizers that keep state that the epoch ends; log the measure of feature collapse over it."""
-        for loss in self.regularizer_losses.values():
-            if hasattr(loss, "on_train_epoch_end"):
-                cast("Callable[[], None]", loss.on_train_epoch_end)()
+        """Tell what keeps state that the epoch ends; log the measure of feature collapse over it."""
+        for part in (*self.regularizer_losses.values(), self.smoothing):
+            _call_if_there(part, "on_train_epoch_end")
         if self.collapse is not None:
             self._log_metrics(self.collapse)
 
@@ -267,6 +272,10 @@ class RegressionModule(LightningModule):
         if isinstance(batch, tuple | list):
             return at_label_size(self(batch[0]), batch[1])
         return cast("Tensor", self(batch))
+
+    @torch.no_grad()
+    def _plain_outputs(self, features: Tensor) -> Tensor:
+        return cast("Tensor", self.head(features))
 
     def _point(self, outputs: Tensor) -> Tensor:
         point = getattr(self.head, "point", None)
@@ -337,6 +346,11 @@ class RegressionModule(LightningModule):
         for group in optimizer.param_groups:
             if group.get("name") == "criterion":
                 group["lr"] = self.criterion_lr
+
+
+def _call_if_there(part: nn.Module | None, method: str, *arguments: object) -> None:
+    if hasattr(part, method):
+        getattr(part, method)(*arguments)
 
 
 def _sized_head(encoder: nn.Module, make: Callable[[int], nn.Module]) -> nn.Module:
