@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -151,7 +153,8 @@ def test_a_resumed_run_starts_with_the_order_of_its_epoch() -> None:
     """Also where workers draw before the trainer announces the epoch."""
     data = Toy(batch_size=24)
     data.trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
-    data.trainer.fit_loop.epoch_progress.current.processed = 4
+    counter: Any = data.trainer.fit_loop.epoch_progress.current
+    counter.processed = 4
     sampler = data.train_dataloader().sampler
     assert isinstance(sampler, EpochSampler)
     assert (sampler.epoch, sampler.rank, sampler.num_replicas) == (4, 0, 1)

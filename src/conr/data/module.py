@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lightning import LightningDataModule
 from torch import Tensor
@@ -221,7 +221,8 @@ class RegressionData(LightningDataModule, ABC):
         sampler = EpochSampler(len(train), weights=weights, rank=share["rank"], world=share["num_replicas"])
         if self.trainer is not None:
             # The trainer tells it too, but only after workers have drawn the first batches of a resumed run.
-            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+            counter: Any = self.trainer.fit_loop.epoch_progress.current
+            sampler.set_epoch(counter.processed)
         return self._loader(train, sampler)
 
     def val_dataloader(self) -> DataLoader[tuple[Inputs, Tensor]]:

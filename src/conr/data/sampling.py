@@ -1,11 +1,12 @@
 """The order in which training samples come, and how often."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DistributedSampler
+from torch.utils.data import Dataset, DistributedSampler
 
 from conr._checks import check_number
 from conr.density import Bins
@@ -46,7 +47,7 @@ class EpochSampler(DistributedSampler[int]):
         self, size: int, *, weights: Tensor | None = None, seed: int | None = None, rank: int = 0, world: int = 1
     ) -> None:
         seed = torch.initial_seed() if seed is None else seed
-        super().__init__(range(size), num_replicas=world, rank=rank, seed=seed)
+        super().__init__(cast("Dataset[int]", range(size)), num_replicas=world, rank=rank, seed=seed)
         self.size = size
         self.weights = None if weights is None else _checked(weights, size)
 

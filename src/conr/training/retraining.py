@@ -104,7 +104,9 @@ class HeadRetraining(Callback):
         epochs = (trainer.max_epochs or 0) - self.first_epoch
         pl_module.optimizer = _with_lr(pl_module.optimizer, self.rrt.lr)
         pl_module.scheduler = lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, epochs))
-        counter = trainer.fit_loop.epoch_progress.current  # a resumed run finds its own in its checkpoint, after this
+        counter: Any = (
+            trainer.fit_loop.epoch_progress.current
+        )  # a resumed run finds its own in its checkpoint, after this
         counter.ready = counter.started = counter.processed = counter.completed = self.first_epoch
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
