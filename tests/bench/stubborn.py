@@ -9,9 +9,9 @@ from torch import Tensor, nn
 class Encoder(nn.Module):
     out_features = 4
 
-    def __init__(self) -> None:
+    def __init__(self, in_features: int) -> None:
         super().__init__()
-        self.layer = nn.LazyLinear(4)
+        self.layer = nn.Linear(in_features, self.out_features)
 
     def forward(self, inputs: Tensor) -> Tensor:
         features: Tensor = self.layer(inputs)

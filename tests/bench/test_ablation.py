@@ -57,7 +57,7 @@ def test_every_factor_reaches_the_run(name: str) -> None:
     """The flag parses, and the parsed configuration holds the value where the factor says."""
     from conr.training.command import _expand_presets, _PlannedCommand  # noqa: PLC0415
 
-    value: Any = FACTORS[name].words[-1] if FACTORS[name].words else 0.25
+    value: Any = (FACTORS[name].words or (0.25,))[-1]
     (task,) = ablation_tasks(ABALONE, "conr", {name: [value]}, 1)[name][value]
     config: Any = _PlannedCommand(_expand_presets(task.arguments)).config
     for part in FACTORS[name].setting.split("."):

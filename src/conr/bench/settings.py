@@ -27,13 +27,13 @@ def check_settings(folder: Path, options: Mapping[str, Any], preset: Mapping[str
     if not path.is_file():
         return
     found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    known = {name for key in options for name in (key, key.replace("data.", "data.init_args.", 1))}
+    given = tuple(f"{_typed(name)}." for name in options)
     differences = [
         (name, value, wanted)
         for name, wanted in options.items()
         if not _is_same(value := _at(found, name.split(".")), wanted)
     ]
-    differences += [one for one in _differences(found, preset, "") if one[0] not in known]
+    differences += [one for one in _differences(found, preset, "") if not f"{_typed(one[0])}.".startswith(given)]
     for name, value, wanted in differences:
         raise ValueError(
             f"{folder}: expected a run with {name} = {wanted}, got one with {value}: name another folder for these "
@@ -48,8 +48,16 @@ def _differences(found: Any, wanted: Any, name: str) -> Iterator[Difference]:
     elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
         for position, (inside, value) in enumerate(zip(found, wanted, strict=True)):
             yield from _differences(inside, value, f"{name}.{position}")
+    elif name.endswith("class_path"):
+        if not _is_same({"class_path": found}, wanted):
+            yield name, found, wanted
     elif not _is_same(found, wanted):
         yield name, found, wanted
+
+
+def _typed(name: str) -> str:
+    """The name as it is typed: a class's arguments follow the class."""
+    return name.replace(".init_args", "").removesuffix(".class_path")
 
 
 def _at(config: Any, parts: list[str]) -> Any:
@@ -64,14 +72,12 @@ def _at(config: Any, parts: list[str]) -> Any:
 
 
 def _is_same(found: Any, wanted: Any) -> bool:
-    if isinstance(found, Mapping) and "class_path" in found:
-        found = found["class_path"]
+    if isinstance(found, Mapping) and isinstance(wanted, str):  # a class, with or without its package
+        return str(found.get("class_path")).rpartition(".")[2] == wanted.rpartition(".")[2]
     if isinstance(wanted, str) and not isinstance(found, str):
         wanted = yaml.safe_load(wanted)
     if found == wanted:
         return True
-    if isinstance(found, str) and isinstance(wanted, str):  # a class may be named with or without its package
-        return "." in found and found.rpartition(".")[2] == wanted.rpartition(".")[2]
     try:
         return float(found) == float(wanted)  # YAML takes 1e-3 for a word
     except (TypeError, ValueError):

@@ -306,7 +306,8 @@ class _PlannedCommand(RunCommand):
         parser = ArgumentParser()
         parser.add_subclass_arguments(RegressionData, "data")
         parser.add_argument("--protocol", type=Protocol | None, default=None)
-        built = parser.instantiate_classes(Namespace(data=self.config.data, protocol=self.config.protocol))
+        chosen = Namespace(data=self.config.data, protocol=self.config.protocol)  # type: ignore[no-untyped-call]
+        built = parser.instantiate_classes(chosen)
         self.datamodule = built.data
         self.datamodule.protocol = built.protocol
 
