@@ -297,6 +297,7 @@ class _PlannedCommand(RunCommand):
             load_from_checkpoint_support=False,
             save_config_callback=None,
             seed_everything_default=False,
+            parser_kwargs={"allow_abbrev": False},  # a grid compares settings by their whole names
             args=list(arguments),
             run=False,
         )
