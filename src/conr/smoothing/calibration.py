@@ -143,9 +143,10 @@ class BinCalibration(nn.Module):
             from_start: whether a bin that is seen for the first time moves from mean 0 and variance 1, unless no bin
                 was seen before; else it takes the statistics of the epoch as they are.
         """
-        kept = self.count / (self.count + count).clamp(min=1) if momentum is None else torch.tensor(momentum)
+        total = (self.count + count).clamp(min=1)  # (bins,)
+        kept = self.count.to(self.mean) / total if momentum is None else self.mean.new_tensor(momentum)
         known = self.count.any() if from_start else self.count > 0
-        kept = torch.where(known, kept.to(self.mean), 0)
+        kept = torch.where(known, kept, 0)
         kept = torch.where(count > 0, kept, 1).unsqueeze(1)  # (bins, 1)
         self.mean.copy_(kept * self.mean + (1 - kept) * mean)
         self.variance.copy_(kept * self.variance + (1 - kept) * variance)

@@ -135,7 +135,8 @@ def equals_its_oracle(case: SmootherCase) -> None:
         batch = case.batch(seed + epochs, n, k)
         found = case.settings if case.oracle_settings is None else case.oracle_settings(module, batch)
         expected = oracle(history, batch.features.tolist(), batch.labels.tolist(), [EDGES] * k, **found)
-        torch.testing.assert_close(_call(module, batch), torch.tensor(expected).double(), rtol=1e-7, atol=1e-7)
+        wanted = torch.tensor(expected, dtype=torch.float64)
+        torch.testing.assert_close(_call(module, batch), wanted, rtol=1e-8, atol=1e-8)
 
     equal()
 
