@@ -1,6 +1,6 @@
 """What all contracts share: tolerances, random batches, and the decorator that makes tests out of checks and cases."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple, Protocol, TypedDict, TypeVar
 
@@ -78,10 +78,6 @@ def batches(
     )
 
 
-EXEMPTED = (AssertionError, GradcheckError, ValueError)
-"""How a check may fail that a case is exempt from; a ValueError refuses a batch that is none for the case."""
-
-
 class Case(Protocol):
     """What `contract` needs to know of a case."""
 
@@ -93,6 +89,35 @@ class Case(Protocol):
 
 CaseT = TypeVar("CaseT", bound=Case)
 """One kind of case."""
+
+
+def named_checks(
+    checks: Iterable[Callable[[CaseT], None]],
+    *,
+    stays_finite: Callable[..., None],
+    degenerate: Iterable[str],
+    computed_in_float32: Callable[..., None],
+    dtypes: Iterable[torch.dtype],
+) -> dict[str, Callable[[CaseT], None]]:
+    """Checks by name: plain ones, one per degenerate batch, one per precision.
+
+    Args:
+        checks: plain ones, called by the names of their functions.
+        stays_finite: takes a case and the ``name`` of a degenerate batch.
+        degenerate: names of these batches.
+        computed_in_float32: takes a case and a ``dtype``.
+        dtypes: precisions.
+    """
+    named = {check.__name__: check for check in checks}
+    named |= {f"stays_finite_with_{name.replace(' ', '_')}": partial(stays_finite, name=name) for name in degenerate}
+    return named | {
+        f"{str(dtype).removeprefix('torch.')}_is_computed_in_float32": partial(computed_in_float32, dtype=dtype)
+        for dtype in dtypes
+    }
+
+
+EXEMPTED = (AssertionError, GradcheckError, ValueError)
+"""How a check may fail that a case is exempt from; a ValueError refuses a batch that is none for the case."""
 
 
 def contract(

@@ -4,7 +4,6 @@ import copy
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from conr.density import Bins
-from conr.testing.common import TOLERANCE, Batch, contract, make_batch
+from conr.testing.common import TOLERANCE, Batch, contract, make_batch, named_checks
 
 Oracle = Callable[..., list[float]]
 """Called with lists: predictions, labels and weights, and settings by keyword."""
@@ -337,9 +336,8 @@ def fits_equal_labels(case: CriterionCase) -> None:
         assert torch.isfinite(grad).all()
 
 
-CRITERION_CHECKS: dict[str, Callable[[CriterionCase], None]] = {
-    check.__name__: check
-    for check in (
+CRITERION_CHECKS: dict[str, Callable[[CriterionCase], None]] = named_checks(
+    (
         equals_its_oracle,
         reductions_agree,
         has_something_to_do,
@@ -358,17 +356,12 @@ CRITERION_CHECKS: dict[str, Callable[[CriterionCase], None]] = {
         fits_again_as_before,
         must_see_training_labels,
         fits_equal_labels,
-    )
-}
-CRITERION_CHECKS |= {
-    f"stays_finite_with_{name.replace(' ', '_')}": partial(stays_finite, name=name) for name in DEGENERATE_OUTPUTS
-}
-CRITERION_CHECKS |= {
-    f"{str(dtype).removeprefix('torch.')}_is_computed_in_float32": partial(
-        lower_precision_is_computed_in_float32, dtype=dtype
-    )
-    for dtype in (torch.float32, torch.float16, torch.bfloat16)
-}
+    ),
+    stays_finite=stays_finite,
+    degenerate=DEGENERATE_OUTPUTS,
+    computed_in_float32=lower_precision_is_computed_in_float32,
+    dtypes=(torch.float32, torch.float16, torch.bfloat16),
+)
 
 
 def _checks_of(case: CriterionCase) -> dict[str, Callable[[CriterionCase], None]]:

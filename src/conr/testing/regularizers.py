@@ -4,7 +4,6 @@ import copy
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor, nn
 
-from conr.testing.common import TOLERANCE, Batch, batches, contract, make_batch
+from conr.testing.common import TOLERANCE, Batch, batches, contract, make_batch, named_checks
 
 Oracle = Callable[..., list[float] | float]
 """Called with lists: features, labels, predictions, weights, and the settings of the case."""
@@ -290,9 +289,8 @@ def wrong_shapes_and_dtypes_are_refused(case: RegularizerCase) -> None:
                 case.build()(*batch._replace(**{name: value}))
 
 
-REGULARIZER_CHECKS: dict[str, Callable[[RegularizerCase], None]] = {
-    check.__name__: check
-    for check in (
+REGULARIZER_CHECKS: dict[str, Callable[[RegularizerCase], None]] = named_checks(
+    (
         equals_its_oracle,
         reductions_agree,
         has_something_to_do,
@@ -308,17 +306,12 @@ REGULARIZER_CHECKS: dict[str, Callable[[RegularizerCase], None]] = {
         survives_pickle_copy_and_state_dict,
         compiles_to_the_same_value,
         wrong_shapes_and_dtypes_are_refused,
-    )
-}
-REGULARIZER_CHECKS |= {
-    f"stays_finite_with_{name.replace(' ', '_')}": partial(stays_finite, name=name) for name in DEGENERATE
-}
-REGULARIZER_CHECKS |= {
-    f"{str(dtype).removeprefix('torch.')}_is_computed_in_float32": partial(
-        lower_precision_is_computed_in_float32, dtype=dtype
-    )
-    for dtype in (torch.float32, torch.float16, torch.bfloat16)
-}
+    ),
+    stays_finite=stays_finite,
+    degenerate=DEGENERATE,
+    computed_in_float32=lower_precision_is_computed_in_float32,
+    dtypes=(torch.float32, torch.float16, torch.bfloat16),
+)
 
 
 def _checks_of(case: RegularizerCase) -> dict[str, Callable[[RegularizerCase], None]]:

@@ -4,7 +4,6 @@ import copy
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from conr.density import Bins
-from conr.testing.common import TOLERANCE, Batch, contract, make_batch
+from conr.testing.common import TOLERANCE, Batch, contract, make_batch, named_checks
 
 Rows = list[list[float]]
 
@@ -359,9 +358,8 @@ def wrong_shapes_and_dtypes_are_refused(case: SmootherCase) -> None:
                     _call(module, batch._replace(**{name: value}))
 
 
-SMOOTHER_CHECKS: dict[str, Callable[[SmootherCase], None]] = {
-    check.__name__: check
-    for check in (
+SMOOTHER_CHECKS: dict[str, Callable[[SmootherCase], None]] = named_checks(
+    (
         equals_its_oracle,
         evaluation_changes_nothing,
         changes_nothing_before_it_knows,
@@ -380,17 +378,12 @@ SMOOTHER_CHECKS: dict[str, Callable[[SmootherCase], None]] = {
         survives_pickle_copy_and_state_dict,
         compiles_to_the_same_value,
         wrong_shapes_and_dtypes_are_refused,
-    )
-}
-SMOOTHER_CHECKS |= {
-    f"stays_finite_with_{name.replace(' ', '_')}": partial(stays_finite, name=name) for name in DEGENERATE_FEATURES
-}
-SMOOTHER_CHECKS |= {
-    f"{str(dtype).removeprefix('torch.')}_is_computed_in_float32": partial(
-        lower_precision_is_computed_in_float32, dtype=dtype
-    )
-    for dtype in (torch.float16, torch.bfloat16)
-}
+    ),
+    stays_finite=stays_finite,
+    degenerate=DEGENERATE_FEATURES,
+    computed_in_float32=lower_precision_is_computed_in_float32,
+    dtypes=(torch.float16, torch.bfloat16),
+)
 
 
 def _checks_of(case: SmootherCase) -> dict[str, Callable[[SmootherCase], None]]:

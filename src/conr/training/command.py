@@ -35,6 +35,13 @@ from conr.training.run_folder import (
     resume_checkpoint,
 )
 
+_OWN_WAYS: dict[str, Any] = {  # of this command line, where Lightning's differ
+    "subclass_mode_data": True,
+    "auto_configure_optimizers": False,
+    "load_from_checkpoint_support": False,
+    "save_config_callback": None,
+}
+
 
 @dataclass
 class Output:
@@ -133,10 +140,7 @@ class RunCommand(LightningCLI):
         super().__init__(
             RegressionModule,
             RegressionData,
-            subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            save_config_callback=None,
+            **_OWN_WAYS,
             seed_everything_default=0,
             args=list(arguments),
         )
@@ -292,10 +296,7 @@ class _PlannedCommand(RunCommand):
             self,
             RegressionModule,
             RegressionData,
-            subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            save_config_callback=None,
+            **_OWN_WAYS,
             seed_everything_default=False,
             parser_kwargs={"allow_abbrev": False},  # a grid compares settings by their whole names
             args=list(arguments),
