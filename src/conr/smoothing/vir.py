@@ -1,4 +1,4 @@
-r"""VIR's part between encoder and head: features with noise, whose moments are smoothed (Wang and Wang, NeurIPS 2023)."""
+r"""VIR between encoder and head: features with noise, whose moments are smoothed (Wang and Wang, NeurIPS 2023)."""
 
 import math
 from typing import Self
@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conr._checks import check_number
+from conr._product import product
 from conr.density import Bins
 from conr.density.kernels import lds_kernel
 from conr.smoothing.calibration import LEAST_VARIANCE, BinCalibration, check_clip
@@ -20,7 +21,7 @@ _FIRST_VARIANCE = 0.01
 class VariationalFDS(nn.Module):
     r"""Features as normal distributions, whose means and variances change smoothly with the label.
 
-    Features $\mu$ of an encoder become means, and a linear layer on them gives variances $v = \log(1 + e^{A\mu + c})$. In
+    Features $\mu$ become means, and a linear layer on them gives variances $v = \log(1 + e^{A\mu + c})$. In
     training both are calibrated as the features of `FDS` are (`calibrate` has the equation), the means by mean and
     variance of the mean of their bin, the variances by mean and variance of its total variance, and noise is drawn:
 
@@ -35,7 +36,7 @@ class VariationalFDS(nn.Module):
     $$\tilde{\bar\mu} = k * \bar\mu, \quad \tilde{\bar v} = k^2 * \bar v, \quad
       \tilde T = k * T, \quad \tilde U = k^2 * U$$
 
-    so that $\tilde\mu = s(\mu; \bar\mu, \bar v)$ and $\tilde v = s(v; T, U)$ with the $s$ of `calibrate`. The statistics
+    so that $\tilde\mu = s(\mu; \bar\mu, \bar v)$ and $\tilde v = s(v; T, U)$ with $s$ of `calibrate`. The statistics
     are kept over epochs as those of `FDS`, with momentum. In evaluation mode features, the means, pass through.
 
     Symbols: $k$ the kernel, of sum 1; all of $\mu, v, T, U$ per feature. Source: Wang and Wang, "Variational Imbalanced
@@ -155,9 +156,9 @@ class VariationalFDS(nn.Module):
         if not self.training:
             return features
         index = known_bins(self.bins, "VariationalFDS").index(labels, check=False)  # (n,)
-        with torch.autocast(features.device.type, enabled=False):
-            means = features.to(torch.promote_types(features.dtype, self.spread.weight.dtype))  # (n, d)
-            variances = F.softplus(self.spread(means))  # (n, d)
+        weight, bias = self.spread.weight, self.spread.bias  # (d, d), (d,)
+        means = features.to(torch.promote_types(features.dtype, weight.dtype))  # (n, d)
+        variances = F.softplus(product(means, weight.T.to(means.dtype)) + bias)  # (n, d)
         self.moments.add(torch.cat((means, variances), dim=1), index)
         smoothed = self.means(means, index)  # (n, d)
         # NOTE[DIFF]: the equation alone gives negative variances where one lies far below the mean of its bin.
