@@ -51,9 +51,8 @@ def test_four_samples_by_hand() -> None:
         variances += 2 * [math.sqrt(ratio) * (1 - totals[own]) + sum(totals) / 2]
     assert variances == pytest.approx([4.3528, 4.3528, 1.2236, 1.2236], abs=1e-3)
     found, noise = drawn(layer)
-    expected = [
-        mean + math.sqrt(variance) * e for mean, variance, e in zip(means, variances, noise.flatten(), strict=True)
-    ]
+    draws = noise.flatten().tolist()
+    expected = [m + math.sqrt(variance) * e for m, variance, e in zip(means, variances, draws, strict=True)]
     assert found.flatten().tolist() == pytest.approx(expected, rel=1e-12)
     assert layer.eval()(FEATURES, LABELS) is FEATURES
 

@@ -24,9 +24,9 @@ def vir_parameters(
       \nu = \nu_0 + n, \quad \alpha = \alpha_0 + \frac{n}{2}, \quad \beta = \log(1 + e^{o_2}) + 10^{-6}$$
 
     Symbols: $n$ pseudo-count, how many observations a prediction is worth, $w$ weights, $\nu_0$ and $\alpha_0$ priors.
-    Source: Wang and Wang, "Variational Imbalanced Regression", NeurIPS 2023, with the numbers of its released code.
+    Source: Wang and Wang, "Variational Imbalanced Regression", NeurIPS 2023, with the authors' settings.
 
-    Differences from the released code: $\beta$ has a floor.
+    Differences from the paper: $\beta$ has a floor; a weight below 1e-6 counts as that.
 
     Args:
         outputs: shape (n, 3), or (n, k, 3) for k label dimensions.
@@ -59,7 +59,7 @@ def vir_parameters(
     count = F.softplus(count, beta=0.1) + 2
     if weights is not None:
         each = check_weights(weights, len(outputs), outputs.device).to(count.dtype)  # (n,)
-        # A weight that is rounded to 0 leaves no evidence, of which a logarithm is taken.
+        # NOTE[DIFF]: without any evidence the logarithm in the loss is infinite.
         count = count * each.clamp(min=_SMALLEST).reshape(-1, *(1,) * (count.ndim - 1))
     # NOTE[DIFF]: the floor, as in `evidential_parameters`.
     rate = F.softplus(rate) + _SMALLEST
@@ -104,7 +104,7 @@ def vir_loss(
         >>> import torch
         >>> outputs = torch.tensor([[20.0, 0.0, 1.0], [20.0, 0.0, 1.0]])
         >>> vir_loss(outputs, torch.tensor([21.0, 21.0]), torch.tensor([1.0, 3.0]), reduction="none")
-        tensor([0, 0])
+        tensor([2.1305, 4.8856])
     """
     check_choice("reduction", reduction, REDUCTIONS)
     check_number("coefficient", coefficient, low=0)
@@ -123,7 +123,7 @@ class VIR(nn.Module):
     Example:
         >>> import torch
         >>> VIR()(torch.tensor([[20.0, 0.0, 1.0]]), torch.tensor([21.0]))
-        tensor(0.)
+        tensor(2.1305)
     """
 
     def __init__(
