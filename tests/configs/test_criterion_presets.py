@@ -8,8 +8,8 @@ from jsonargparse import ArgumentParser
 
 from conr.configs import dataset_names, method_names, preset_config
 from conr.density import DenseWeight, LabelDensity
-from conr.losses import BMC, BNI, GAI, HCA, MSE, UVOTE, DistLoss, Evidential, FocalR, Huber
-from conr.models import EvidentialHead, HCAHead, LinearHead, UVOTEHead
+from conr.losses import BMC, BNI, GAI, HCA, MSE, UVOTE, VIR, DistLoss, Evidential, FocalR, Huber
+from conr.models import EvidentialHead, HCAHead, LinearHead, UVOTEHead, VIRHead
 from conr.training import RegressionModule
 
 CRITERIA = {
@@ -23,6 +23,7 @@ CRITERIA = {
     "evidential": Evidential,
     "hca": HCA,
     "uvote": UVOTE,
+    "vir": VIR,
 }
 DENSITIES = {
     "inv": LabelDensity,
@@ -46,7 +47,8 @@ def build(name: str) -> RegressionModule:
 def test_criteria(name: str) -> None:
     module = build(f"rotated-digits-{name}")
     assert type(module.criterion) is CRITERIA[name]
-    assert type(module.head) is {"evidential": EvidentialHead, "hca": HCAHead, "uvote": UVOTEHead}.get(name, LinearHead)
+    heads = {"evidential": EvidentialHead, "hca": HCAHead, "uvote": UVOTEHead, "vir": VIRHead}
+    assert type(module.head) is heads.get(name, LinearHead)
 
 
 @pytest.mark.parametrize("name", DENSITIES)

@@ -1,10 +1,11 @@
-"""Presets of FDS: on every dataset without dense labels, alone and joined with weights and ConR."""
+"""Presets of FDS and VIR: on every dataset without dense labels, alone and joined with weights and ConR."""
 
 import pytest
 from tests.configs.test_criterion_presets import build
 
-from conr.configs import DENSE, dataset_names, method_names, preset_config
-from conr.smoothing import FDS
+from conr.configs import DENSE, dataset_names, method_names, preset_config, preset_names
+from conr.losses import VIR
+from conr.smoothing import FDS, VariationalFDS
 
 
 @pytest.mark.parametrize("dataset", sorted(set(dataset_names()) - set(DENSE)))
@@ -25,6 +26,42 @@ def test_the_layer_is_sized_by_the_encoder(dataset: str) -> None:
     assert module.smoothing.bins is None  # until the dataset is known
 
 
-def test_dense_labels_have_no_fds() -> None:
+def test_dense_labels_have_neither() -> None:
     for dataset in DENSE:
-        assert "fds" not in method_names(dataset)
+        assert not {"fds", "vir"} & set(method_names(dataset))
+
+
+@pytest.mark.parametrize("dataset", sorted(set(dataset_names()) - {*DENSE, "sts-b-dir-bilstm"}))
+def test_vir_joins_conr_on_every_dataset(dataset: str) -> None:
+    assert "vir" in method_names(dataset)
+    model = preset_config(f"{dataset}-vir+conr")["model"]
+    assert list(model["regularizers"]) == ["conr"]
+    assert model["criterion_density"]["init_args"] == {
+        "scheme": "sqrt_inverse",
+        "kernel": "gaussian",
+        "kernel_size": 5,
+        "sigma": 2.0,
+    }
+    assert model["head"] == {"class_path": "conr.models.VIRHead"}
+    with pytest.raises(ValueError, match="'fds' and 'vir' contradict each other in 'class_path'"):
+        preset_config(f"{dataset}-fds+vir")
+
+
+def test_the_parts_of_vir_know_each_other() -> None:
+    module = build("rotated-digits-vir+conr")
+    assert isinstance(module.smoothing, VariationalFDS)
+    assert module.smoothing.num_features == 128
+    assert isinstance(module.criterion, VIR)
+    assert module.criterion_density is not None
+
+
+@pytest.mark.parametrize(
+    ("dataset", "method"), [("mpiigaze-dir", "hca"), ("mpiigaze-dir", "srl"), ("sts-b-dir-bilstm", "vir")]
+)
+def test_what_a_method_cannot_do_is_not_offered(dataset: str, method: str) -> None:
+    assert method in method_names("rotated-digits")
+    assert method not in method_names(dataset)
+    assert f"{dataset}-{method}" not in preset_names()
+    for name in (method, f"{method}+conr"):
+        with pytest.raises(ValueError, match=f"expected a method of .* on {dataset}, got '{method}'"):
+            preset_config(f"{dataset}-{name}")

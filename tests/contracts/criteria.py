@@ -9,9 +9,10 @@ from tests.oracles.elementwise import elementwise_losses, focal_r_losses
 from tests.oracles.evidential import evidential_losses
 from tests.oracles.hca import hca_losses
 from tests.oracles.uvote import uvote_losses
+from tests.oracles.vir import vir_losses
 from torch import nn
 
-from conr.losses import BMC, BNI, GAI, HCA, L1, MSE, UVOTE, DistLoss, Evidential, FocalR, Huber
+from conr.losses import BMC, BNI, GAI, HCA, L1, MSE, UVOTE, VIR, DistLoss, Evidential, FocalR, Huber
 from conr.testing import Batch, CriterionCase
 from conr.testing.criteria import training_labels
 
@@ -123,4 +124,11 @@ CRITERIA = {
     "hca-deep": _hca(levels=4, power=0.5, classes=2 + 4 + 6 + 6 + 6),
     "uvote": _uvote(heads=2, progress=1.0),
     "uvote-early": _uvote(heads=3, progress=0.5),
+    "vir": CriterionCase(
+        VIR,
+        {"coefficient": 0.05, "prior_evidence": 0.1, "prior_concentration": 0.3},
+        vir_losses,
+        outputs=(3,),
+        exempt={"weights_multiply": "weights multiply the pseudo-counts, and not the loss"},
+    ),
 }

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from conr.models import EvidentialHead, LinearHead, UVOTEHead
+from conr.models import EvidentialHead, LinearHead, UVOTEHead, VIRHead
 
 
 @pytest.mark.parametrize("n", [1, 4])
@@ -29,7 +29,8 @@ def test_wrong_inputs_and_settings_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "per_label"), [(partial(EvidentialHead, 3), (4,)), (partial(UVOTEHead, 3, heads=3), (3, 2))]
+    ("head", "per_label"),
+    [(partial(EvidentialHead, 3), (4,)), (partial(UVOTEHead, 3, heads=3), (3, 2)), (partial(VIRHead, 3), (3,))],
 )
 @pytest.mark.parametrize("n", [0, 1, 5])
 def test_heads_of_several_outputs(head: Callable[..., nn.Module], per_label: tuple[int, ...], n: int) -> None:
@@ -49,11 +50,12 @@ def test_heads_of_several_outputs(head: Callable[..., nn.Module], per_label: tup
 
 def test_points_by_hand() -> None:
     assert EvidentialHead(3).point(torch.tensor([[7.0, 1.0, 2.0, 3.0]])).tolist() == [7]
+    assert VIRHead(3).point(torch.tensor([[7.0, 1.0, 2.0]])).tolist() == [7]
     assert UVOTEHead(3).point(torch.tensor([[[7.0, 1.0], [8.0, 0.5]]])).tolist() == [8]
 
 
 def test_settings_of_heads_are_checked() -> None:
-    for make in (EvidentialHead, UVOTEHead):
+    for make in (EvidentialHead, UVOTEHead, VIRHead):
         with pytest.raises(ValueError, match="in_features: expected a number of at least 1, got 0"):
             make(0)
         with pytest.raises(ValueError, match="out_features: expected a number of at least 1, got 0"):

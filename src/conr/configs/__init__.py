@@ -3,7 +3,8 @@
 The dataset's ``base.yaml`` comes first, then a fragment per method: the dataset's own ``METHOD.yaml`` if it has one,
 else ``methods/METHOD.yaml``. A mix that a dataset has settings of its own for, ``METHOD+METHOD.yaml``, gets these last.
 ``vanilla`` is the dataset without any method. A dataset with dense labels has its own fragments only, as most methods
-compare every row of a batch with every other, and its rows are pixels.
+compare every row of a batch with every other, and its rows are pixels. Methods that cannot work on a dataset are not
+among its own.
 """
 
 import difflib
@@ -17,6 +18,10 @@ _FOLDER = Path(__file__).parent
 _METHODS = "methods"
 VANILLA = "vanilla"
 DENSE = ("nyud2-dir",)
+_NOT_FOR = {
+    "mpiigaze-dir": {"hca", "srl"},  # need an order of bins, which labels of two dimensions do not have
+    "sts-b-dir-bilstm": {"vir"},  # whose layer for the variances of 12000 features has their square of parameters
+}
 
 
 def dataset_names() -> list[str]:
@@ -28,7 +33,8 @@ def method_names(dataset: str) -> list[str]:
     """Methods that can be joined with ``+`` on a dataset."""
     shared = [] if dataset in DENSE else _FOLDER.glob(f"{_METHODS}/*.yaml")
     fragments = [*shared, *_FOLDER.glob(f"{dataset}/*.yaml")]
-    return [VANILLA, *sorted({path.stem for path in fragments if "+" not in path.stem} - {"base"})]
+    unfit = {"base"} | _NOT_FOR.get(dataset, set())
+    return [VANILLA, *sorted({path.stem for path in fragments if "+" not in path.stem} - unfit)]
 
 
 def preset_names() -> list[str]:

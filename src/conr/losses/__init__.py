@@ -17,6 +17,7 @@ from conr.losses.ranksim import RankSimLoss, ranksim_loss
 from conr.losses.srl import SRLLoss, srl_loss
 from conr.losses.supcon import SupConLoss, supcon_loss
 from conr.losses.uvote import UVOTE, LaplaceVote, uvote_loss, uvote_vote
+from conr.losses.vir import VIR, vir_loss, vir_parameters
 
 __all__ = [
     "BMC",
@@ -26,6 +27,7 @@ __all__ = [
     "L1",
     "MSE",
     "UVOTE",
+    "VIR",
     "ACConLoss",
     "ConRLoss",
     "ConRStatistics",
@@ -69,4 +71,6 @@ __all__ = [
     "uvote_loss",
     "uvote_vote",
     "valid_pixels",
+    "vir_loss",
+    "vir_parameters",
 ]

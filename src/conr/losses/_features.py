@@ -41,29 +41,6 @@ def unit_rows(features: Tensor) -> Tensor:
     return torch.where(is_zero, 0, features / torch.where(is_zero, 1, norms))
 
 
-def product(first: Tensor, second: Tensor) -> Tensor:
-    """The matrix product (n, d) times (d, m), in full precision also in the backward pass under autocast."""
-    return _Product.apply(first, second)  # type: ignore[no-any-return]
-
-
-class _Product(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, first: Tensor, second: Tensor) -> Tensor:
-        ctx.save_for_backward(first, second)
-        with torch.autocast(first.device.type, enabled=False):
-            return first @ second
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        first, second = ctx.saved_tensors
-        with torch.autocast(grad.device.type, enabled=False):
-            return (
-                grad @ second.T if ctx.needs_input_grad[0] else None,
-                first.T @ grad if ctx.needs_input_grad[1] else None,
-            )
-
-
 def euclidean_distances(features: Tensor) -> Tensor:
     """Euclidean distances of all pairs of features, (n, n). Equal features have distance 0 and no gradient.
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from conr._checks import check_choice, check_number
-from conr.losses._features import REDUCTIONS, checked, no_terms, product, reduced, unit_rows
+from conr._product import product
+from conr.losses._features import REDUCTIONS, checked, no_terms, reduced, unit_rows
 from conr.pairwise import DISTANCES, Distance, label_distance
 
 

@@ -114,7 +114,14 @@ def evidential_loss(
     check_choice("reduction", reduction, REDUCTIONS)
     check_number("coefficient", coefficient, low=0)
     check_outputs(predictions, labels, (4,))
-    mean, evidence, concentration, rate = evidential_parameters(predictions)  # (n,) or (n, k) each
+    losses = nig_losses(evidential_parameters(predictions), labels, coefficient)  # (n,) or (n, k)
+    per_sample = losses.mean(dim=1) if labels.ndim == 2 else losses  # (n,)
+    return reduce_samples(per_sample, weights, reduction)
+
+
+def nig_losses(parameters: NormalInverseGamma, labels: Tensor, coefficient: float) -> Tensor:
+    """The equation of `evidential_loss` for each label, without weights: shape (n,) or (n, k)."""
+    mean, evidence, concentration, rate = parameters
     errors = labels.to(mean.dtype) - mean
     omega = 2 * rate * (1 + evidence)
     likelihood_loss = (
@@ -124,9 +131,7 @@ def evidential_loss(
         - torch.lgamma(concentration + 0.5)
     )
     price = errors.abs() * (2 * evidence + concentration)
-    losses = likelihood_loss + coefficient * price  # (n,) or (n, k)
-    per_sample = losses.mean(dim=1) if labels.ndim == 2 else losses  # (n,)
-    return reduce_samples(per_sample, weights, reduction)
+    return likelihood_loss + coefficient * price
 
 
 class Evidential(nn.Module):

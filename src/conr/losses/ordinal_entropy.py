@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from conr._checks import check_choice, check_number
-from conr.losses._features import checked, equal_rows, euclidean_distances, no_terms, product, rounded, unit_rows
+from conr._product import product
+from conr.losses._features import checked, equal_rows, euclidean_distances, no_terms, rounded, unit_rows
 from conr.pairwise import DISTANCES, Distance, label_distance
 
 

@@ -7,8 +7,9 @@ import torch.distributed
 from torch import Tensor, nn
 
 from conr._checks import check_device, check_number
+from conr._product import product
 from conr.density import Bins
-from conr.losses._features import checked, no_terms, product, unit_rows
+from conr.losses._features import checked, no_terms, unit_rows
 
 
 def srl_loss(

@@ -3,7 +3,7 @@
 from conr.models.depth import DepthEncoder, DepthHead
 from conr.models.gaze import GazeLeNet
 from conr.models.hca import HCAHead
-from conr.models.heads import EvidentialHead, LinearHead, UVOTEHead
+from conr.models.heads import EvidentialHead, LinearHead, UVOTEHead, VIRHead
 from conr.models.mlp import MLP
 from conr.models.small_cnn import SmallCNN
 from conr.models.text import BiLSTM, PairEncoder, SentenceEncoder
@@ -23,4 +23,5 @@ __all__ = [
     "SmallCNN",
     "TimmEncoder",
     "UVOTEHead",
+    "VIRHead",
 ]

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from conr._checks import check_number
 from conr.losses.evidential import evidential_parameters
 from conr.losses.uvote import uvote_vote
+from conr.losses.vir import vir_parameters
 
 
 class LinearHead(nn.Module):
@@ -105,6 +106,41 @@ class UVOTEHead(nn.Module):
     def point(self, outputs: Tensor) -> Tensor:
         """The predictions of the surest head, shape (n,) or (n, k)."""
         return uvote_vote(outputs).predictions
+
+
+class VIRHead(nn.Module):
+    """One linear layer with three outputs per label dimension, for `conr.losses.VIR`.
+
+    `point` turns its outputs into predictions, `conr.losses.vir_parameters` into uncertainties.
+
+    Args:
+        in_features: d.
+        out_features: label dimensions.
+
+    Raises:
+        ValueError: a number below 1.
+
+    Example:
+        >>> import torch
+        >>> head = VIRHead(8)
+        >>> outputs = head(torch.zeros(5, 8))
+        >>> outputs.shape, head.point(outputs).shape
+        (torch.Size([5, 3]), torch.Size([5]))
+    """
+
+    def __init__(self, in_features: int, out_features: int = 1) -> None:
+        super().__init__()
+        check_number("in_features", in_features, low=1)
+        check_number("out_features", out_features, low=1)
+        self.linear = nn.Linear(in_features, 3 * out_features)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Outputs (n, 3), or (n, k, 3) for k label dimensions, of features (n, d)."""
+        return _linear_outputs(self.linear, features, (3,))
+
+    def point(self, outputs: Tensor) -> Tensor:
+        """The expected labels, shape (n,) or (n, k)."""
+        return vir_parameters(outputs).mean
 
 
 def _linear_outputs(linear: nn.Linear, features: Tensor, per_label: tuple[int, ...]) -> Tensor:

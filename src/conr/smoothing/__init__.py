@@ -3,5 +3,6 @@
 from conr.smoothing.calibration import BinCalibration, calibrate
 from conr.smoothing.fds import FDS
 from conr.smoothing.moments import BinMoments
+from conr.smoothing.vir import VariationalFDS
 
-__all__ = ["FDS", "BinCalibration", "BinMoments", "calibrate"]
+__all__ = ["FDS", "BinCalibration", "BinMoments", "VariationalFDS", "calibrate"]

@@ -153,13 +153,15 @@ class BinCalibration(nn.Module):
         self.count += count
 
     @torch.no_grad()
-    def smooth(self, kernel: Tensor, *, fill: bool = True, unseen: bool = False) -> None:
+    def smooth(self, kernel: Tensor, *, fill: bool = True, unseen: bool = False, independent: bool = False) -> None:
         """Smooth the running statistics over bins, for features to be calibrated with from now on.
 
         Args:
             kernel: symmetric window, odd length; scaled to sum 1.
             fill: whether bins that were never seen take the mean of the nearest ones that were; else they are left out.
             unseen: whether, without ``fill``, their mean 0 and variance 1 take part, and their features are calibrated.
+            independent: whether bins are independent random numbers: the variance of their weighted mean is that of a
+                sum, with squared weights.
         """
         seen = self.count > 0  # (bins,)
         if not seen.any():
@@ -169,9 +171,13 @@ class BinCalibration(nn.Module):
         share = torch.ones_like(seen) if complete else seen
         norm = smooth_bins(share.to(self.mean).unsqueeze(1), self.shape, kernel)  # (bins, 1); 1 if complete
         norm = torch.where(norm > 0, norm, 1)
-        for running, smoothed in ((self.mean, self.smoothed_mean), (self.variance, self.smoothed_variance)):
+        power = 2 if independent else 1
+        for running, smoothed, exponent in (
+            (self.mean, self.smoothed_mean, 1),
+            (self.variance, self.smoothed_variance, power),
+        ):
             table = fill_bins(running, seen, self.shape) if fill else running * share.unsqueeze(1)  # (bins, d)
-            smoothed.copy_(smooth_bins(table, self.shape, kernel) / norm)
+            smoothed.copy_(smooth_bins(table, self.shape, kernel**exponent) / norm**exponent)
         self.ready.copy_(torch.ones_like(seen) if unseen else seen)
 
     def extra_repr(self) -> str:

@@ -78,9 +78,13 @@ class BinMoments(nn.Module):
         self.mean += shift * share
         self.count += added.squeeze(1).long()
 
-    def variance(self) -> Tensor:
-        """Unbiased variance of the features of each bin, shape (bins, d); 0 for a bin with a single sample or none."""
-        return self.deviations / (self.count - 1).clamp(min=1).unsqueeze(1)
+    def variance(self, *, correction: int = 1) -> Tensor:
+        """Variance of the features of each bin, shape (bins, d); 0 for a bin with a single sample or none.
+
+        Args:
+            correction: taken from the number of samples: 1 for the unbiased variance, 0 for the mean squared deviation.
+        """
+        return self.deviations / (self.count - correction).clamp(min=1).unsqueeze(1)
 
     @torch.no_grad()
     def clear(self) -> None:

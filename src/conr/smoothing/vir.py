@@ -1,0 +1,202 @@
+r"""VIR between encoder and head: features with noise, whose moments are smoothed (Wang and Wang, NeurIPS 2023)."""
+
+import math
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from conr._checks import check_number
+from conr._product import product
+from conr.density import Bins
+from conr.density.kernels import lds_kernel
+from conr.smoothing.calibration import LEAST_VARIANCE, BinCalibration, check_clip
+from conr.smoothing.fds import check_rows, check_schedule, known_bins
+from conr.smoothing.moments import BinMoments
+
+_FIRST_VARIANCE = 0.01
+
+
+class VariationalFDS(nn.Module):
+    r"""Features as normal distributions, whose means and variances change smoothly with the label.
+
+    Features $\mu$ become means, and a linear layer on them gives variances $v = \log(1 + e^{A\mu + c})$. In
+    training both are calibrated as the features of `FDS` are (`calibrate` has the equation), the means by mean and
+    variance of the mean of their bin, the variances by mean and variance of its total variance, and noise is drawn:
+
+    $$z = \tilde\mu + \sqrt{\tilde v}\, \epsilon, \qquad \epsilon \sim \mathcal{N}(0, 1)$$
+
+    The statistics of bin $b$, with $n$ samples in the epoch, and the smoothed ones:
+
+    $$\bar\mu_b = \frac{1}{n} \sum_i \mu_i, \quad
+      \bar v_b = \frac{1}{n^2} \sum_i v_i, \quad
+      T_b = \frac{1}{n} \sum_i \big(v_i - \bar v_b + \mu_i^2 - \bar\mu_b^2\big), \quad
+      U_b = \frac{2 T_b^2}{n - 1}$$
+    $$\tilde{\bar\mu} = k * \bar\mu, \quad \tilde{\bar v} = k^2 * \bar v, \quad
+      \tilde T = k * T, \quad \tilde U = k^2 * U$$
+
+    so that $\tilde\mu = s(\mu; \bar\mu, \bar v)$ and $\tilde v = s(v; T, U)$ with $s$ of `calibrate`. The statistics
+    are kept over epochs as those of `FDS`, with momentum. In evaluation mode features, the means, pass through.
+
+    Symbols: $k$ the kernel, of sum 1; all of $\mu, v, T, U$ per feature. Source: Wang and Wang, "Variational Imbalanced
+    Regression", NeurIPS 2023. The other part of the method is the criterion, `conr.losses.VIR`.
+
+    Differences from the paper:
+
+    - Its encoder has two outputs; here the variance is a layer on the features, so that any encoder will do. It starts
+      near 0.01.
+    - Calibrated variances are at least 1e-10; the equation can make them negative.
+    - The decoder and the loss of its reconstruction are left out, and so is, as we recall it, a prior of the features.
+
+    Args:
+        num_features: d.
+        bins: of the labels, in label units; those of the dataset, by `fit`, if None.
+        kernel: ``"gaussian"``, ``"triangular"`` or ``"laplace"``, as for LDS (`conr.density.lds_kernel`).
+        kernel_size: odd number of bins.
+        sigma: width of the Gaussian or Laplace kernel, in bins.
+        momentum: how much of the running statistics stays in an epoch, in [0, 1); None weighs all epochs by their
+            samples.
+        clip: least and greatest ratio of variances.
+        start_update: first epoch, counted from 0, whose features are measured.
+        start_smooth: first epoch whose moments are smoothed; later than ``start_update``.
+        fill: whether bins that were never seen take the mean of the nearest ones that were; else they are left out of
+            the smoothing.
+
+    Raises:
+        ValueError: a number below 1; an unknown kernel, an even size, a sigma that is not positive; a momentum outside
+            [0, 1); not 0 < low <= high; a negative epoch; start_smooth not above start_update.
+
+    Notes:
+        O(n d^2) time per batch and d^2 parameters for the variances; 10 bins d numbers of state. There is noise from
+        the first batch on, before there are statistics. Statistics are constants. Under `torch.distributed` they are
+        those of all ranks (`BinMoments`). All state is in the state_dict, that of the running epoch too; a fresh module
+        needs its bins before it loads one. Keep the module in float32. A sample whose features are not finite is passed
+        on, and not measured; squared variances beyond the number range count as its end.
+
+    Example:
+        >>> import torch
+        >>> _ = torch.manual_seed(0)
+        >>> layer = VariationalFDS(1, Bins([0, 1, 2]), kernel="triangular", kernel_size=3)
+        >>> features, labels = torch.tensor([[0.0], [2.0], [4.0], [6.0]]), torch.tensor([0.5, 0.5, 1.5, 1.5])
+        >>> layer(features, labels).shape
+        torch.Size([4, 1])
+        >>> layer.on_train_epoch_end()
+        >>> layer.eval()(features, labels).flatten()
+        tensor([0., 2., 4., 6.])
+    """
+
+    epoch: Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        bins: Bins | None = None,
+        *,
+        kernel: str = "gaussian",
+        kernel_size: int = 5,
+        sigma: float = 2.0,
+        momentum: float | None = 0.9,
+        clip: tuple[float, float] = (0.1, 10.0),
+        start_update: int = 0,
+        start_smooth: int = 1,
+        fill: bool = True,
+    ) -> None:
+        super().__init__()
+        check_number("num_features", num_features, low=1)
+        check_schedule(momentum, start_update, start_smooth)
+        check_clip(clip)
+        self.num_features = num_features
+        self.momentum = momentum
+        self.clip = clip
+        self.start_update = start_update
+        self.start_smooth = start_smooth
+        self.fill = fill
+        self.bins: Bins | None = None
+        self._own_bins = bins
+        self._kernel = lds_kernel(kernel, size=kernel_size, sigma=sigma)
+        self.spread = nn.Linear(num_features, num_features)
+        nn.init.constant_(self.spread.bias, math.log(math.expm1(_FIRST_VARIANCE)))
+        self.register_buffer("epoch", torch.tensor(0))
+        if bins is not None:
+            self._allocate(bins)
+
+    def fit(self, labels: Tensor, bins: Bins) -> Self:
+        """Take over the bins of a dataset, unless the constructor got some. Returns self; statistics start anew.
+
+        Args:
+            labels: training labels, shape (n,) or (n, k), that must lie in the bins.
+            bins: of the dataset.
+
+        Raises:
+            ValueError: another number of label dimensions than the bins', a label that is NaN or outside the bins.
+        """
+        bins = bins if self._own_bins is None else self._own_bins
+        bins.index(labels)
+        self._allocate(bins)
+        return self
+
+    def _allocate(self, bins: Bins) -> None:
+        self.bins = bins
+        self.epoch.zero_()
+        device, size = self.epoch.device, self.num_features
+        self.moments = BinMoments(len(bins), 2 * size).to(device)  # of means and variances side by side
+        self.means = BinCalibration(bins.shape, size, clip=self.clip).to(device)
+        self.variances = BinCalibration(bins.shape, size, clip=self.clip).to(device)
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Noisy smoothed features (n, d) of features (n, d) with labels (n,) or (n, k); in evaluation the features.
+
+        Raises:
+            RuntimeError: training without bins.
+            ValueError: wrong shapes, lengths or devices; another number of label dimensions than the bins'.
+            TypeError: not tensors; integer features; labels that are no real numbers.
+        """
+        check_rows(features, labels, self.num_features)
+        if not self.training:
+            return features
+        index = known_bins(self.bins, "VariationalFDS").index(labels, check=False)  # (n,)
+        weight, bias = self.spread.weight, self.spread.bias  # (d, d), (d,)
+        means = features.to(torch.promote_types(features.dtype, weight.dtype))  # (n, d)
+        variances = F.softplus(product(means, weight.T.to(means.dtype)) + bias)  # (n, d)
+        self.moments.add(torch.cat((means, variances), dim=1), index)
+        smoothed = self.means(means, index)  # (n, d)
+        # NOTE[DIFF]: the equation alone gives negative variances where one lies far below the mean of its bin.
+        deviations = self.variances(variances, index).clamp(min=LEAST_VARIANCE).sqrt()  # (n, d)
+        noisy: Tensor = smoothed + deviations * torch.randn_like(smoothed)
+        return noisy.to(features.dtype)
+
+    @torch.no_grad()
+    def on_train_epoch_end(self) -> None:
+        """Move the running statistics towards those of the epoch that ends, smooth them, and begin a new epoch.
+
+        Raises:
+            RuntimeError: no bins.
+        """
+        known_bins(self.bins, "VariationalFDS")
+        epoch = int(self.epoch)
+        if epoch >= self.start_update:
+            count = self.moments.count
+            for calibration, (mean, variance) in zip((self.means, self.variances), self._statistics(), strict=True):
+                calibration.update(mean, variance, count, momentum=self.momentum)
+                if epoch + 1 >= self.start_smooth:
+                    calibration.smooth(self._kernel, fill=self.fill, independent=True)
+        self.moments.clear()
+        self.epoch += 1
+
+    def _statistics(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Mean and variance of the mean of each bin, and of its total variance; (bins, d) each."""
+        count = self.moments.count.unsqueeze(1)  # (bins, 1)
+        mean, noise = self.moments.mean.chunk(2, dim=1)
+        variance_of_mean = noise / count.clamp(min=1)
+        spread = self.moments.variance(correction=0)[:, : self.num_features]
+        total = noise - variance_of_mean + spread
+        most = torch.finfo(total.dtype).max / 4
+        return (mean, variance_of_mean), (total, (2 * total.square() / (count - 1).clamp(min=1)).clamp(max=most))
+
+    def extra_repr(self) -> str:
+        """Settings, for printing."""
+        return (
+            f"num_features={self.num_features}, bins={self.bins}, momentum={self.momentum}, clip={self.clip}, "
+            f"start_update={self.start_update}, start_smooth={self.start_smooth}, fill={self.fill}"
+        )
