@@ -96,6 +96,7 @@ def test_a_run_that_fails_is_recorded_and_stops_no_other(tmp_path: Path, monkeyp
     assert RunResult.read(folders[0]).method == "vanilla,raising"
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_takes_no_other_with_it(tmp_path: Path) -> None:
     tasks = [Task("abalone", "vanilla", 0, (("model.encoder", "tests.bench.stubborn.Dying"),), "dying")]
     tasks += grid_tasks(["abalone"], ["vanilla", "sqinv"], 1)

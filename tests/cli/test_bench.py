@@ -93,6 +93,7 @@ def test_a_setting_that_no_run_has_is_said_before_anything_runs(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 def test_a_grid_that_is_killed_goes_on_with_the_same_command(tmp_path: Path) -> None:
     """A real process with two workers, killed in the middle: its workers end, and what was finished is kept."""
