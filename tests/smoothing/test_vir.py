@@ -79,7 +79,7 @@ def test_a_variance_below_zero_becomes_almost_none() -> None:
     features = FEATURES.clone().requires_grad_()
     found, _ = drawn(layer, features)
     torch.testing.assert_close(found, layer.means(FEATURES, torch.tensor([0, 0, 1, 1])), rtol=0, atol=1e-4)
-    found.sum().backward()
+    found.sum().backward()  # type: ignore[no-untyped-call]
     assert features.grad is not None
     assert torch.isfinite(features.grad).all()
 
