@@ -1,18 +1,16 @@
 r"""FDS: features keep the statistics of their label's neighbourhood (Yang et al., ICML 2021)."""
 
-from typing import Self
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from conr._checks import check_features, check_labels, check_number
 from conr.density import Bins
 from conr.density.kernels import lds_kernel
-from conr.smoothing.calibration import BinCalibration, check_clip
+from conr.smoothing.bin_smoother import BinSmoother, check_rows, known_bins
+from conr.smoothing.calibration import BinCalibration
 from conr.smoothing.moments import BinMoments
 
 
-class FDS(nn.Module):
+class FDS(BinSmoother):
     r"""Feature distribution smoothing: the statistics of features change smoothly with the label.
 
     In training, features of bin $b$ are whitened by the mean and variance of that bin and coloured by those of its
@@ -80,8 +78,6 @@ class FDS(nn.Module):
         tensor([2., 4., 2., 4.])
     """
 
-    epoch: Tensor
-
     def __init__(
         self,
         num_features: int,
@@ -97,42 +93,19 @@ class FDS(nn.Module):
         fill: bool = True,
         reference: bool = False,
     ) -> None:
-        super().__init__()
-        check_number("num_features", num_features, low=1)
-        check_schedule(momentum, start_update, start_smooth)
-        check_clip(clip)
-        self.num_features = num_features
-        self.momentum = momentum
-        self.clip = clip
-        self.start_update = start_update
-        self.start_smooth = start_smooth
-        self.fill = fill
+        super().__init__(
+            num_features,
+            bins,
+            kernel=lds_kernel(kernel, size=kernel_size, sigma=sigma),
+            momentum=momentum,
+            clip=clip,
+            start_update=start_update,
+            start_smooth=start_smooth,
+            fill=fill,
+        )
         self.reference = reference
-        self.bins: Bins | None = None
-        self._own_bins = bins
-        self._kernel = lds_kernel(kernel, size=kernel_size, sigma=sigma)
-        self.register_buffer("epoch", torch.tensor(0))
-        if bins is not None:
-            self._allocate(bins)
-
-    def fit(self, labels: Tensor, bins: Bins) -> Self:
-        """Take over the bins of a dataset, unless the constructor got some. Returns self; statistics start anew.
-
-        Args:
-            labels: training labels, shape (n,) or (n, k), that must lie in the bins.
-            bins: of the dataset.
-
-        Raises:
-            ValueError: another number of label dimensions than the bins', a label that is NaN or outside the bins.
-        """
-        bins = bins if self._own_bins is None else self._own_bins
-        bins.index(labels)
-        self._allocate(bins)
-        return self
 
     def _allocate(self, bins: Bins) -> None:
-        self.bins = bins
-        self.epoch.zero_()
         self.moments = BinMoments(len(bins), self.num_features).to(self.epoch.device)
         self.calibration = BinCalibration(bins.shape, self.num_features, clip=self.clip).to(self.epoch.device)
 
@@ -190,29 +163,3 @@ class FDS(nn.Module):
             f"start_update={self.start_update}, start_smooth={self.start_smooth}, fill={self.fill}, "
             f"reference={self.reference}"
         )
-
-
-def check_schedule(momentum: float | None, start_update: int, start_smooth: int) -> None:
-    """Require a momentum in [0, 1) or None, and epochs in their order."""
-    if momentum is not None:
-        check_number("momentum", momentum, low=0)
-        if momentum >= 1:
-            raise ValueError(f"momentum: expected a number below 1, got {momentum}")
-    check_number("start_update", start_update, low=0)
-    if start_smooth <= start_update:
-        raise ValueError(f"start_smooth: expected an epoch after start_update {start_update}, got {start_smooth}")
-
-
-def check_rows(features: Tensor, labels: Tensor, num_features: int) -> None:
-    """Require features (n, num_features) and as many labels, (n,) or (n, k)."""
-    check_features(features)
-    if features.shape[1] != num_features:
-        raise ValueError(f"features: expected shape (n, {num_features}), got {tuple(features.shape)}")
-    check_labels("labels", labels, len(features), features.device)
-
-
-def known_bins(bins: Bins | None, name: str) -> Bins:
-    """The bins, of a layer that must have some by now."""
-    if bins is None:
-        raise RuntimeError(f"this {name} has no bins: give some to the constructor, or call fit(labels, bins) first")
-    return bins

@@ -1,24 +1,22 @@
 r"""VIR between encoder and head: features with noise, whose moments are smoothed (Wang and Wang, NeurIPS 2023)."""
 
 import math
-from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conr._checks import check_number
 from conr._product import product
 from conr.density import Bins
 from conr.density.kernels import lds_kernel
-from conr.smoothing.calibration import LEAST_VARIANCE, BinCalibration, check_clip
-from conr.smoothing.fds import check_rows, check_schedule, known_bins
+from conr.smoothing.bin_smoother import BinSmoother, check_rows, known_bins
+from conr.smoothing.calibration import LEAST_VARIANCE, BinCalibration
 from conr.smoothing.moments import BinMoments
 
 _FIRST_VARIANCE = 0.01
 
 
-class VariationalFDS(nn.Module):
+class VariationalFDS(BinSmoother):
     r"""Features as normal distributions, whose means and variances change smoothly with the label.
 
     Features $\mu$ become means, and a linear layer on them gives variances $v = \log(1 + e^{A\mu + c})$. In
@@ -86,8 +84,6 @@ class VariationalFDS(nn.Module):
         tensor([0., 2., 4., 6.])
     """
 
-    epoch: Tensor
-
     def __init__(
         self,
         num_features: int,
@@ -102,43 +98,20 @@ class VariationalFDS(nn.Module):
         start_smooth: int = 1,
         fill: bool = True,
     ) -> None:
-        super().__init__()
-        check_number("num_features", num_features, low=1)
-        check_schedule(momentum, start_update, start_smooth)
-        check_clip(clip)
-        self.num_features = num_features
-        self.momentum = momentum
-        self.clip = clip
-        self.start_update = start_update
-        self.start_smooth = start_smooth
-        self.fill = fill
-        self.bins: Bins | None = None
-        self._own_bins = bins
-        self._kernel = lds_kernel(kernel, size=kernel_size, sigma=sigma)
+        super().__init__(
+            num_features,
+            bins,
+            kernel=lds_kernel(kernel, size=kernel_size, sigma=sigma),
+            momentum=momentum,
+            clip=clip,
+            start_update=start_update,
+            start_smooth=start_smooth,
+            fill=fill,
+        )
         self.spread = nn.Linear(num_features, num_features)
         nn.init.constant_(self.spread.bias, math.log(math.expm1(_FIRST_VARIANCE)))
-        self.register_buffer("epoch", torch.tensor(0))
-        if bins is not None:
-            self._allocate(bins)
-
-    def fit(self, labels: Tensor, bins: Bins) -> Self:
-        """Take over the bins of a dataset, unless the constructor got some. Returns self; statistics start anew.
-
-        Args:
-            labels: training labels, shape (n,) or (n, k), that must lie in the bins.
-            bins: of the dataset.
-
-        Raises:
-            ValueError: another number of label dimensions than the bins', a label that is NaN or outside the bins.
-        """
-        bins = bins if self._own_bins is None else self._own_bins
-        bins.index(labels)
-        self._allocate(bins)
-        return self
 
     def _allocate(self, bins: Bins) -> None:
-        self.bins = bins
-        self.epoch.zero_()
         device, size = self.epoch.device, self.num_features
         self.moments = BinMoments(len(bins), 2 * size).to(device)  # of means and variances side by side
         self.means = BinCalibration(bins.shape, size, clip=self.clip).to(device)
