@@ -39,7 +39,7 @@ def test_a_grid_prints_its_table_writes_its_report_and_records_what_failed(
     (data / "test_new.tsv").unlink()  # what is wrong with a dataset's files is not known before they are read
     assert main(words) == 1
     printed = capsys.readouterr().out
-    assert "4 runs: 2 datasets, 2 methods, 1 seeds each" in printed
+    assert "4 runs: 2 datasets, 2 methods, 1 seed each" in printed
     assert "8/8 epochs" not in printed  # a bar per dataset
     assert "4/4 epochs" in printed
     assert "table-houses" in printed

@@ -11,6 +11,7 @@ from conr.bench.ablation_page import write_ablation  # noqa: E402
 from conr.bench.datasets import GridDataset, grid_datasets, with_options  # noqa: E402
 from conr.bench.failures import Failure, failed  # noqa: E402
 from conr.bench.grid import Task, grid_tasks, run_grid, task_epochs  # noqa: E402
+from conr.bench.method_settings import read_method_settings, with_method_settings  # noqa: E402
 
 __all__ = [
     "FACTORS",
@@ -23,8 +24,10 @@ __all__ = [
     "grid_datasets",
     "grid_tasks",
     "measure",
+    "read_method_settings",
     "run_grid",
     "task_epochs",
+    "with_method_settings",
     "with_options",
     "write_ablation",
 ]
