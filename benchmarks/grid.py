@@ -1,9 +1,11 @@
 """Compare methods on nine datasets, five seeds: settings chosen on validation first, with the same budget for each.
 
-Every method of one part gets four trials on every dataset: four values of its own strength, or of the learning rate
-where it has none. One seed, which is none of the comparison's; the value whose best epoch has the lowest validation
-error is chosen, and ties go to the preset's value. A mix takes what its parts chose and has no trials of its own. The
-test split is not evaluated in a trial. Boosting, a reference on tables, runs with scikit-learn's defaults.
+The learning rate of a dataset's network is chosen first, without any method (four trials); it holds for all methods
+there. Then every method of one part gets four trials on every dataset: four values of its own strength, or of the
+learning rate again for SQINV, which has no strength. One seed, which is none of the comparison's; the value whose best
+epoch has the lowest validation error is chosen, and ties go to the preset's value. A mix takes what its parts chose and
+has no trials of its own. The test split is not evaluated in a trial. Boosting, a reference on tables, runs with
+scikit-learn's defaults.
 
 Run ``python -m benchmarks.grid --data DIR`` where DIR holds imbalanced-tabular/, uci/ and sts-b-dir/: it goes on where
 it was stopped. Trials and choice go to ``results/grid/tuning.json`` and ``results/grid/settings.yaml``, the runs to
@@ -14,7 +16,7 @@ import argparse
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +26,7 @@ from joblib import Parallel, delayed
 from rich.console import Console
 
 from benchmarks.timing import environment
-from conr.bench import GridDataset, Task, grid_datasets, grid_tasks, with_method_settings, with_options
+from conr.bench import EVERY, GridDataset, Task, grid_datasets, grid_tasks, with_method_settings, with_options
 from conr.cli.grid import run_with_bars, show_failures
 from conr.configs import preset_config
 from conr.training.command import run_command
@@ -42,7 +44,7 @@ SEEDS = 5
 
 _LR = "model.optimizer.init_args.lr"
 _DENSITY = "model.criterion_density.init_args"
-_FACTORS = (1.0, 0.1, 0.3, 3.0)  # the preset's value first: it wins ties
+_FACTORS = (1.0, 0.1, 0.3, 3.0)  # the preset's value, or the network's learning rate, first: it wins ties
 
 
 class Dial(NamedTuple):
@@ -54,7 +56,7 @@ class Dial(NamedTuple):
 
 DIALS = {
     "vanilla": Dial(_LR, (1.0, 0.3, 3.0, 10.0)),
-    "sqinv": Dial(_LR, (1.0, 0.3, 3.0, 10.0)),
+    "sqinv": Dial(_LR),
     "lds": Dial(f"{_DENSITY}.sigma", (1.0, 0.25, 0.5, 2.0)),
     "denseweight": Dial(f"{_DENSITY}.alpha", (1.0, 0.5, 1.5, 2.0)),
     "ranksim": Dial("model.regularizers.ranksim.coefficient"),
@@ -77,18 +79,17 @@ def datasets(data: str) -> list[GridDataset]:
     return with_options(grid_datasets(["rotated-digits", "abalone", *tables, "sts-b-dir"]), own)[0]
 
 
-def trial_options(dataset: str, method: str) -> list[dict[str, Any]]:
-    """The settings of each of a method's trials on the presets of a dataset."""
+def trial_options(dataset: str, method: str, network: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The settings of each of a method's trials on the presets of a dataset, with the network's chosen settings."""
     dial = DIALS[method]
     value: Any = preset_config(f"{dataset}-{method}")
     for part in dial.setting.split("."):
         value = value[part]
-    made = [{dial.setting: float(f"{value * factor:.4g}")} for factor in dial.factors]
+    value = network.get(dial.setting, value)
+    made = [{**network, dial.setting: float(f"{value * factor:.4g}")} for factor in dial.factors]
     if method == "lds":  # the kernel reaches two deviations
         for options in made:
-            size = 2 * max(2, round(2 * options[dial.setting])) + 1
-            options[f"{_DENSITY}.kernel_size"] = size
-        made[0] = {}
+            options[f"{_DENSITY}.kernel_size"] = 2 * max(2, round(2 * options[dial.setting])) + 1
     return made
 
 
@@ -107,33 +108,41 @@ def tune(found: Sequence[GridDataset], results: Path, jobs: int, console: Consol
     """Run the trials that are not recorded yet, and write the record and what it chooses."""
     path = results / TUNING
     runs: list[dict[str, Any]] = json.loads(path.read_text())["runs"] if path.is_file() else []
-    done = {(run["dataset"], run["method"], run["trial"]) for run in runs}
-    waiting = [
-        (dataset, method, trial, options)
-        for dataset in found
-        for method in TUNED
-        for trial, options in enumerate(trial_options(dataset.preset, method))
-        if (dataset.name, method, trial) not in done
-    ]
-    console.print(f"{len(waiting)} trials to run, {len(runs)} are recorded")
-    made = Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(_numbered)(*one) for one in waiting)
-    for run in made:
-        runs.append(run)
-        _write_record(path, runs)
+    for methods in (TUNED[:1], TUNED[1:]):
+        known = chosen(runs)
+        done = {(run["dataset"], run["method"], run["trial"]) for run in runs}
+        waiting = [
+            (dataset, method, trial, options)
+            for dataset in found
+            for method in methods
+            for trial, options in enumerate(
+                trial_options(dataset.preset, method, known.get(dataset.name, {}).get("*", {}))
+            )
+            if (dataset.name, method, trial) not in done
+        ]
+        console.print(f"{len(waiting)} trials to run, {len(runs)} are recorded")
+        for run in Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(_numbered)(*one) for one in waiting):
+            runs.append(run)
+            _write_record(path, runs)
     settings = chosen(runs)
     write_whole(results / SETTINGS, lambda file: file.write(yaml.safe_dump(settings, sort_keys=False).encode()))
     return settings
 
 
 def chosen(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """By dataset and method, the settings of the trial with the lowest validation error."""
+    """By dataset and method, the settings of the trial with the lowest validation error; "*" holds for all methods."""
     best: dict[str, dict[str, dict[str, Any]]] = {}
     for run in sorted(runs, key=lambda run: (run["validation"], run["trial"])):
-        best.setdefault(run["dataset"], {}).setdefault(run["method"], run)
+        best.setdefault(run["dataset"], {}).setdefault(run["method"], run["settings"])
     return {
-        dataset: {method: best[dataset][method]["settings"] for method in TUNED if method in best[dataset]}
-        for dataset in dict.fromkeys(run["dataset"] for run in sorted(runs, key=lambda run: run["dataset"]))
+        dataset: {EVERY: its[TUNED[0]]}
+        | {method: _beside(its[method], its[TUNED[0]]) for method in TUNED[1:] if method in its}
+        for dataset, its in sorted(best.items())
     }
+
+
+def _beside(settings: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if network.get(name) != value}
 
 
 def tasks_of(found: Sequence[GridDataset], settings: dict[str, Any]) -> list[Task]:

@@ -11,12 +11,12 @@ from typing import Any
 from conr._checks import check_choice, check_number
 from conr.bench.baselines import applying_settings, check_baseline, is_baseline, run_baseline
 from conr.bench.datasets import TABLE, GridDataset
-from conr.bench.failures import FAILURE, Failure
 from conr.bench.settings import check_settings
 from conr.bench.workers import BACKENDS, LOKY, run_apart
 from conr.configs import VANILLA, preset_config
 from conr.data.catalog import dataset_class
 from conr.training.command import planned_data, run_command
+from conr.training.failures import FAILURE, Failure
 from conr.training.results import RESULT
 from conr.training.run_folder import CONFIG, LAST_CHECKPOINT
 

@@ -15,6 +15,9 @@ from conr.configs import method_names
 MethodSettings = dict[str, dict[str, dict[str, Any]]]
 """Dataset -> method or mix -> name of a setting -> value."""
 
+EVERY = "*"
+"""Stands for all methods of a dataset, in place of a method."""
+
 _ALLOWED = ("model", "trainer")
 
 
@@ -23,7 +26,7 @@ def read_method_settings(path: Path) -> MethodSettings:
 
     Args:
         path: a YAML file ``DATASET: {METHOD: {NAME: VALUE}}``; datasets are named as in results, settings as they are
-            typed, such as ``model.regularizers.conr.coefficient``.
+            typed, such as ``model.regularizers.conr.coefficient``. The method ``*`` stands for all of a dataset.
 
     Raises:
         FileNotFoundError: no such file.
@@ -52,7 +55,7 @@ def read_method_settings(path: Path) -> MethodSettings:
 
 
 def with_method_settings(tasks: Sequence[Task], settings: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[Task]:
-    """Give each task the settings of its method: of each part of a mix, in its order, then of the mix itself.
+    """Give each task the settings of all methods, then those of each part of its mix, then of the mix itself.
 
     Args:
         tasks: of a grid.
@@ -68,7 +71,7 @@ def with_method_settings(tasks: Sequence[Task], settings: Mapping[str, Mapping[s
         )
     for title in titles.keys() & settings.keys():
         for mix in settings[title]:
-            for method in mix.split("+"):
+            for method in mix.split("+") if mix != EVERY else ():
                 check_choice(f"settings: {title}: method", method, method_names(titles[title]))
     return [replace(task, options=(*task.options, *_of(task, settings.get(task.title, {})))) for task in tasks]
 
@@ -77,8 +80,7 @@ def _of(task: Task, settings: Mapping[str, Mapping[str, Any]]) -> list[tuple[str
     if is_baseline(task.method):
         return []
     parts = task.method.split("+")
-    names = [*parts, task.method] if len(parts) > 1 else parts
     found: dict[str, Any] = {}
-    for name in names:
+    for name in (EVERY, *parts, task.method):
         found |= settings.get(name, {})
     return list(found.items())

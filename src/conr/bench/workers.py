@@ -11,7 +11,7 @@ from typing import Any
 from joblib import Parallel, delayed, parallel_config
 
 from conr._extras import require
-from conr.bench.failures import FAILURE, Failure
+from conr.training.failures import FAILURE, Failure
 from conr.training.results import RESULT
 
 LOKY, RAY = "loky", "ray"
