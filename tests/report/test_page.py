@@ -10,6 +10,7 @@ from matplotlib.image import imread
 
 from conr.report import picture, write_report
 from conr.report.embedding import embed_features
+from conr.training.failures import Failure
 from conr.training.results import Outputs
 
 MakeRun = Callable[..., Path]  # the fixture make_run
@@ -264,3 +265,21 @@ def test_broken_result_is_named(two_methods: Path, make_run: MakeRun) -> None:
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=re.escape(f"{path}: expected the key 'bins.regions'")):
         report(two_methods)
+
+
+def test_runs_that_failed_stand_first_with_their_errors(make_run: MakeRun) -> None:
+    finished = make_run("vanilla")
+    root = finished.parents[1]
+    broken = root / "digits" / "conr" / "seed-3"
+    Failure.of(ValueError("labels: expected <numbers>"), dataset="digits", method="conr", seed=3).write(broken)
+    Failure.of(ValueError("an earlier attempt"), dataset="digits", method="vanilla", seed=0).write(finished)
+    page = report(root)
+    assert "1 run failed" in page.text
+    assert "ValueError: labels: expected <numbers>" in page.text
+    assert "digits/conr/seed-3" in page.text
+    assert "an earlier attempt" not in page.text  # it has a result now
+    assert page.text.index("1 run failed") < page.text.index("Shot regions")
+
+
+def test_a_page_without_failures_does_not_speak_of_them(make_run: MakeRun) -> None:
+    assert "failed" not in report(make_run("vanilla").parents[1]).text

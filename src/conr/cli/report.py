@@ -7,6 +7,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from conr.report import load_runs, terminal_table, write_report
+from conr.training.failures import find_failures
 
 
 def report(options: Sequence[str]) -> None:
@@ -22,4 +23,7 @@ def report(options: Sequence[str]) -> None:
     for group in load_runs(paths, baseline=chosen.baseline):
         console.print(terminal_table(group))
     page = write_report(paths, Path(chosen.out), baseline=chosen.baseline, title=chosen.title)
+    failures = find_failures(paths)
+    if failures:
+        console.print(f"{len(failures)} runs failed and count nowhere: the page names them")
     console.print(f"report: {page.resolve()}", soft_wrap=True)

@@ -23,6 +23,7 @@ from conr.report.tables import (
     shown_metrics,
     summary_sentences,
 )
+from conr.training.failures import Failure, find_failures
 
 
 def write_report(
@@ -30,7 +31,8 @@ def write_report(
 ) -> Path:
     """Write one HTML page that compares all tested runs at or below the paths.
 
-    The page holds its style and pictures: it is read without a network, on paper, on a phone, light or dark.
+    The page holds its style and pictures: it is read without a network, on paper, on a phone, light or dark. Runs that
+    failed (``failure.json`` of a grid) stand first.
 
     Args:
         paths: result files, folders of runs, or folders above.
@@ -46,6 +48,7 @@ def write_report(
         ValueError: a broken file, an unknown baseline, or runs of one dataset with different label bins.
         OSError: the page cannot be written.
     """
+    paths = list(paths)
     groups = load_runs(paths, baseline=baseline)
     styles = MethodStyles(groups)
     comparison = _comparison(groups, styles)
@@ -59,6 +62,7 @@ def write_report(
     page = environment.get_template("report.html.j2").render(
         title=title,
         comparison=comparison,
+        failures=[_failure_row(folder, failure) for folder, failure in find_failures(paths)],
         sections=[_section(group, styles, compared=comparison is not None) for group in groups],
         regions=REGIONS,
         region_titles=REGION_TITLES,
@@ -125,6 +129,16 @@ def _run_row(run: Run) -> dict[str, object]:
         "value": NOTHING if value is None else f"{value:.4g}",
         "seconds": f"{result.train_seconds:.1f}",
         "folder": run.folder.resolve().name,
+    }
+
+
+def _failure_row(folder: Path, failure: Failure) -> dict[str, object]:
+    return {
+        "dataset": failure.dataset,
+        "method": failure.method,
+        "seed": failure.seed,
+        "error": failure.error,
+        "folder": f"{failure.dataset}/{failure.method}/{folder.name}",
     }
 
 

@@ -2,13 +2,13 @@
 
 import json
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from conr.training.results import write_whole
+from conr.training.results import RESULT, write_whole
 
 FAILURE = "failure.json"
 SCHEMA = "conr.failure/1"
@@ -73,3 +73,9 @@ def failed(folders: Sequence[Path]) -> list[tuple[Path, Failure]]:
     """The failures among the runs of these folders, in their order."""
     found = [(folder, Failure.read(folder)) for folder in folders]
     return [(folder, failure) for folder, failure in found if failure is not None]
+
+
+def find_failures(paths: Iterable[Path]) -> list[tuple[Path, Failure]]:
+    """The failures of all folders at or below the paths that have no result, with their folders, by folder."""
+    folders = {file.parent for path in paths for file in Path(path).rglob(FAILURE)}
+    return failed([folder for folder in sorted(folders) if not (folder / RESULT).is_file()])
