@@ -2,7 +2,7 @@
 
 A table stands between ``<!-- KIND: PATHS -->`` and ``<!-- /KIND -->``; PATHS are folders with result files below the
 project's root. KIND is ``table`` (headline metric of each dataset), one of the tables of a comparison (``grid``,
-``paired``, ``ranks``, ``cost``, ``published``), or ``trade-off`` for a picture per dataset, which goes to
+``paired``, ``where``, ``ranks``, ``cost``, ``published``), or ``trade-off`` for a picture per dataset, which goes to
 ``docs/images/PAGE/``. ``--check`` changes nothing and fails if a table is not what its files say.
 """
 

@@ -13,6 +13,7 @@ from conr.report.published import published_table
 from conr.report.ranks import rank_methods, ranks_table
 from conr.report.tables import escape_markdown
 from conr.report.text_table import TextTable
+from conr.report.where import where_sentences, where_table
 
 FEWEST_METHODS = 3
 
@@ -23,6 +24,7 @@ class Comparison(NamedTuple):
     notes: tuple[str, ...]
     grid: tuple[TextTable, ...]
     paired: TextTable | None
+    where: TextTable | None
     ranks: TextTable | None
     cost: TextTable
     missing: tuple[str, ...]
@@ -36,7 +38,15 @@ def compare(groups: Sequence[DatasetRuns]) -> Comparison | None:
     missing = [] if paired else [NO_PAIRS]
     missing += [] if ranks else list(rank_methods(groups, "all").notes)
     grid = grid_tables(groups) if len(groups) > 1 else []
-    return Comparison(tuple(coverage_notes(groups)), tuple(grid), paired, ranks, cost_table(groups), tuple(missing))
+    return Comparison(
+        tuple(coverage_notes(groups)),
+        tuple(grid),
+        paired,
+        where_table(groups),
+        ranks,
+        cost_table(groups),
+        tuple(missing),
+    )
 
 
 NO_PAIRS = "No paired tests: no method was run both with and without conr."
@@ -48,8 +58,8 @@ def comparison_markdown(paths: Iterable[Path], table: str) -> str:
     Args:
         paths: result files, folders of runs, or folders above.
         table: "grid" (methods by datasets, headline metrics, and what is missing), "paired" (X against X + conr),
-            "ranks" (average ranks and their tests), "cost" (time per epoch and memory) or "published" (our results
-            above published ones, of the datasets that have some).
+            "where" (the same for each dataset, and in words), "ranks" (average ranks and their tests), "cost" (time per
+            epoch and memory) or "published" (our results above published ones, of the datasets that have some).
 
     Returns:
         A caption, the table and notes; a sentence if there is nothing to compare.
@@ -72,6 +82,14 @@ def _paired(groups: Sequence[DatasetRuns]) -> str:
     return f"{NO_PAIRS}\n" if table is None else table.markdown()
 
 
+def _where(groups: Sequence[DatasetRuns]) -> str:
+    table = where_table(groups)
+    if table is None:
+        return f"{NO_PAIRS}\n"
+    sentences = [f"- {escape_markdown(one)}" for one in where_sentences(groups, "few")]
+    return "\n".join([*sentences, "", table.markdown()])
+
+
 def _ranks(groups: Sequence[DatasetRuns]) -> str:
     table = ranks_table(groups)
     if table is not None:
@@ -90,6 +108,7 @@ TABLES: dict[str, Callable[[Sequence[DatasetRuns]], str]] = {
     "grid": _grid,
     "paired": _paired,
     "ranks": _ranks,
+    "where": _where,
     "cost": lambda groups: cost_table(groups).markdown(),
     "published": _published,
 }

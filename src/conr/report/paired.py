@@ -54,6 +54,18 @@ def relative_difference(before: float, after: float) -> float:
     return 0.0 if before == after else 2 * (after - before) / (before + after)
 
 
+def paired_differences(group: DatasetRuns, method: str, combined: str, region: str) -> dict[int, float]:
+    """By seed, `relative_difference` of the errors of two methods on a dataset, where both are defined."""
+    if method not in group.methods or combined not in group.methods:
+        return {}
+    before, after = seed_errors(group, method, region), seed_errors(group, combined, region)
+    return {
+        seed: relative_difference(before[seed], after[seed])
+        for seed in sorted(before.keys() & after.keys())
+        if not math.isnan(before[seed]) and not math.isnan(after[seed])
+    }
+
+
 def paired_tests(groups: Sequence[DatasetRuns], *, part: str = PART) -> list[PairedTest]:
     """Test every method X that was run with and without a part, in each of ``TESTED_REGIONS``.
 
@@ -75,7 +87,7 @@ def paired_tests(groups: Sequence[DatasetRuns], *, part: str = PART) -> list[Pai
     for region in TESTED_REGIONS:
         found = []
         for method, combined in pairs:
-            by_dataset = [list(_differences(group, method, combined, region).values()) for group in groups]
+            by_dataset = [list(paired_differences(group, method, combined, region).values()) for group in groups]
             medians = [float(np.median(values)) for values in by_dataset if values]
             values = [value for one in by_dataset for value in one]
             outcome = signed_rank(values)
@@ -136,17 +148,6 @@ def _row(test: PairedTest) -> list[Entry | str]:
     ]
 
 
-def _differences(group: DatasetRuns, method: str, combined: str, region: str) -> dict[int, float]:
-    if method not in group.methods or combined not in group.methods:
-        return {}
-    before, after = seed_errors(group, method, region), seed_errors(group, combined, region)
-    return {
-        seed: relative_difference(before[seed], after[seed])
-        for seed in sorted(before.keys() & after.keys())
-        if not math.isnan(before[seed]) and not math.isnan(after[seed])
-    }
-
-
 def _notes(groups: Sequence[DatasetRuns], part: str) -> list[str]:
     notes = []
     for method, combined in method_pairs(grid_methods(groups), part):
@@ -158,7 +159,9 @@ def _notes(groups: Sequence[DatasetRuns], part: str) -> list[str]:
             if lacking:
                 continue
             seeds = {run.result.seed for one in (method, combined) for run in group.methods[one]}
-            left = {region: seeds - _differences(group, method, combined, region).keys() for region in TESTED_REGIONS}
+            left = {
+                region: seeds - paired_differences(group, method, combined, region).keys() for region in TESTED_REGIONS
+            }
             same = all(one == left["all"] for one in left.values())
             for region in ("all",) if same else TESTED_REGIONS:
                 if left[region]:
