@@ -35,15 +35,8 @@ bench: $(INSTALLED) ## time conr_loss against the plain form and write benchmark
 	$(BIN)/python -m benchmarks.conr_loss
 
 # DATA is a folder of yours with imbalanced-tabular/, uci/ and sts-b-dir/.
-GRID_TABLES = $(foreach name,Abalone Accel fuelCons heat,table:$(DATA)/imbalanced-tabular/$(name).csv:0) \
-	$(foreach name,airfoil concrete,table:$(DATA)/uci/$(name).csv:-1)
-GRID_OPTIONS = --data.sts-b-dir.root $(DATA)/sts-b-dir \
-	--data.table-airfoil.header false --data.table-concrete.header false
-GRID_METHODS ?= vanilla sqinv lds denseweight ranksim rnc bmc conr \
-	sqinv+conr lds+conr denseweight+conr ranksim+conr rnc+conr bmc+conr
-grid: $(INSTALLED) ## compare methods on nine datasets, five seeds: make grid DATA=FOLDER (hours)
-	$(BIN)/conr bench --datasets rotated-digits abalone sts-b-dir $(GRID_TABLES) $(GRID_OPTIONS) \
-	  --methods $(GRID_METHODS) --seeds 5 --out runs/grid
+grid: $(INSTALLED) ## compare 14 methods on nine datasets, five seeds: make grid DATA=FOLDER (two hours)
+	$(BIN)/python -m benchmarks.grid --data $(DATA)
 
 docs: $(INSTALLED) ## build the documentation into site/ (warnings are errors)
 	$(BIN)/mkdocs build --strict --quiet

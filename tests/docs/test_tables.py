@@ -9,7 +9,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_every_table_is_what_its_result_files_say() -> None:
-    with_tables = [page for page in PAGES if "<!-- table: " in page.read_text(encoding="utf-8")]
+    with_tables = [page for page in PAGES if re.search(r"^<!-- /\w", page.read_text(encoding="utf-8"), re.MULTILINE)]
     assert ROOT / "README.md" in with_tables
     for page in with_tables:
         text = page.read_text(encoding="utf-8")
@@ -37,7 +37,7 @@ def test_all_kinds_of_tables(tmp_path: Path) -> None:
     page = tmp_path / "docs" / "how-to" / "what-works.md"
     marks = "\n".join(
         f"<!-- {kind}: results -->\n<!-- /{kind} -->"
-        for kind in ("table", "grid", "paired", "ranks", "cost", "published", "trade-off")
+        for kind in ("table", "grid", "paired", "where", "ranks", "cost", "published", "trade-off")
     )
     text = rebuilt(marks, tmp_path, page)
     assert "MAE. Mean ± standard deviation over seeds; the best mean of a column is bold." in text
