@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from conr.configs import dataset_names, method_names, preset_config
 from conr.data import ArrayDataset, RegressionData, Splits, TableViews
 from conr.density import Bins, LabelDensity
-from conr.losses import BMC, MSE
+from conr.losses import BMC, MSE, RankNContrastLoss
 from conr.training import RRT, HeadRetraining, RegressionModule, Regularizer
 from conr.training.command import run_command
 from conr.training.results import RunResult, read_history
@@ -291,6 +291,49 @@ def test_retraining_from_an_earlier_run_is_its_second_stage(whole: Path, tmp_pat
     history, joint = read_history(second)["val/mae"], read_history(both)["val/mae"]
     assert [epoch for epoch, _ in history] == [0, 1]
     assert [value for _, value in history] == pytest.approx([value for _, value in joint[2:]], rel=1e-5)
+
+
+def test_a_first_stage_without_criterion_trains_the_encoder_by_its_regularizers_and_the_head_comes_after(
+    tmp_path: Path,
+) -> None:
+    pretraining = [
+        "--model.criterion_coefficient=0",
+        "--model.regularizers={rnc: {loss: {class_path: conr.losses.RankNContrastLoss}}}",
+        "--rrt.epoch=last",
+    ]
+    run = fit(tmp_path, *EPOCHS, *pretraining)
+    first, last = (
+        torch.load(path, weights_only=True)
+        for path in (run / FIRST_STAGE / LAST_CHECKPOINT.name, run / LAST_CHECKPOINT)
+    )
+    assert first["epoch"] == 2
+    own, other = first["state_dict"], last["state_dict"]
+    assert all(torch.equal(value, other[name]) for name, value in own.items() if name.startswith("encoder."))
+    history = read_history(run)
+    losses = {name: dict(history[f"train/{name}"]) for name in ("loss", "criterion", "rnc")}
+    assert [losses["loss"][epoch] for epoch in range(3)] == [losses["rnc"][epoch] for epoch in range(3)]
+    assert [losses["loss"][epoch] for epoch in (3, 4)] == [losses["criterion"][epoch] for epoch in (3, 4)]
+    assert losses["rnc"][2] < losses["rnc"][0]
+
+
+def test_the_head_learns_nothing_without_criterion() -> None:
+    alone = module(optimizer=adam, criterion_coefficient=0.0, regularizers={"rnc": Regularizer(RankNContrastLoss())})
+    before = copy.deepcopy(alone.head.state_dict())
+    encoder = copy.deepcopy(alone.encoder.state_dict())
+    trainer(1).fit(alone, datamodule=Toy(batch_size=8))
+    assert all(torch.equal(value, alone.head.state_dict()[name]) for name, value in before.items())
+    assert not torch.equal(encoder["0.weight"], alone.encoder.state_dict()["0.weight"])
+
+
+@pytest.mark.parametrize("coefficient", [-1.0, float("nan")])
+def test_a_criterion_coefficient_below_zero_is_refused(coefficient: float) -> None:
+    with pytest.raises(ValueError, match="criterion_coefficient: expected"):
+        module(criterion_coefficient=coefficient)
+
+
+def test_an_epoch_that_is_neither_best_nor_last_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"rrt.epoch: expected .*'best'"):
+        RRT(epoch="bst")
 
 
 def test_presets_join_on_every_dataset_with_labels_per_sample() -> None:

@@ -217,13 +217,12 @@ class RunCommand(LightningCLI):
         if rrt is None:
             return None
         if rrt.checkpoint is not None:
-            given = Path(rrt.checkpoint)
-            return HeadRetraining(rrt, checkpoint=best_checkpoint(given) if given.is_dir() else given)
+            return HeadRetraining(rrt, checkpoint=rrt.encoder_checkpoint(self.folder))
         epochs = first_stage_epochs(self.folder)
         if epochs is None:
             self.is_first_stage = True
             return None
-        return HeadRetraining(rrt, checkpoint=self.folder / FIRST_STAGE / BEST_CHECKPOINT.name, first_epoch=epochs)
+        return HeadRetraining(rrt, checkpoint=rrt.encoder_checkpoint(self.folder), first_epoch=epochs)
 
     def _save_config(self) -> None:
         path = self.folder / CONFIG

@@ -68,6 +68,8 @@ class RegressionModule(LightningModule):
             method ``fit(labels, bins)``, called with the training labels and the dataset's bins before anything else; a
             method ``set_progress(share)``, called as each epoch begins with the share of all epochs that will be done
             when it ends; and parameters.
+        criterion_coefficient: factor of the criterion in the total loss (alpha of ConR), at least 0. With 0 the
+            regularizers alone train the encoder, and the head learns nothing: for a first stage before `RRT`.
         criterion_lr: constant learning rate of the criterion's own parameters, without weight decay.
         criterion_density: gives the criterion's weights; unweighted if None.
         regularizers: by name, as the name is logged; each with its coefficient and its own weights.
@@ -106,6 +108,7 @@ class RegressionModule(LightningModule):
         *,
         head: nn.Module | Callable[[int], nn.Module] | None = None,
         criterion: nn.Module | None = None,
+        criterion_coefficient: float = 1.0,
         criterion_lr: float = 0.01,
         criterion_density: SampleWeights | None = None,
         regularizers: dict[str, Regularizer] | None = None,
@@ -122,6 +125,7 @@ class RegressionModule(LightningModule):
         check_choice("view_mode", view_mode, VIEW_MODES)
         if not callable(scheduler):
             check_choice("scheduler", scheduler, ("constant", "cosine"))
+        check_number("criterion_coefficient", criterion_coefficient, low=0)
         check_number("criterion_lr", criterion_lr, low=0)
         if collapse_window is not None:
             check_number("collapse_window", collapse_window, low=0, open_low=True)
@@ -133,6 +137,7 @@ class RegressionModule(LightningModule):
             self._make_head = LinearHead if head is None else head
             self.head = _sized_head(encoder, self._make_head)
         self.criterion = L1() if criterion is None else criterion
+        self.criterion_coefficient = criterion_coefficient
         self.criterion_lr = criterion_lr
         self.criterion_density = criterion_density
         self.regularizers = dict(regularizers or {})
@@ -220,7 +225,7 @@ class RegressionModule(LightningModule):
                 )
             )
         }
-        total = terms["criterion"]
+        total = self.criterion_coefficient * terms["criterion"]
         labels, targets = labels[regularizer_rows], targets[regularizer_rows]
         predictions = predictions[regularizer_rows]
         for name, term in self.regularizers.items():

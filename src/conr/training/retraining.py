@@ -9,10 +9,14 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from conr._checks import check_number
+from conr._checks import check_choice, check_number
 from conr.data import RegressionData
 from conr.density import LabelDensity, SampleWeights
 from conr.training.module import RegressionModule
+from conr.training.run_folder import BEST_CHECKPOINT, FIRST_STAGE, LAST_CHECKPOINT, run_checkpoint
+
+EPOCHS = {"best": BEST_CHECKPOINT, "last": LAST_CHECKPOINT}
+"""Which epoch of a run the encoder can be from, and where a run keeps it."""
 
 
 @dataclass
@@ -32,11 +36,13 @@ class RRT:
         power: of the weights $N_b^{-p}$, at least 0; 0 is none, 0.5 SQINV, 1 INV.
         density: gives the weights in the place of the power, as LDS does.
         new_head: whether the head starts anew, or from what the first stage has learnt.
-        checkpoint: a checkpoint with a trained encoder, or the folder of an earlier run, whose best one counts. There
-            is no first stage then.
+        epoch: which epoch of the first stage the encoder is from: "best" by the monitored validation metric, or "last",
+            where no head has learnt whose error could tell.
+        checkpoint: a checkpoint with a trained encoder, or the folder of an earlier run. There is no first stage then.
 
     Raises:
-        ValueError: less than one epoch, a learning rate that is not positive, or a negative power.
+        ValueError: less than one epoch, a learning rate that is not positive, a negative power, or another word as
+            epoch.
     """
 
     epochs: int = 10
@@ -44,11 +50,24 @@ class RRT:
     power: float = 0.5
     density: SampleWeights | None = None
     new_head: bool = True
+    epoch: str = "best"
     checkpoint: str | None = None
+
+    def encoder_checkpoint(self, folder: Path) -> Path:
+        """The checkpoint that the encoder of the run in a folder is from.
+
+        Raises:
+            FileNotFoundError: ``checkpoint`` is a folder without one.
+        """
+        if self.checkpoint is None:
+            return folder / FIRST_STAGE / EPOCHS[self.epoch].name
+        given = Path(self.checkpoint)
+        return run_checkpoint(given, EPOCHS[self.epoch]) if given.is_dir() else given
 
     def __post_init__(self) -> None:
         check_number("rrt.epochs", self.epochs, low=1)
         check_number("rrt.power", self.power, low=0)
+        check_choice("rrt.epoch", self.epoch, EPOCHS)
         if self.lr is not None:
             check_number("rrt.lr", self.lr, low=0, open_low=True)
 
@@ -97,6 +116,7 @@ class HeadRetraining(Callback):
         cast("RegressionData", trainer.datamodule).fit_density(density)  # type: ignore[attr-defined]
         pl_module.criterion_density = density
         pl_module.regularizers = {}
+        pl_module.criterion_coefficient = 1.0
         if pl_module.view_mode == "original+two":
             pl_module.views = None
         if pl_module.view_mode != "two":

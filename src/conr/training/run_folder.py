@@ -51,14 +51,21 @@ def check_run_folder(folder: Path) -> Path:
 
 
 def best_checkpoint(folder: Path) -> Path:
-    """The checkpoint of the best epoch of a run.
+    """The checkpoint of the best epoch of a run; see `run_checkpoint`."""
+    return run_checkpoint(folder, BEST_CHECKPOINT)
+
+
+def run_checkpoint(folder: Path, checkpoint: Path) -> Path:
+    """A checkpoint of a run, ``BEST_CHECKPOINT`` or ``LAST_CHECKPOINT``.
 
     Raises:
         FileNotFoundError: the run has none, because its first epoch did not end.
     """
-    path = check_run_folder(folder) / BEST_CHECKPOINT
+    path = check_run_folder(folder) / checkpoint
     if not path.is_file():
-        raise FileNotFoundError(f"expected the run's best checkpoint at {path}, found none: has its first epoch ended?")
+        raise FileNotFoundError(
+            f"expected the run's {checkpoint.stem} checkpoint at {path}, found none: has its first epoch ended?"
+        )
     return path
 
 
