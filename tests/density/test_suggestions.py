@@ -52,12 +52,12 @@ def test_settings_follow_the_unit_of_the_labels(factor: float, criterion: str, p
 
 
 def test_the_window_grows_until_a_batch_holds_positives() -> None:
-    """1000 labels from 0 to 1 and 999 bins: of 8 others one is within 1/16 of the middle ones."""
-    labels = torch.linspace(0, 1, 1000, dtype=torch.float64)
+    """1001 labels from 0 to 1 and 1000 bins: of 8 others one is within 1/16 of the middle ones."""
+    labels = torch.linspace(0, 1, 1001, dtype=torch.float64)
     bins = Bins.by_width(width=0.001, low=0, high=1)
     assert suggest_settings(labels, bins, batch_size=9).window == pytest.approx(0.063, abs=0.0011)
     assert suggest_settings(labels, bins, batch_size=64).window == pytest.approx(0.008, abs=0.0011)
-    assert suggest_settings(labels, bins, batch_size=1000).window == pytest.approx(0.001)
+    assert suggest_settings(labels, bins, batch_size=1001).window == pytest.approx(0.001)
 
 
 def test_one_extreme_label_does_not_set_the_coefficient() -> None:

@@ -92,7 +92,7 @@ def suggest_settings(labels: Tensor, bins: Bins, *, criterion: str = "l1", batch
     steps = max(1, math.ceil(_needed_window(columns, batch_size) / width - 1e-6))
     unit = 1.0 if criterion == "l1" else _ERROR * reach
     return ConRSettings(
-        window=float(f"{steps * width:.6g}"),
+        window=float(f"{steps * width:.12g}"),
         temperature=_TEMPERATURE,
         distance_scale=_short(1 / full),
         coefficient=_short(_COEFFICIENT * reach * unit),
