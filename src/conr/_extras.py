@@ -13,6 +13,7 @@ _EXTRA_OF = {
     "tensorboard": "train",
     "joblib": "train",
     "imblearn": "train",
+    "optuna": "tune",
     "ray": "ray",
     "mlxtend": "data",
     "sklego": "data",

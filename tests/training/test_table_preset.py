@@ -106,7 +106,7 @@ def test_views_are_chosen_by_name(views: list[str], kept: str | None, prices: Pa
     ("options", "message"),
     [
         (["--data.target=price"], "('fläche', 'ort', 'preis'), got 'price'; did you mean 'preis'?"),
-        (["--data.target=ort"], "row 2: column 'ort': expected a finite number as label, got 'Köln'"),
+        (["--data.target=ort"], "column 'ort': expected numbers as labels, got text in"),
         (["--data.target=preis", "--protocol=BlindSpot", "--protocol.low=0", "--protocol.high=1"], "test_per_bin"),
     ],
 )

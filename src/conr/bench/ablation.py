@@ -135,21 +135,31 @@ def ablation_tasks(dataset: GridDataset, method: str, factors: Mapping[str, Sequ
     Raises:
         ValueError: an unknown method, or one without ConR.
     """
+    config = config_with_conr(dataset, method)
+    base = grid_tasks([dataset], [method], seeds)
+    plan: Plan = {}
+    for name, values in factors.items():
+        preset = preset_value(name, config)
+        plan[name] = {
+            value: base if value == preset else [_changed(task, name, value) for task in base]
+            for value in dict.fromkeys(sorted([*values, preset], key=_place(name)))
+        }
+    return plan
+
+
+def config_with_conr(dataset: GridDataset, method: str) -> dict[str, Any]:
+    """The configuration of a preset that has ConR.
+
+    Raises:
+        ValueError: an unknown method, or one without ConR.
+    """
     config = preset_config(f"{dataset.preset}-{method}")
     term = config["model"].get("regularizers", {}).get("conr")
     if term is None or term["loss"]["class_path"].rpartition(".")[2] != ConRLoss.__name__:
         raise ValueError(
             f"method: expected one with ConR, such as conr or sqinv+conr, got {method!r} on {dataset.name}"
         )
-    base = grid_tasks([dataset], [method], seeds)
-    plan: Plan = {}
-    for name, values in factors.items():
-        preset = _preset_value(name, config)
-        plan[name] = {
-            value: base if value == preset else [_changed(task, name, value) for task in base]
-            for value in dict.fromkeys(sorted([*values, preset], key=_place(name)))
-        }
-    return plan
+    return config
 
 
 def all_tasks(plan: Plan) -> list[Task]:
@@ -207,7 +217,13 @@ def _value(name: str, text: str) -> Value:
     return number
 
 
-def _preset_value(name: str, config: Mapping[str, Any]) -> Value:
+def preset_value(name: str, config: Mapping[str, Any]) -> Value:
+    """The value that a factor has in a preset.
+
+    Args:
+        name: of ``FACTORS``.
+        config: of a preset with ConR.
+    """
     value: Any = config
     for part in FACTORS[name].setting.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

@@ -214,11 +214,26 @@ def _run(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> None:
         run_baseline(task.dataset, task.method, seed=task.seed, folder=folder, settings=dict(task.options))
         on_epoch(0)
         return
+    train_task(task, folder, on_epoch)
+    run_command(["test", "--run", str(folder), *_QUIET], show_metrics=False)
+
+
+def train_task(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> None:
+    """Train a task into its folder, without a test; one that was begun there goes on.
+
+    Args:
+        task: the run.
+        folder: ROOT/DATASET/METHOD/seed-SEED.
+        on_epoch: called with the number of each training epoch that has ended.
+
+    Raises:
+        ValueError, FileNotFoundError: as `conr.training.command.run_command`.
+        SystemExit: options that do not parse; the message is printed.
+    """
     begun = (folder / CONFIG).is_file()
     new = [*task.arguments, f"--output.root={folder.parents[2]}"]  # ROOT/DATASET/METHOD/seed-SEED
     start = ["fit", "--resume", str(folder)] if begun else ["fit", *new]
     run_command([*start, *_QUIET], folder=folder, on_epoch=on_epoch)
-    run_command(["test", "--run", str(folder), *_QUIET], show_metrics=False)
 
 
 def _run_here(task: Task, folder: Path, tell: Callable[[int], None]) -> None:

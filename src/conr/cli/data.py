@@ -58,7 +58,7 @@ def data(options: Sequence[str]) -> int:
     parser.add_argument("--protocol", type=Protocol | None, default=None, help="draws the splits anew")
     if action == "describe":
         parser.add_argument("--picture", type=str | None, default=None, help="write the histogram to this file (.png)")
-    chosen = parser.instantiate_classes(parser.parse_args(_as_typed(dataset, given)))
+    chosen = parser.instantiate_classes(parser.parse_args(as_typed(dataset, given)))
     built = dataset(**{option: chosen[option] for option in inspect.signature(dataset).parameters})
     built.protocol = chosen.protocol
     with warnings.catch_warnings(record=True) as caught:
@@ -161,7 +161,7 @@ def _print_splits(console: Console, data: RegressionData) -> None:
     console.print(table)
 
 
-def _as_typed(dataset: type[RegressionData], options: Sequence[str]) -> list[str]:
+def as_typed(dataset: type[RegressionData], options: Sequence[str]) -> list[str]:
     """Options as the parser wants them: ``--skip-bad`` becomes ``--skip_bad=true``."""
     parameters = inspect.signature(dataset).parameters
     typed = []

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from conr import __version__
 from conr._checks import check_choice
@@ -15,10 +16,24 @@ VERBS = {
     "test": "write the metrics on the test split to result.json: --run RUN takes its best checkpoint",
     "predict": "write predictions.csv: --run RUN takes its best checkpoint",
     "data": "list, describe, check and prepare datasets",
+    "inspect": "look at the labels of a table, and suggest settings: FILE --target COLUMN",
     "bench": "compare methods on datasets with several seeds: --datasets ... --methods ...",
     "ablate": "vary ConR's settings one at a time: --dataset ... --grid window=0.5,1,2",
+    "tune": "search for ConR's settings on the validation split, within a budget: --dataset ... --trials 30",
+    "explain": "show what a run does with rare labels, as one HTML file: RUN",
     "report": "write one HTML file about tested runs",
     "presets": "list the presets that --config knows",
+}
+
+# A verb is loaded when it runs, so that help answers at once.
+_COMMANDS = {
+    "demo": "conr.cli.demo.demo",
+    "inspect": "conr.cli.inspect.inspect",
+    "bench": "conr.cli.bench.bench",
+    "ablate": "conr.cli.ablate.ablate",
+    "tune": "conr.cli.tune.search",
+    "explain": "conr.cli.explain.explain",
+    "data": "conr.cli.data.data",
 }
 
 TRACEBACK_VARIABLE = "CONR_TRACEBACK"
@@ -46,22 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(verb: str, options: list[str]) -> int:
     check_choice("verb", verb, VERBS)
     require(f"conr {verb}", "lightning", "torchmetrics", "jsonargparse", "rich", "matplotlib", "jinja2", "sklearn")
-    if verb == "demo":
-        from conr.cli.demo import demo
-
-        return demo(options)
-    if verb == "bench":
-        from conr.cli.bench import bench
-
-        return bench(options)
-    if verb == "ablate":
-        from conr.cli.ablate import ablate
-
-        return ablate(options)
-    if verb == "data":
-        from conr.cli.data import data
-
-        return data(options)
+    if verb in _COMMANDS:
+        module, _, function = _COMMANDS[verb].rpartition(".")
+        status: int = getattr(import_module(module), function)(options)
+        return status
     if verb == "report":
         from conr.cli.report import report
 

@@ -83,3 +83,20 @@ def _default_width(column: Tensor, dimensions: int) -> float:
 def _round(width: float) -> float:
     power = 10.0 ** math.floor(math.log10(width))
     return min((step * power for step in (1, 2, 2.5, 5, 10)), key=lambda step: abs(math.log(step / width)))
+
+
+def wider_width(width: float, *, whole: bool = False) -> float:
+    """The next wider of the widths 1, 2, 2.5, 5 times a power of ten.
+
+    Args:
+        width: positive.
+        whole: take whole numbers only, as for labels that are such.
+
+    Example:
+        >>> wider_width(2), wider_width(2, whole=True), wider_width(0.07)
+        (2.5, 5.0, 0.1)
+    """
+    check_number("width", width, low=0, open_low=True)
+    power = math.floor(math.log10(width))
+    steps = (float(f"{step}e{power + more}") for more in (0, 1, 2) for step in (1, 2, 2.5, 5))
+    return next(step for step in steps if step > width * (1 + 1e-9) and (not whole or step == round(step)))

@@ -201,6 +201,14 @@ class RegressionData(LightningDataModule, ABC):
         """
         return shot_metrics(density, prefix=prefix)
 
+    def sample_values(self, sample: str) -> dict[str, str]:  # noqa: ARG002  for datasets that know more
+        """What a person would like to know of a sample beside its picture, by name; nothing by default.
+
+        Args:
+            sample: its id.
+        """
+        return {}
+
     def setup(self, stage: str) -> None:  # noqa: ARG002  Lightning passes it
         """Load the splits; called by the trainer."""
         self.splits  # noqa: B018  loads on first use

@@ -134,6 +134,7 @@ class Table(RegressionData):
         self.label_name = ", ".join(map(str, self.targets))
         self.label_unit = label_unit
         self._columns: InputColumns | None = None
+        self._raw: RawTable | None = None
 
     def load(self) -> Splits:
         """Read and split the table.
@@ -167,6 +168,29 @@ class Table(RegressionData):
                 return [str(error)]
         found += [f"{self.path}, row {row}: {bad.problems[row]}" for row in sorted(bad.problems)]
         return found or super().problems()
+
+    def sample_values(self, sample: str) -> dict[str, str]:
+        """The row of the file that a sample comes from, column by column.
+
+        Raises:
+            FileNotFoundError, ValueError: as `load`, of a file that is gone or no table.
+        """
+        if self._raw is None:
+            self._raw = read_table(self.path, BadRows(self.path, skip=True), **self._dialect)
+        (row,) = np.flatnonzero(self._raw.row_numbers == int(sample.removeprefix("row-")))
+        values = (column[row] for column in self._raw.columns)
+        return {
+            name: f"{value:g}" if isinstance(value, float) else str(value)
+            for name, value in zip(self._raw.names, values, strict=True)
+        }
+
+    def count_rows(self) -> int:
+        """Rows of the file that have the right number of fields.
+
+        Raises:
+            FileNotFoundError, ValueError: as `load`, of a file that is no table.
+        """
+        return len(read_table(self.path, BadRows(self.path, skip=True), **self._dialect).row_numbers)
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Batches of the rows to predict, in order: those of ``predict_path``, else the test split.
@@ -224,7 +248,7 @@ class Table(RegressionData):
             bad,
             categorical=self._names(table, "categorical", self.categorical),
         )
-        labels = np.stack([_label_column(table, name, bad) for name in targets], axis=1)  # (n, k)
+        labels = np.stack([_label_column(self.path, table, name, bad) for name in targets], axis=1)  # (n, k)
         split_of_row = _split_of_row(table, splits[0], bad) if splits else None
         return _Read(table, targets, inputs, labels, split_of_row)
 
@@ -305,13 +329,20 @@ def _column_name(path: Path, names: Sequence[str], argument: str, wanted: int | 
     raise ValueError(f"{argument}: expected a column of {path} ({some}), got {wanted!r}{hint}")
 
 
-def _label_column(table: RawTable, name: str, bad: BadRows) -> NDArray[np.float64]:
+def _label_column(path: Path, table: RawTable, name: str, bad: BadRows) -> NDArray[np.float64]:
     column = table.columns[table.names.index(name)]
-    numbers, _ = parse_numbers(column)
+    numbers, texts = parse_numbers(column)
+    missing = np.isnan(numbers)
+    missing[texts] = False
+    if missing.all():
+        raise ValueError(f"{path}, column {name!r}: expected numbers as labels, got no value in any row")
+    if len(texts) > 0.5 * (~missing).sum():
+        raise ValueError(
+            f"{path}, column {name!r}: expected numbers as labels, got text in {len(texts)} of {len(column)} rows, the "
+            f"first {column[texts[0]]!r} in row {table.row_numbers[texts[0]]}"
+        )
     for position in np.flatnonzero(~np.isfinite(numbers)):
-        value = column[position]
-        missing = value is None or (isinstance(value, float) and np.isnan(value))
-        got = "none" if missing else repr(value)
+        got = "none" if missing[position] else repr(column[position])
         bad.add(int(table.row_numbers[position]), f"column {name!r}: expected a finite number as label, got {got}")
     return numbers
 

@@ -5,5 +5,17 @@ from conr.density.dense_weight import DenseWeight
 from conr.density.kernels import KERNELS, lds_kernel
 from conr.density.label_density import REGIONS, LabelDensity
 from conr.density.protocol import SampleWeights
+from conr.density.suggestions import ConRSettings, suggest_scheme, suggest_settings
 
-__all__ = ["KERNELS", "REGIONS", "Bins", "DenseWeight", "LabelDensity", "SampleWeights", "lds_kernel"]
+__all__ = [
+    "KERNELS",
+    "REGIONS",
+    "Bins",
+    "ConRSettings",
+    "DenseWeight",
+    "LabelDensity",
+    "SampleWeights",
+    "lds_kernel",
+    "suggest_scheme",
+    "suggest_settings",
+]

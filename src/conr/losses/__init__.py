@@ -2,6 +2,7 @@
 
 from conr.losses.accon import ACConLoss, accon_loss
 from conr.losses.balanced_mse import BMC, BNI, GAI, bmc_loss, bni_loss, gai_loss
+from conr.losses.confusion import Confusion, conr_confusion
 from conr.losses.conr import ConRLoss, ConRStatistics, conr_loss, conr_statistics
 from conr.losses.dense_conr import DenseConR, dense_conr_loss
 from conr.losses.dense_labels import image_means, masked_rows, pixel_rows, sample_patches, valid_pixels
@@ -31,6 +32,7 @@ __all__ = [
     "ACConLoss",
     "ConRLoss",
     "ConRStatistics",
+    "Confusion",
     "CrossBatchMemory",
     "DenseConR",
     "DistLoss",
@@ -47,6 +49,7 @@ __all__ = [
     "accon_loss",
     "bmc_loss",
     "bni_loss",
+    "conr_confusion",
     "conr_loss",
     "conr_statistics",
     "dense_conr_loss",

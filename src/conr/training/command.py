@@ -35,7 +35,7 @@ from conr.training.run_folder import (
     resume_checkpoint,
 )
 
-_OWN_WAYS: dict[str, Any] = {  # of this command line, where Lightning's differ
+OWN_WAYS: dict[str, Any] = {  # of this command line, where Lightning's differ
     "subclass_mode_data": True,
     "auto_configure_optimizers": False,
     "load_from_checkpoint_support": False,
@@ -81,7 +81,7 @@ def run_command(
         ValueError, FileNotFoundError: an unknown preset, or a folder that is no run's.
         SystemExit: options that do not parse; the message is printed.
     """
-    _silence_known_noise()
+    silence_known_noise()
     verb, options = arguments[0], list(arguments[1:])
     resume: list[str] = []
     flag = "--resume" if verb == "fit" else "--run"
@@ -116,7 +116,7 @@ def planned_data(arguments: Sequence[str]) -> RegressionData:
         ValueError, FileNotFoundError: as `run_command`.
         SystemExit: options that do not parse; the message is printed.
     """
-    _silence_known_noise()
+    silence_known_noise()
     return cast("RegressionData", _PlannedCommand(_expand_presets(list(arguments))).datamodule)
 
 
@@ -140,7 +140,7 @@ class RunCommand(LightningCLI):
         super().__init__(
             RegressionModule,
             RegressionData,
-            **_OWN_WAYS,
+            **OWN_WAYS,
             seed_everything_default=0,
             args=list(arguments),
         )
@@ -295,7 +295,7 @@ class _PlannedCommand(RunCommand):
             self,
             RegressionModule,
             RegressionData,
-            **_OWN_WAYS,
+            **OWN_WAYS,
             seed_everything_default=False,
             parser_kwargs={"allow_abbrev": False},  # a grid compares settings by their whole names
             args=list(arguments),
@@ -313,7 +313,8 @@ class _PlannedCommand(RunCommand):
         self.datamodule.protocol = built.protocol
 
 
-def _silence_known_noise() -> None:
+def silence_known_noise() -> None:
+    """Silence Lightning's hints that do not apply to this command line."""
     # Lightning's hints that do not apply: presets are expanded on purpose; small datasets load fast in one process; a
     # test needs no callback of the training; a resumed run goes on in its folder.
     for message in (

@@ -196,7 +196,7 @@ class RegressionModule(LightningModule):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Predictions (n,) or (n, k) for a batch of inputs, in label units."""
-        return self._in_label_units(self._point(self.head(self.encoder(inputs))))
+        return self.in_label_units(self._point(self.head(self.encoder(inputs))))
 
     def on_train_epoch_start(self) -> None:
         """Tell the criterion how far the training is, if it wants to know."""
@@ -241,7 +241,7 @@ class RegressionModule(LightningModule):
             sync_dist=True,
         )
         if self.collapse is not None:
-            self.collapse.update(*collapse_rows(self._in_label_units(predictions.detach()), labels))
+            self.collapse.update(*collapse_rows(self.in_label_units(predictions.detach()), labels))
         return total
 
     def on_train_epoch_end(self) -> None:
@@ -264,7 +264,7 @@ class RegressionModule(LightningModule):
         """Count a batch into the test metrics; returns what the result file keeps."""
         inputs, labels = batch
         features = self.encoder(inputs)
-        predictions = at_label_size(self._in_label_units(self._point(self.head(features))), labels)
+        predictions = at_label_size(self.in_label_units(self._point(self.head(features))), labels)
         self.test_metrics.update(predictions, labels)
         return kept_outputs(features, predictions, labels)
 
@@ -286,7 +286,8 @@ class RegressionModule(LightningModule):
         point = getattr(self.head, "point", None)
         return outputs if point is None else point(outputs)
 
-    def _in_label_units(self, predictions: Tensor) -> Tensor:
+    def in_label_units(self, predictions: Tensor) -> Tensor:
+        """Labels or predictions as head and criterion see them, in label units."""
         return predictions * self.label_std + self.label_mean if self.standardise_labels else predictions
 
     def _in_head_units(self, labels: Tensor) -> Tensor:

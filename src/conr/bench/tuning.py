@@ -1,0 +1,322 @@
+"""Search for the settings of ConR on the validation split, with Optuna: resumable, within a budget."""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import yaml
+
+from conr._checks import check_number
+from conr._extras import require
+from conr.bench.ablation import Value, config_with_conr
+from conr.bench.datasets import GridDataset
+from conr.bench.grid import Task, record_failure, task_epochs, train_task
+from conr.bench.tuning_space import Choices, Space, check_space, point_tasks, preset_point, space_content
+from conr.training.command import Output
+from conr.training.results import read_history, write_whole
+from conr.training.run_folder import CONFIG, LAST_CHECKPOINT
+
+STUDY = "study.db"
+NUMBERS = "tuning.json"
+BEST = "best.yaml"
+SCHEMA = "conr.tuned/1"
+
+_RANDOM = 8  # points before the sampler learns from earlier ones
+
+Report = Callable[[int, int, int], None]
+"""Called with the number of a trial, how many epochs of its runs have ended, and how many it has."""
+
+
+class Trial(NamedTuple):
+    """One point of the space.
+
+    Attributes:
+        number: from 0.
+        values: by name.
+        score: mean over seeds of the lowest validation metric of a run; None if it has none.
+        state: "complete", "pruned" after a seed that was worse than most, or "failed".
+    """
+
+    number: int
+    values: dict[str, Value]
+    score: float | None
+    state: str
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A search.
+
+    Args:
+        dataset: where.
+        method: with ConR.
+        metric: the validation metric whose lowest value over epochs counts, "val/mae".
+        seeds: runs per point.
+        space: what is searched.
+        options: settings of all runs, by name.
+        root: folder of all runs; the search is kept in ROOT/tuning/DATASET/METHOD.
+    """
+
+    dataset: GridDataset
+    method: str
+    metric: str
+    seeds: int
+    space: Space
+    options: Mapping[str, Any]
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where study, numbers, pictures and the chosen configuration go."""
+        return self.root / "tuning" / self.tasks({}, 0)[0].title / self.method
+
+    def tasks(self, point: Mapping[str, Value], number: int) -> list[Task]:
+        """The runs of a point, with the settings of all."""
+        shared = (*self.options.items(), ("output.monitor", self.metric))
+        return [
+            replace(task, options=(*shared, *task.options))
+            for task in point_tasks(self.dataset, self.method, point, number, self.seeds)
+        ]
+
+    def run_folder(self, task: Task) -> Path:
+        """The folder of a run."""
+        return self.root / task.title / task.name / f"seed-{task.seed}"
+
+    def question(self) -> dict[str, Any]:
+        """What must be the same for a search to go on."""
+        return {
+            "dataset": self.dataset.name,
+            "options": {key: str(value) for key, value in (*self.dataset.options, *self.options.items())},
+            "method": self.method,
+            "metric": self.metric,
+            "seeds": self.seeds,
+            "space": space_content(self.space),
+        }
+
+
+def default_metric(dataset: GridDataset, method: str) -> str:
+    """The validation metric by which the preset chooses its best epoch.
+
+    Raises:
+        ValueError: an unknown method, or one without ConR.
+    """
+    output: dict[str, str] = config_with_conr(dataset, method).get("output", {})
+    return output.get("monitor", Output.monitor)
+
+
+def tune(
+    tuning: Tuning, *, trials: int = 20, minutes: float | None = None, report: Report | None = None
+) -> list[Trial]:
+    """Search until the budget is spent; what an earlier call has done counts.
+
+    The first point is the preset's own, if the space holds it; the next are random, and after some the tree-structured
+    Parzen estimator (Bergstra et al., "Algorithms for hyper-parameter optimization", NeurIPS 2011) proposes them. With
+    several seeds, a point that is worse than the median after a seed gets no more. A search that was killed goes on
+    with the run that it was in. Runs are trained and validated; the test split is not evaluated. Checkpoints of points
+    that are not the best are removed.
+
+    Args:
+        tuning: what is searched.
+        trials: points in all, failed ones among them.
+        minutes: no new point is begun after so many minutes of this call; None is without limit.
+        report: told of the progress of each point.
+
+    Returns:
+        All trials so far.
+
+    Raises:
+        ValueError: a budget that is none, a space or metric that cannot be used, another search in the folder, or no
+            point that could be trained; the message then has the first error.
+        ImportError: Optuna is not installed.
+    """
+    check_number("trials", trials, low=1)
+    if minutes is not None:
+        check_number("minutes", minutes, low=0, open_low=True)
+    check_number("seeds", tuning.seeds, low=1)
+    check_space(tuning.dataset, tuning.method, tuning.space)
+    study = _open_study(tuning)
+    begun = time.monotonic()
+    for trial in _unfinished(study):
+        _run_trial(tuning, study, trial, report)
+    while len(study.trials) < trials and (minutes is None or time.monotonic() - begun < 60 * minutes):
+        study.sampler = _sampler(len(study.trials))
+        _run_trial(tuning, study, study.ask(), report)
+        _check_some_work(tuning, study, at_least=min(2, trials))
+    return read_trials(study)
+
+
+def read_trials(study: Any) -> list[Trial]:
+    """The finished trials of a study."""
+    names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+    return [
+        Trial(one.number, dict(one.params), one.value if one.state.name == "COMPLETE" else None, names[one.state.name])
+        for one in study.trials
+        if one.state.name in names
+    ]
+
+
+def best_trial(trials: list[Trial]) -> Trial:
+    """The trial with the lowest score; the first of equal ones.
+
+    Raises:
+        ValueError: none is complete.
+    """
+    scored = [trial for trial in trials if trial.score is not None]
+    if not scored:
+        raise ValueError("trials: expected a complete one, got none")
+    return min(scored, key=lambda trial: (trial.score, trial.number))
+
+
+def write_tuning(tuning: Tuning, trials: list[Trial]) -> list[Path]:
+    """Write ``best.yaml``, a configuration for ``conr fit``, and ``tuning.json`` with all trials.
+
+    Returns:
+        Both files.
+
+    Raises:
+        ValueError: no trial is complete.
+        OSError: a file cannot be written.
+    """
+    best = best_trial(trials)
+    (task, *_) = tuning.tasks(best.values, best.number)
+    config = yaml.safe_load((tuning.run_folder(task) / CONFIG).read_text(encoding="utf-8"))
+    config["output"] |= {"method": f"{task.method},tuned", "root": Output.root}
+    content = {
+        "schema": SCHEMA,
+        **tuning.question(),
+        "best": best._asdict(),
+        "preset": preset_point(tuning.dataset, tuning.method, tuning.space),
+        "trials": [trial._asdict() for trial in trials],
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    head = f"# Chosen by the lowest mean {tuning.metric} over {tuning.seeds} seeds among {len(trials)} points.\n"
+    configuration = head + yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    return [
+        write_whole(tuning.folder / BEST, lambda file: file.write(configuration.encode())),
+        write_whole(tuning.folder / NUMBERS, lambda file: file.write(f"{text}\n".encode())),
+    ]
+
+
+def _open_study(tuning: Tuning) -> Any:
+    optuna = _optuna()
+    tuning.folder.mkdir(parents=True, exist_ok=True)
+    path = tuning.folder / STUDY
+    study = optuna.create_study(
+        storage=f"sqlite:///{path.resolve()}",
+        study_name="conr",
+        load_if_exists=True,
+        sampler=_sampler(0),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=0),
+    )
+    question = tuning.question()
+    asked = study.user_attrs.get("question")
+    if asked is None:
+        study.set_user_attr("question", question)
+        own = preset_point(tuning.dataset, tuning.method, tuning.space)
+        if own is not None:
+            study.enqueue_trial(own, skip_if_exists=True)
+    else:
+        for name, value in question.items():
+            if asked[name] != value:
+                raise ValueError(
+                    f"{path}: expected a search with {name} = {value}, got one with {asked[name]}: name another folder "
+                    "(--out) for this search, or remove that one"
+                )
+    return study
+
+
+def _optuna() -> Any:
+    require("conr tune", "optuna")
+    import optuna  # noqa: PLC0415  an extra that only this needs
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+def _sampler(number: int) -> Any:
+    """Seeded by the trial, so that a search that was stopped goes on as it would have."""
+    return _optuna().samplers.TPESampler(seed=number, n_startup_trials=_RANDOM)
+
+
+def _unfinished(study: Any) -> list[Any]:
+    """Trials that a killed search was in."""
+    optuna = _optuna()
+    return [optuna.trial.Trial(study, one._trial_id) for one in study.trials if one.state.name == "RUNNING"]
+
+
+def _run_trial(tuning: Tuning, study: Any, trial: Any, report: Report | None) -> None:
+    states = _optuna().trial.TrialState
+    point = _suggest(tuning.space, trial)
+    tasks = tuning.tasks(point, trial.number)
+    total = sum(task_epochs(task) for task in tasks)
+    scores: list[float] = []
+    done = 0
+    for task in tasks:
+        folder = tuning.run_folder(task)
+
+        def tell(epoch: int, before: int = done) -> None:
+            if report is not None:
+                report(trial.number, before + epoch + 1, total)
+
+        try:
+            train_task(task, folder, tell)
+            scores.append(_score(folder, tuning.metric))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever stops a run must not stop the search
+            record_failure(task, folder, error)
+            study.set_user_attr("first_error", study.user_attrs.get("first_error", f"{folder}: {error}"))
+            study.tell(trial, state=states.FAIL)
+            break
+        done += task_epochs(task)
+        if task is not tasks[-1]:
+            trial.report(fmean(scores), step=task.seed)
+            if trial.should_prune():
+                study.tell(trial, state=states.PRUNED)
+                break
+    else:
+        study.tell(trial, fmean(scores))
+    if report is not None:
+        report(trial.number, total, total)
+    _remove_checkpoints(tuning, study)
+
+
+def _suggest(space: Space, trial: Any) -> dict[str, Value]:
+    return {
+        name: (
+            trial.suggest_categorical(name, list(part.values))
+            if isinstance(part, Choices)
+            else trial.suggest_float(name, part.low, part.high, log=True)
+        )
+        for name, part in space.items()
+    }
+
+
+def _score(folder: Path, metric: str) -> float:
+    history = read_history(folder)
+    values = [value for _, value in history.get(metric, []) if math.isfinite(value)]
+    if not values:
+        logged = ", ".join(name for name in history if name.startswith("val/"))
+        raise ValueError(f"metric: expected one that is logged and finite, of {logged}, got {metric!r}")
+    return min(values)
+
+
+def _check_some_work(tuning: Tuning, study: Any, *, at_least: int) -> None:
+    """A search whose first points all fail is wrong itself."""
+    states = [one.state.name for one in study.trials]
+    if len(states) >= at_least and all(state == "FAIL" for state in states):
+        raise ValueError(f"{tuning.folder}: no point could be trained; {study.user_attrs['first_error']}")
+
+
+def _remove_checkpoints(tuning: Tuning, study: Any) -> None:
+    finished = read_trials(study)
+    scored = [trial for trial in finished if trial.score is not None]
+    keep = best_trial(finished).number if scored else -1
+    for trial in finished:
+        if trial.number != keep:
+            for task in tuning.tasks(trial.values, trial.number):
+                shutil.rmtree((tuning.run_folder(task) / LAST_CHECKPOINT).parent, ignore_errors=True)

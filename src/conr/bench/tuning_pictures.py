@@ -1,0 +1,132 @@
+"""A search as pictures: the score over trials, and over each setting."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from conr.bench.ablation import FACTORS
+from conr.bench.tuning import Trial, Tuning, best_trial
+from conr.bench.tuning_space import Choices, preset_point
+from conr.report.style import HEIGHT, INK_ON_WHITE, WIDTH, drawing, label_colors
+
+HISTORY, SETTINGS = "history.png", "settings.png"
+
+_POINT, _BEST, _PRESET = "#1f83cb", "#d55e00", "#878d97"
+_FEWEST_FOR_IMPORTANCE = 10
+
+
+def draw_tuning(tuning: Tuning, trials: Sequence[Trial]) -> list[Path]:
+    """Draw ``history.png``, the score of each trial, and ``settings.png``, the score over each setting.
+
+    Args:
+        tuning: what was searched.
+        trials: its trials.
+
+    Returns:
+        Both files.
+
+    Raises:
+        ValueError: no trial is complete.
+        OSError: a file cannot be written.
+    """
+    best = best_trial(list(trials))
+    scored = [trial for trial in trials if trial.score is not None]
+    own = preset_point(tuning.dataset, tuning.method, tuning.space)
+    preset = next((trial for trial in scored if trial.values == own), None)
+    title = f"{tuning.method} on {tuning.dataset.name}: validation"
+    metric = tuning.metric.removeprefix("val/")
+    with drawing(INK_ON_WHITE):
+        figure = Figure(figsize=(1.4 * WIDTH, HEIGHT), layout="constrained", facecolor="white")
+        _draw_history(figure.subplots(), scored, best, preset)
+        figure.axes[0].set(xlabel="trial", ylabel=metric, title=title)
+        figure.savefig(tuning.folder / HISTORY, format="png", dpi=160)
+
+        names = list(tuning.space)
+        columns = min(2, len(names))
+        rows = -(-len(names) // columns)
+        figure = Figure(figsize=(WIDTH * columns, 0.9 * HEIGHT * rows), layout="constrained", facecolor="white")
+        panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
+        importance = importances(tuning, scored)
+        for axes, name in zip(panels, names, strict=False):
+            _draw_setting(axes, tuning, name, scored, best)
+            part = f" ({importance[name]:.0%} of the variation)" if name in importance else ""
+            axes.set(xlabel=(FACTORS[name].title if name in FACTORS else name) + part)
+        for row in range(rows):
+            panels[row * columns].set_ylabel(metric)
+        for axes in panels[len(names) :]:
+            axes.set_axis_off()
+        figure.suptitle(f"{title}; later trials are lighter, the best has a ring", fontsize=11)
+        figure.savefig(tuning.folder / SETTINGS, format="png", dpi=160)
+    return [tuning.folder / HISTORY, tuning.folder / SETTINGS]
+
+
+def importances(tuning: Tuning, scored: Sequence[Trial]) -> dict[str, float]:
+    """Share of the score's variation that each setting explains, by functional ANOVA on trees (Hutter et al., 2014).
+
+    Empty with fewer than ten trials, or where all scores are equal.
+
+    Args:
+        tuning: what was searched.
+        scored: its complete trials.
+    """
+    import optuna  # noqa: PLC0415  an extra that only this needs
+
+    if len(scored) < _FEWEST_FOR_IMPORTANCE or len({trial.score for trial in scored}) == 1:
+        return {}
+    study: Any = optuna.create_study()
+    for trial in scored:
+        distributions: Any = {
+            name: (
+                optuna.distributions.CategoricalDistribution(list(part.values))
+                if isinstance(part, Choices)
+                else optuna.distributions.FloatDistribution(part.low, part.high, log=True)
+            )
+            for name, part in tuning.space.items()
+        }
+        study.add_trial(
+            optuna.trial.create_trial(params=dict(trial.values), distributions=distributions, value=trial.score)
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found: dict[str, float] = optuna.importance.get_param_importances(
+            study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
+        )
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _draw_history(axes: Axes, scored: Sequence[Trial], best: Trial, preset: Trial | None) -> None:
+    numbers = [trial.number for trial in scored]
+    scores = [_score(trial) for trial in scored]
+    axes.step(numbers, np.minimum.accumulate(scores), where="post", color=_BEST, linewidth=1.6, label="best so far")
+    axes.plot(numbers, scores, "o", color=_POINT, markersize=4, label="trial")
+    if preset is not None:
+        axes.axhline(_score(preset), color=_PRESET, linewidth=1.2, linestyle="--", label="preset")
+    axes.plot([best.number], [_score(best)], "o", color=_BEST, markersize=9, markerfacecolor="none")
+    axes.legend(loc="upper right")
+
+
+def _draw_setting(axes: Axes, tuning: Tuning, name: str, scored: Sequence[Trial], best: Trial) -> None:
+    part = tuning.space[name]
+    values: list[float]
+    if isinstance(part, Choices):
+        values = [float(part.values.index(trial.values[name])) for trial in scored]
+        axes.set_xticks(range(len(part.values)), [str(value) for value in part.values])
+        axes.set_xlim(-0.5, len(part.values) - 0.5)
+    else:
+        values = [float(trial.values[name]) for trial in scored]
+        axes.set_xscale("log")
+        axes.set_xlim(part.low, part.high)
+    order = [trial.number for trial in scored]
+    axes.scatter(values, [_score(trial) for trial in scored], c=order, cmap=label_colors(), s=20, linewidths=0)
+    place = values[[trial.number for trial in scored].index(best.number)]
+    axes.plot([place], [_score(best)], "o", color=_BEST, markersize=10, markerfacecolor="none")
+
+
+def _score(trial: Trial) -> float:
+    return math.nan if trial.score is None else trial.score

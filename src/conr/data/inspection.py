@@ -1,0 +1,198 @@
+"""What a table's labels are like before anything is trained: how imbalanced, what can be tested, and where to start."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from conr.data.label_bins import label_bins, wider_width
+from conr.data.module import Splits
+from conr.data.table import Table
+from conr.density import REGIONS, Bins, ConRSettings, LabelDensity, suggest_scheme, suggest_settings
+
+FEWEST_ROWS = 50
+"""A table with fewer rows is refused: nothing could be said about its rare labels."""
+
+FEWEST_TESTED = 5
+"""A bin with fewer test rows is too empty to test: a mean over them says little."""
+
+FEWEST_BINS = 10
+MOST_UNTESTED = 0.25
+_MOST_LISTED = 20
+
+
+class Imbalance(NamedTuple):
+    """How unevenly the training labels are spread.
+
+    Attributes:
+        ratio: rows of the fullest bin over those of the emptiest that is not empty.
+        half: the smallest share of the bins that holds half of the rows; 0.5 if they are spread evenly.
+        few_bins: share of the bins from the lowest to the highest label that are few-shot; of all bins with several
+            label dimensions.
+        few_rows: share of the rows in few-shot bins.
+        constant_errors: by region ("all", "many", "median", "few"), the mean absolute error on the test split of always
+            answering with the training median; None without test rows. What a model has to beat.
+    """
+
+    ratio: float
+    half: float
+    few_bins: float
+    few_rows: float
+    constant_errors: dict[str, float | None]
+
+
+class Suggestion(NamedTuple):
+    """Where to start.
+
+    Attributes:
+        bin_width: of one label dimension, in label units; None with several.
+        scheme: of `conr.density.LabelDensity`, for the weights of the criterion.
+        settings: of ConR, in label units, for an L1 criterion in label units.
+        standardised: the same for labels of mean 0 and deviation 1, as the presets of tables train.
+    """
+
+    bin_width: float | None
+    scheme: str
+    settings: ConRSettings
+    standardised: ConRSettings
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect_table` found.
+
+    Args:
+        data: the table, loaded.
+        rows: of the file.
+        density: counts and shot regions of the training labels.
+        val_counts: validation rows per bin, shape (bins,).
+        test_counts: test rows per bin, shape (bins,).
+        imbalance: of the training labels.
+        suggestion: where to start.
+    """
+
+    data: Table
+    rows: int
+    density: LabelDensity
+    val_counts: Tensor
+    test_counts: Tensor
+    imbalance: Imbalance
+    suggestion: Suggestion
+
+    @property
+    def untested(self) -> list[int]:
+        """Bins, from the first to the last with rows, that have fewer than ``FEWEST_TESTED`` test rows."""
+        total = self.density.counts.flatten() + self.val_counts + self.test_counts  # (bins,)
+        return [one for one in _reached(total).tolist() if self.test_counts[one] < FEWEST_TESTED]
+
+
+def inspect_table(data: Table) -> Inspection:
+    """Look at the labels of a table.
+
+    Bins, splits and shot regions are those that a training run would have. The suggested bins are the first of these
+    and wider ones (to 1, 2, 2.5, 5 times a power of ten) in which at most a quarter of the bins are too empty to test,
+    or else the widest that leave ten bins. ConR's settings are those of `conr.density.suggest_settings` for the bins of
+    the runs, the weights' scheme is that of `conr.density.suggest_scheme`.
+
+    Args:
+        data: the table.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: fewer than ``FEWEST_ROWS`` rows, or anything that is wrong with the file; the message lists it.
+        ImportError: a Parquet file, and pyarrow is not installed.
+    """
+    rows = data.count_rows()
+    if rows < FEWEST_ROWS:
+        raise ValueError(f"{data.path}: expected at least {FEWEST_ROWS} rows, got {rows}")
+    problems = data.problems()
+    if problems:
+        more = [f"... and {len(problems) - _MOST_LISTED} more"] if len(problems) > _MOST_LISTED else []
+        raise ValueError("\n".join([*problems[:_MOST_LISTED], *more]))
+    splits, density = data.splits, data.shot_density()
+    labels, bins = splits.train.labels, splits.bins
+    mean, std = labels.double().mean(dim=0), labels.double().std(dim=0, correction=0)
+    scaled = Bins([((edges - m) / s).tolist() for edges, m, s in zip(bins.edges, *_columns(mean, std), strict=True)])
+    return Inspection(
+        data=data,
+        rows=rows,
+        density=density,
+        val_counts=_counts(splits.val.labels, bins),
+        test_counts=_counts(splits.test.labels, bins),
+        imbalance=_imbalance(splits, density),
+        suggestion=Suggestion(
+            bin_width=_suggested_width(splits),
+            scheme=suggest_scheme(density.counts),
+            settings=suggest_settings(labels, bins, batch_size=data.batch_size),
+            standardised=suggest_settings((labels.double() - mean) / std, scaled, batch_size=data.batch_size),
+        ),
+    )
+
+
+def _columns(*values: Tensor) -> list[list[float]]:
+    return [value.reshape(-1).tolist() for value in values]
+
+
+def _counts(labels: Tensor, bins: Bins) -> Tensor:
+    return bins.index(labels).bincount(minlength=len(bins))
+
+
+def _reached(counts: Tensor) -> Tensor:
+    """Bins from the first to the last that has rows; with a grid of bins this is nearly all of them."""
+    occupied = counts.nonzero().flatten()
+    return torch.arange(int(occupied[0]), int(occupied[-1]) + 1)
+
+
+def _imbalance(splits: Splits, density: LabelDensity) -> Imbalance:
+    counts = density.counts.flatten()  # (bins,)
+    few = density.region_of_bin == REGIONS.index("few")  # (bins,)
+    reached = _reached(counts)
+    fullest_first = counts[reached].sort(descending=True).values.double()
+    half = int((fullest_first.cumsum(0) < 0.5 * counts.sum()).sum()) + 1
+    before = float(fullest_first[: half - 1].sum())
+    part = (0.5 * float(counts.sum()) - before) / float(fullest_first[half - 1])  # of the last bin that is needed
+    return Imbalance(
+        ratio=float(counts.max() / counts[counts > 0].min()),
+        half=(half - 1 + part) / len(reached),
+        few_bins=float(few[reached].double().mean()),
+        few_rows=float(counts[few].sum() / counts.sum()),
+        constant_errors=_constant_errors(splits, density),
+    )
+
+
+def _constant_errors(splits: Splits, density: LabelDensity) -> dict[str, float | None]:
+    median = splits.train.labels.median(dim=0).values
+    labels = splits.test.labels
+    errors = (labels - median).abs().reshape(len(labels), -1).mean(dim=1)  # (n,)
+    regions = density.regions(labels)
+    parts = {"all": errors, **{region: errors[regions == number] for number, region in enumerate(REGIONS)}}
+    return {region: float(part.double().mean()) if len(part) else None for region, part in parts.items()}
+
+
+def _suggested_width(splits: Splits) -> float | None:
+    bins = splits.bins
+    if bins.dimensions > 1:
+        return None
+    every = torch.cat([splits.train.labels, splits.val.labels, splits.test.labels])
+    whole = bool((every == every.round()).all())
+    share = len(splits.test) / len(every)
+    first = width = float(bins.edges[0].diff().median())
+    if _untested_share(every, bins, share) <= MOST_UNTESTED:
+        return width
+    while True:
+        following = wider_width(width, whole=whole)
+        candidate = label_bins(every, width=following)
+        if len(candidate) < FEWEST_BINS:
+            return max(first, width)
+        width = following
+        if _untested_share(every, candidate, share) <= MOST_UNTESTED:
+            return width
+
+
+def _untested_share(labels: Tensor, bins: Bins, share: float) -> float:
+    """Share of the bins with too few test rows, by the rule of `conr.data.balanced_split`."""
+    counts = _counts(labels, bins)
+    counts = counts[_reached(counts)]
+    most = max(1, round(share * len(labels) / int((counts > 0).sum())))
+    return float(((counts // 3).clamp(max=most) < FEWEST_TESTED).double().mean())

@@ -1,0 +1,242 @@
+"""An inspected table as text for a terminal, a picture, a JSON file, and a configuration to start from."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from matplotlib.figure import Figure
+from rich.console import Group
+from rich.table import Column, Table
+from rich.text import Text
+
+from conr.configs import preset_config
+from conr.data.inspection import FEWEST_TESTED, Inspection
+from conr.density import REGIONS, ConRSettings
+from conr.report.histogram import draw_histogram, histogram_picture, terminal_histogram
+from conr.report.style import INK_ON_WHITE, WIDTH, drawing
+from conr.report.tables import NOTHING, REGION_TITLES
+from conr.training.results import write_whole
+
+SCHEMA = "conr.inspection/1"
+NUMBERS, PICTURE, SETTINGS = "inspection.json", "inspection.png", "settings.yaml"
+
+_TESTED_COLOR, _EMPTY_COLOR = "#1f83cb", "#d55e00"
+
+
+def write_inspection(inspection: Inspection, folder: Path, *, options: Mapping[str, Any]) -> list[Path]:
+    """Write ``inspection.json``, ``inspection.png`` and ``settings.yaml``, a configuration for ``conr fit``.
+
+    Args:
+        inspection: of a table.
+        folder: where the files go; it is made if needed.
+        options: arguments that `conr.data.Table` was made of, for the configuration.
+
+    Returns:
+        The files in this order.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(inspection_content(inspection), indent=1, allow_nan=False, ensure_ascii=False)
+    configuration = yaml.safe_dump(suggested_configuration(inspection, options), sort_keys=False, allow_unicode=True)
+    return [
+        write_whole(folder / NUMBERS, lambda file: file.write(f"{text}\n".encode())),
+        _write_picture(inspection, folder / PICTURE),
+        write_whole(folder / SETTINGS, lambda file: file.write(configuration.encode())),
+    ]
+
+
+def inspection_content(inspection: Inspection) -> dict[str, Any]:
+    """The content of ``inspection.json``."""
+    data, density = inspection.data, inspection.density
+    labels = data.splits.train.labels.double()
+    suggestion = inspection.suggestion
+    return {
+        "schema": SCHEMA,
+        "file": str(data.path),
+        "target": data.label_name,
+        "unit": data.label_unit,
+        "rows": {
+            "file": inspection.rows,
+            **{split: len(getattr(data.splits, split)) for split in ("train", "val", "test")},
+        },
+        "training_labels": {
+            "lowest": labels.amin(dim=0).tolist(),
+            "highest": labels.amax(dim=0).tolist(),
+            "mean": labels.mean(dim=0).tolist(),
+            "median": labels.median(dim=0).values.tolist(),
+            "std": labels.std(dim=0, correction=0).tolist(),
+        },
+        "bins": {
+            "edges": [edges.tolist() for edges in density.fitted_bins().edges],
+            "train_counts": density.counts.flatten().tolist(),
+            "val_counts": inspection.val_counts.tolist(),
+            "test_counts": inspection.test_counts.tolist(),
+            "regions": [REGIONS[region] for region in density.region_of_bin.tolist()],
+            "too_empty_to_test": inspection.untested,
+        },
+        "imbalance": inspection.imbalance._asdict(),
+        "suggestion": {
+            "bin_width": suggestion.bin_width,
+            "scheme": suggestion.scheme,
+            "settings": suggestion.settings._asdict(),
+            "standardised": suggestion.standardised._asdict(),
+            "method": suggested_method(inspection),
+        },
+    }
+
+
+def suggested_method(inspection: Inspection) -> str:
+    """The method of a preset with the suggested weights and ConR."""
+    return "conr" if inspection.suggestion.scheme == "none" else "sqinv+conr"
+
+
+def suggested_configuration(inspection: Inspection, options: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration of ``conr fit`` with the table, the bins that were looked at and the suggested settings.
+
+    Args:
+        inspection: of a table.
+        options: see `write_inspection`.
+    """
+    config = preset_config(f"table-{suggested_method(inspection)}")
+    config["data"]["init_args"] |= options
+    set_conr(config, inspection.suggestion.standardised)
+    config["model"]["regularizers"]["conr"]["density"]["init_args"]["scheme"] = inspection.suggestion.scheme
+    return config
+
+
+def set_conr(config: dict[str, Any], settings: ConRSettings) -> None:
+    """Put settings into a configuration that has ConR."""
+    term = config["model"]["regularizers"]["conr"]
+    term["coefficient"] = settings.coefficient
+    term["loss"]["init_args"] |= {
+        # A little wider, so that labels one bin apart stay inside it when they are divided.
+        "window": float(f"{1.001 * settings.window:.4g}"),
+        "temperature": settings.temperature,
+        "distance_scale": settings.distance_scale,
+    }
+
+
+def inspection_text(inspection: Inspection) -> Group:
+    """What a terminal shows."""
+    data = inspection.data
+    label = f"{data.label_name} ({data.label_unit})" if data.label_unit else data.label_name
+    return Group(
+        terminal_histogram(inspection.density, label),
+        Text(""),
+        _regions_table(inspection),
+        Text("\n".join(["", *imbalance_sentences(inspection), ""])),
+        _suggestions_table(inspection),
+    )
+
+
+def imbalance_sentences(inspection: Inspection) -> list[str]:
+    """How imbalanced the labels are, and what cannot be tested, in words."""
+    found, untested = inspection.imbalance, inspection.untested
+    sentences = [
+        f"Half of the training rows lie in {found.half:.0%} of the bins; it would be 50% if they were even.",
+        f"The fullest bin has {found.ratio:,.0f} times the rows of the emptiest.",
+        f"Few-shot bins are {found.few_bins:.0%} of the label range and hold {found.few_rows:.1%} of the rows.",
+    ]
+    if untested:
+        sentences.append(
+            f"Too empty to test (fewer than {FEWEST_TESTED} test rows): {_ranges(inspection)}. Trust the errors of "
+            "regions there, not those of bins."
+        )
+    else:
+        sentences.append(f"Every bin has at least {FEWEST_TESTED} test rows.")
+    return sentences
+
+
+def _ranges(inspection: Inspection) -> str:
+    """Bins that are too empty to test, neighbours joined; counted only with several label dimensions."""
+    untested = inspection.untested
+    bins = inspection.density.fitted_bins()
+    if bins.dimensions > 1:
+        return f"{len(untested)} of {len(bins)} cells"
+    edges = bins.edges[0].tolist()
+    groups: list[list[int]] = []
+    for one in untested:
+        if groups and groups[-1][-1] == one - 1:
+            groups[-1].append(one)
+        else:
+            groups.append([one])
+    return ", ".join(f"{edges[group[0]]:g} to {edges[group[-1] + 1]:g}" for group in groups)
+
+
+def _regions_table(inspection: Inspection) -> Table:
+    bins, density = inspection.density.fitted_bins(), inspection.density
+    right = [
+        Column(name, justify="right") for name in ("bins", "train", "val", "test", "error of always answering median")
+    ]
+    table = Table("region", *right)
+    counts = (density.counts.flatten(), inspection.val_counts, inspection.test_counts)
+    for region, title in REGION_TITLES.items():
+        rows = density.region_of_bin >= 0 if region == "all" else density.region_of_bin == REGIONS.index(region)
+        error = inspection.imbalance.constant_errors[region]
+        number = len(bins) if region == "all" else int(rows.sum())
+        cells = [f"{number}", *(f"{int(count[rows].sum()):,}" for count in counts)]
+        table.add_row(title, *cells, NOTHING if error is None else f"{error:.3g}")
+    return table
+
+
+def _suggestions_table(inspection: Inspection) -> Table:
+    suggestion, bins = inspection.suggestion, inspection.density.fitted_bins()
+    table = Table("suggestion", "in label units", "standardised", "why")
+    if suggestion.bin_width is not None:
+        width = float(bins.edges[0].diff().median())
+        same = suggestion.bin_width == width
+        why = "those of the runs" if same else f"those of the runs, {width:g} wide, leave too many too empty to test"
+        table.add_row("bins", f"{suggestion.bin_width:g} wide", "", why)
+    table.add_row("weights", suggestion.scheme, "", "even counts" if suggestion.scheme == "none" else "uneven counts")
+    reasons = {
+        "window": "labels of one bin are alike",
+        "temperature": "the usual value",
+        "distance_scale": "1 / range of the labels",
+        "coefficient": "0.04 of the range, for an L1 criterion",
+    }
+    for name, why in reasons.items():
+        values = (getattr(part, name) for part in (suggestion.settings, suggestion.standardised))
+        table.add_row(name, *(f"{value:.3g}" for value in values), why)
+    return table
+
+
+def _write_picture(inspection: Inspection, path: Path) -> Path:
+    data, density = inspection.data, inspection.density
+    label = f"{data.label_name} ({data.label_unit})" if data.label_unit else data.label_name
+    title = f"training labels of {data.title}"
+    if density.fitted_bins().dimensions > 1:
+        return histogram_picture(density, label, path, title=title)
+    edges = density.fitted_bins().edges[0].numpy()
+    regions = [REGIONS[region] for region in density.region_of_bin.tolist()]
+    counts = inspection.test_counts.numpy()
+    with drawing(INK_ON_WHITE):
+        figure = Figure(figsize=(1.5 * WIDTH, 4.6), layout="constrained", facecolor="white")
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+        draw_histogram(above, edges=edges, counts=density.counts.numpy(), regions=regions, label="")
+        above.set_title(title)
+        empty = np.isin(np.arange(len(counts)), inspection.untested)
+        for part, color, name in (
+            (~empty, _TESTED_COLOR, "enough"),
+            (empty, _EMPTY_COLOR, f"fewer than {FEWEST_TESTED}"),
+        ):
+            if part.any():
+                below.bar(
+                    edges[:-1][part], counts[part], width=np.diff(edges)[part], align="edge", color=color, label=name
+                )
+        below.plot(
+            (edges[:-1] + np.diff(edges) / 2)[empty],
+            np.zeros(int(empty.sum())),
+            "|",
+            color=_EMPTY_COLOR,
+            markersize=9,
+            clip_on=False,
+        )
+        below.set(xlabel=label, ylabel="test samples")
+        below.legend(loc="upper right")
+        figure.savefig(path, format="png", dpi=160)
+    return path

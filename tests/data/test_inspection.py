@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conr.data import Table
+from conr.data.inspection import inspect_table
+from conr.data.label_bins import wider_width
+
+
+def table(tmp_path: Path, labels: np.ndarray, **options: object) -> Table:
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(["x,y"] + [f"{row},{label}" for row, label in enumerate(labels)]))
+    return Table(path=str(path), target="y", **options)  # type: ignore[arg-type]
+
+
+def test_even_labels_are_called_even(tmp_path: Path) -> None:
+    found = inspect_table(table(tmp_path, np.repeat(np.arange(10), 60)))
+    assert found.imbalance.half == pytest.approx(0.5)
+    assert found.imbalance.ratio == 1
+    assert found.imbalance.few_bins == found.imbalance.few_rows == 0
+    assert found.imbalance.constant_errors["few"] is None
+    assert found.untested == []
+    assert (found.suggestion.bin_width, found.suggestion.scheme) == (1, "none")
+
+
+def test_half_of_the_rows_by_hand(tmp_path: Path) -> None:
+    """Training rows 92, 8 and 4 (most 2 each to validation and test): half of 104 are 52 of the 92 in one of 3 bins."""
+    found = inspect_table(table(tmp_path, np.repeat([0, 1, 2], [96, 12, 8]), most=2, few=8, many=50))
+    assert found.density.counts.tolist() == [92, 8, 4]
+    assert found.imbalance.half == pytest.approx(52 / 92 / 3)
+    assert found.imbalance.few_bins == pytest.approx(1 / 3)
+    assert found.imbalance.few_rows == pytest.approx(4 / 104)
+    assert found.imbalance.constant_errors == {"all": 1.0, "many": 0.0, "median": 1.0, "few": 2.0}
+    assert found.untested == [0, 1, 2]
+
+
+def test_wider_bins_are_suggested_until_most_can_be_tested(tmp_path: Path) -> None:
+    labels = np.random.default_rng(0).exponential(10, size=3000)
+    found = inspect_table(table(tmp_path, labels, bin_width=1))
+    assert len(found.untested) > 0.25 * len(found.test_counts)
+    width = found.suggestion.bin_width
+    assert width is not None
+    assert width > 1
+    again = inspect_table(table(tmp_path, labels, bin_width=width))
+    assert again.suggestion.bin_width == width
+    assert len(again.density.counts) >= 10
+
+
+@pytest.mark.parametrize(
+    ("width", "whole", "following"),
+    [(1, False, 2), (2, False, 2.5), (2, True, 5), (5, True, 10), (0.1, False, 0.2), (0.3, True, 1), (7, False, 10)],
+)
+def test_wider_widths(width: float, whole: bool, following: float) -> None:
+    assert wider_width(width, whole=whole) == following
