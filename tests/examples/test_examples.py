@@ -66,6 +66,15 @@ def test_conr_is_five_more_lines() -> None:
     assert all(re.search(rf"^\+ .*# \+ {number}\b", line) for number, line in enumerate(changed, start=1))
 
 
+def test_the_page_shows_every_example_and_marks_the_five_lines() -> None:
+    page = (ROOT / "docs" / "how-to" / "own-loop.md").read_text(encoding="utf-8")
+    shown = re.findall(r'^--8<-- "examples/(\w+)\.py"$', page, re.MULTILINE)
+    assert sorted(shown) == [name for name in NAMES if name != "plain_pytorch_before"]
+    lines = (EXAMPLES / "plain_pytorch_after.py").read_text(encoding="utf-8").splitlines()
+    marked = [str(number) for number, line in enumerate(lines, start=1) if re.search(r"# \+ \d", line)]
+    assert f'hl_lines="{" ".join(marked)}"' in page
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_is_short_and_uses_only_what_is_public(name: str) -> None:
     text = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
