@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +49,24 @@ def test_a_missing_extra_is_named(capsys: pytest.CaptureFixture[str], monkeypatc
     assert main(["presets"]) == 2
     expected = "conr presets needs lightning, rich, not installed here: pip install 'conr[train]'"
     assert expected in capsys.readouterr().err
+
+
+def test_a_class_in_the_folder_of_the_command_is_found(tmp_path: Path) -> None:
+    """As the script of an installed package, whose own folder is where Python looks first."""
+    (tmp_path / "mine.py").write_text("print('mine was imported')")
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "conr"
+    script.write_text("from conr.cli.main import main\nmain()\nimport mine\n")
+    paths = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, str(script), "--version"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "mine was imported"
 
 
 @pytest.mark.parametrize("arguments", [["-m", "conr.cli.main", "--version"]])

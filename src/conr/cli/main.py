@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from conr import __version__
 from conr._checks import check_choice
@@ -41,6 +42,8 @@ TRACEBACK_VARIABLE = "CONR_TRACEBACK"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 0, 1 if a check found something, 2 for unusable input."""
+    if arguments is None:
+        sys.path.append(str(Path.cwd()))  # a dataset or encoder of one's own is found by its path from here
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
         print("usage: conr VERB [options]      conr VERB --help explains the options\n")

@@ -1,0 +1,181 @@
+"""Regularizers for a LightningModule that does not know of them."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, cast
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from conr._checks import check_choice
+from conr.training.module import Regularizer
+
+
+class AddRegularizers(Callback):
+    r"""Adds regularizers such as ConR to the loss of an existing LightningModule, which stays as it is.
+
+    While the trainer fits, the loss that ``training_step`` returns becomes $L + \sum_r \beta_r L_r$. What goes into the
+    head of the network are the features of the regularizers, what comes out of it their predictions. When fitting ends
+    nothing is left in the module.
+
+    Args:
+        regularizers: by name, as the name is logged (``train/NAME``); each with its coefficient $\beta$ and its own
+            density, which must be fitted.
+        head: name of the submodule that turns features (n, d) into predictions (n,), (n, 1) or (n, k), such as
+            ``"head"`` or ``"model.fc"``; ``module.named_modules()`` lists them.
+        labels: gets a batch and returns its labels (n,) or (n, k), in the units of the head's output; by default the
+            second item of a tuple or list, or the item ``"labels"`` of a dictionary.
+        views: makes one random view of the inputs of a batch (inputs, labels). The regularizers then see two views of
+            each sample, so that every one has a partner: those of ``training_step``, and those of a further pass
+            ``module(views(inputs))``. No further pass if None.
+
+    Raises:
+        ValueError: no regularizer, or one with parameters that the module's optimizer would not know; (when fitting
+            starts) a head that the module does not have, or manual optimization, which returns no loss to add to; (in a
+            step) a batch without labels or of another form than expected; a head that was not called, or with other
+            rows than the labels of the batch, once or several times over.
+        RuntimeError: (in a step) a density that is not fitted.
+
+    Notes:
+        If ``training_step`` itself passes several views through the head, one after the other or stacked, the labels
+        are repeated for each. Calls of the head without gradient, as a teacher's, are not looked at. What the module
+        logs as its loss stays without the regularizers' terms. A further pass for ``views`` updates the statistics of
+        batch norms too. State of a regularizer (`conr.losses.SRLLoss`, `conr.losses.CrossBatchMemory`) is part of the
+        checkpoint. With several processes each regularizer does what it does in `RegressionModule`.
+
+    Example:
+        >>> from conr import ConRLoss
+        >>> regularizer = Regularizer(ConRLoss(window=1.0), coefficient=4.0)
+        >>> trainer = Trainer(callbacks=[AddRegularizers({"conr": regularizer}, head="head")], logger=False)
+    """
+
+    def __init__(
+        self,
+        regularizers: Mapping[str, Regularizer],
+        *,
+        head: str,
+        labels: Callable[[Any], Tensor] | None = None,
+        views: nn.Module | None = None,
+    ) -> None:
+        if not regularizers:
+            raise ValueError("regularizers: expected at least one, got none")
+        self.regularizers = dict(regularizers)
+        self.losses = nn.ModuleDict({name: term.loss for name, term in self.regularizers.items()})
+        for name, parameter in self.losses.named_parameters():
+            if parameter.requires_grad:
+                raise ValueError(f"regularizers: expected none with parameters of its own to train, got {name}")
+        self.head = head
+        self.labels = _labels_of if labels is None else labels
+        self.views = views
+        self._calls: list[tuple[Tensor, Tensor]] = []
+        self._hook: RemovableHandle | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen to the head, and put the regularizers behind ``training_step``."""
+        del trainer
+        if not pl_module.automatic_optimization:
+            raise ValueError(
+                "automatic_optimization: expected a training_step that returns the loss to add to, got False"
+            )
+        modules = dict(pl_module.named_modules())
+        check_choice("head", self.head, [name for name in modules if name])
+        densities = [cast("nn.Module", term.density) for term in self.regularizers.values() if term.density is not None]
+        for part in (self.losses, self.views, *densities):
+            if part is not None:
+                part.to(pl_module.device)
+        self._hook = modules[self.head].register_forward_hook(self._listen)
+        step = pl_module.training_step
+
+        @wraps(step)
+        def regularized_step(batch: Any, *others: Any) -> Any:
+            self._calls.clear()
+            output = step(batch, *others)
+            loss = output.get("loss") if isinstance(output, Mapping) else output
+            if loss is None:
+                return output
+            loss = loss + self._terms(pl_module, batch)
+            return {**output, "loss": loss} if isinstance(output, Mapping) else loss
+
+        pl_module.training_step = regularized_step  # type: ignore[method-assign]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell regularizers that keep state that the epoch ends."""
+        del trainer, pl_module
+        for loss in self.losses.values():
+            if hasattr(loss, "on_train_epoch_end"):
+                cast("Any", loss).on_train_epoch_end()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the module as it was."""
+        del trainer
+        self._leave(pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave the module as it was."""
+        del trainer, exception
+        self._leave(pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of the regularizers, for a checkpoint."""
+        return self.losses.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """State of the regularizers, from a checkpoint."""
+        self.losses.load_state_dict(state_dict)
+
+    def _leave(self, module: LightningModule) -> None:
+        self._calls.clear()
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+            del module.training_step
+
+    def _listen(self, head: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        del head
+        if torch.is_grad_enabled() and inputs:
+            self._calls.append((inputs[0], output))
+
+    def _terms(self, module: LightningModule, batch: Any) -> Tensor:
+        labels = self.labels(batch)  # (n,) or (n, k)
+        if not self._calls:
+            raise ValueError(f"head: expected {self.head!r} to be called with features in training_step, it was not")
+        if self.views is not None:
+            module(self.views(_inputs_of(batch)))
+        features, predictions = (torch.cat(parts) for parts in zip(*self._calls, strict=True))  # (m, d), (m, ...)
+        self._calls.clear()
+        repeats, rest = divmod(len(features), max(len(labels), 1))
+        if rest or not repeats:
+            raise ValueError(
+                f"head: expected rows for {len(labels)} labels, once or several times over, got {len(features)}"
+            )
+        labels = torch.cat([labels] * repeats)  # (m,) or (m, k)
+        if predictions.numel() == labels.numel():
+            predictions = predictions.view_as(labels)
+        total = features.new_zeros(())
+        for name, term in self.regularizers.items():
+            weights = None if term.density is None else term.density.weights(labels, check=False)
+            value = term.loss(features, labels, predictions, weights)
+            module.log(
+                f"train/{name}", value.detach(), on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True
+            )
+            total = total + term.coefficient * value
+        return total
+
+
+def _labels_of(batch: Any) -> Tensor:
+    if isinstance(batch, tuple | list) and len(batch) > 1:
+        return cast("Tensor", batch[1])
+    if isinstance(batch, Mapping) and "labels" in batch:
+        return cast("Tensor", batch["labels"])
+    raise ValueError(
+        f"batch: expected (inputs, labels) or a dictionary with 'labels', got {type(batch).__name__}; "
+        "give AddRegularizers a function labels=..."
+    )
+
+
+def _inputs_of(batch: Any) -> Any:
+    if isinstance(batch, tuple | list) and len(batch) > 1:
+        return batch[0]
+    raise ValueError(f"views: expected a batch (inputs, labels) to make a view of, got {type(batch).__name__}")
