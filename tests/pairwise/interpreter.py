@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 
 Run = Callable[..., Any]
@@ -31,6 +32,20 @@ def _start() -> None:
 
     # Triton replaces its language again in each call of a function inside a kernel, which takes longer than the kernel.
     interpreter.InterpretedFunction.__call__ = call
+
+    multiply = interpreter.InterpreterBuilder.create_dot
+
+    def create_dot(self: Any, first: Any, second: Any, *rest: Any) -> Any:
+        return multiply(self, *(_as_float32(factor) for factor in (first, second)), *rest)
+
+    def _as_float32(factor: Any) -> Any:
+        if factor.dtype.scalar != interpreter.tl.bfloat16:
+            return factor
+        numbers = (factor.data.astype(np.uint32) << 16).view(np.float32)
+        return interpreter.TensorHandle(numbers, interpreter.tl.float32)
+
+    # It would multiply the bits of bfloat16 as integers.
+    interpreter.InterpreterBuilder.create_dot = create_dot
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from conr.pairwise.triton_engine import Tiles
 
 def test_without_a_gpu_the_benchmark_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(SystemExit, match="expected a CUDA GPU, torch .* sees none; on a CPU run"):
+    with pytest.raises(SystemExit, match=r"expected a CUDA GPU, torch .* sees none; on a CPU run"):
         gpu_engines.main([])
 
 
@@ -20,7 +20,7 @@ def test_it_counts_the_products_that_the_kernels_make() -> None:
     visited = gpu_engines.visits(samples, rule, tiles)
     between = (samples.labels - samples.labels.T).abs(), (samples.predictions - samples.predictions.T).abs()
     pairs = sum(int((distances <= rule.window).sum()) for distances in between)
-    assert pairs < visited < 1.6 * pairs
+    assert pairs < visited < 1.7 * pairs
     everything = rule._replace(window=100.0)
     forward, backward = gpu_engines.visits(samples, everything, tiles), 2 * 1008**2
     assert forward == backward

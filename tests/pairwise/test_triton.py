@@ -107,7 +107,8 @@ CROWDS: dict[str, Callable[[Batch], Batch]] = {
     "one prediction": lambda batch: batch._replace(predictions=torch.zeros_like(batch.predictions)),
     "one label": lambda batch: batch._replace(labels=torch.zeros_like(batch.labels)),
     "no pairs": lambda batch: batch._replace(
-        labels=5 * torch.arange(len(batch.labels)).double().unsqueeze(1), predictions=batch.labels * 1000
+        labels=5 * torch.arange(len(batch.labels)).double().unsqueeze(1),
+        predictions=-7 * torch.arange(len(batch.labels)).double().unsqueeze(1),
     ),
 }
 

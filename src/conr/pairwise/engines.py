@@ -47,7 +47,8 @@ def contrast(
         Four tensors of shape (n,); differentiable in the features of samples and others.
 
     Raises:
-        ValueError: an unknown engine, or one that cannot do this distance or label dimension.
+        ImportError: ``"triton"`` without Triton.
+        ValueError: an unknown engine, or one that cannot do this distance, push, label dimension or device.
     """
     check_choice("engine", engine, ENGINES)
     k = samples.labels.shape[1]
