@@ -81,7 +81,7 @@ def operations(form: str, point: Point, samples: Samples, rule: Rule, precision:
 
 def milliseconds(form: Form) -> tuple[float, float]:
     """Of forward and of backward, by the GPU's clock."""
-    events = [torch.cuda.Event(enable_timing=True) for _ in range(3)]
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(3)]  # type: ignore[no-untyped-call]
     events[0].record()
     loss = form()
     events[1].record()

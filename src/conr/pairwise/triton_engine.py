@@ -61,7 +61,7 @@ def contrast_triton(
         _precision(samples.features.dtype),
         block,
     )
-    with torch.cuda.device_of(samples.features):
+    with torch.cuda.device_of(samples.features):  # type: ignore[no-untyped-call]
         return Contrast(*_Recomputed.apply(samples.features, None if others is None else others.features, problem))
 
 
@@ -294,7 +294,7 @@ class _Recomputed(torch.autograd.Function):
         need, need_others, _ = ctx.needs_input_grad
         grad = torch.zeros_like(unit, dtype=log_total.dtype) if need else None  # (n, d)
         grad_others = torch.zeros_like(other_unit, dtype=log_total.dtype) if need_others else None  # (m, d)
-        with torch.cuda.device_of(unit):
+        with torch.cuda.device_of(unit):  # type: ignore[no-untyped-call]
             for positives in (True, False) if len(unit) else ():
                 own = problem.own[not positives]
                 if grad is not None:

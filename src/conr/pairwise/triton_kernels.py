@@ -114,7 +114,9 @@ def _similarities(
             inside = (feature < D)[None, :]
             first = tl.load(row_features + row_at[:, None] * D + feature[None, :], mask=inside, other=0)
             second = tl.load(column_features + column_at[:, None] * D + feature[None, :], mask=inside, other=0)
-        accumulator = tl.dot(first, tl.trans(second), accumulator, input_precision=PRECISION)
+        accumulator = tl.dot(
+            first, tl.trans(second), accumulator, input_precision=PRECISION, out_dtype=accumulator.dtype
+        )
     return accumulator
 
 
@@ -394,7 +396,8 @@ def backward_kernel(
         others = tl.load(
             column_features + column_at[:, None] * D + feature[None, :], mask=(feature < D)[None, :], other=0
         )
-        gradient = tl.dot(slope.to(others.dtype), others, gradient, input_precision=PRECISION)
+        slope = slope.to(others.dtype)
+        gradient = tl.dot(slope, others, gradient, input_precision=PRECISION, out_dtype=gradient.dtype)
     out = gradients + (tl.program_id(1).to(tl.int64) * rows + row_at[:, None]) * D + feature[None, :]
     inside = (row < rows)[:, None] & (feature < D)[None, :]
     tl.store(out, gradient, mask=inside)

@@ -88,7 +88,7 @@ def _boxes(points: Tensor, block: int) -> tuple[Tensor, Tensor]:
     """Smallest and largest coordinates of each block, (blocks, c) each."""
     blocks = math.ceil(len(points) / block)
     padding = points[-1:].expand(blocks * block - len(points), -1)  # (rest, c)
-    blocked = torch.cat((points, padding)).unflatten(0, (blocks, block))  # (blocks, block, c)
+    blocked = torch.cat((points, padding)).reshape(blocks, block, -1)  # (blocks, block, c)
     return blocked.amin(dim=1), blocked.amax(dim=1)
 
 
