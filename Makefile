@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check slow bench grid docs results clean
+.PHONY: help demo test check slow gpu bench grid docs results clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -30,6 +30,10 @@ check: $(INSTALLED) ## lint, formatting, types and tests
 slow: $(INSTALLED) ## slow tests, then the full demo: reweighting too, and the abalone table
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/conr demo --full
+
+gpu: $(INSTALLED) ## on a machine with a CUDA GPU: its tests, then the benchmark benchmarks/results/gpu_engines.json
+	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python -m benchmarks.gpu_engines
 
 bench: $(INSTALLED) ## time conr_loss against the plain form and write benchmarks/results/*.json
 	$(BIN)/python -m benchmarks.conr_loss

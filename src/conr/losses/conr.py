@@ -104,6 +104,7 @@ def conr_loss(
         engine: how the sums are computed, which changes cost and rounding only. ``"dense"``: all pairs at once.
             ``"blockwise"``: by tiles, which backward computes again. ``"windowed"``: the same in the order of labels
             and of predictions, only tiles that hold pairs; labels of one dimension and a named distance.
+            ``"triton"``: like windowed, by kernels for a GPU, in any label dimension; named distances and pushes.
             ``"auto"``: the fastest by size, label dimension and device.
         candidates: more samples that the batch is compared with, but which are no anchors, such as a memory of earlier
             batches: `conr.pairwise.Samples` of features (m, d), labels and predictions like those of the batch. Their
@@ -117,9 +118,10 @@ def conr_loss(
         DistributedDataParallel takes of gradients gives those of one process with the joined batch.
 
     Raises:
+        ImportError: ``engine="triton"`` without Triton.
         ValueError: wrong rank, lengths or devices; window or temperature not positive; distance_scale negative; an
-            unknown push, distance, reduction, engine or gather; an engine that cannot do this distance or label
-            dimension; ``reference`` with a push that was never released.
+            unknown push, distance, reduction, engine or gather; an engine that cannot do this distance, push, label
+            dimension or device; ``reference`` with a push that was never released.
         TypeError: not tensors; integer features or weights; a number that is none.
 
     Notes:

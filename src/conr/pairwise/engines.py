@@ -11,9 +11,10 @@ from conr.pairwise.pairs import NOTHING, Contrast, Rule, Samples, within
 from conr.pairwise.push import log_push
 from conr.pairwise.recompute import contrast_recomputed
 from conr.pairwise.sweeps import Sweep, box_sweep, full_sweep, interval_sweep
+from conr.pairwise.triton_engine import contrast_triton
 from conr.pairwise.unit import unit_vectors
 
-ENGINES = ("auto", "dense", "blockwise", "windowed")
+ENGINES = ("auto", "dense", "blockwise", "windowed", "triton")
 
 MAX_DENSE = {"cpu": 724**2, "cuda": 8192**2}
 """Most pairs for which "auto" computes all similarities at once, by type of device."""
@@ -37,7 +38,8 @@ def contrast(
         samples: the batch: features (n, d) in float32 or float64, labels (n, k), predictions (n, k).
         weights: shape (n,), dtype of features.
         rule: what makes and weighs pairs.
-        engine: ``"auto"``, ``"dense"``, ``"blockwise"``, ``"windowed"``; see `choose_engine` and `conr.conr_loss`.
+        engine: ``"auto"``, ``"dense"``, ``"blockwise"``, ``"windowed"``, ``"triton"``; see `choose_engine` and
+            `conr.conr_loss`.
         others: more candidates, which are no anchors.
         block: rows of a tile of the recomputing engines; chosen by device and d if None.
 
@@ -45,7 +47,8 @@ def contrast(
         Four tensors of shape (n,); differentiable in the features of samples and others.
 
     Raises:
-        ValueError: an unknown engine, or one that cannot do this distance or label dimension.
+        ImportError: ``"triton"`` without Triton.
+        ValueError: an unknown engine, or one that cannot do this distance, push, label dimension or device.
     """
     check_choice("engine", engine, ENGINES)
     k = samples.labels.shape[1]
@@ -58,6 +61,8 @@ def contrast(
     samples, others = _same_dtypes(samples, others)
     if engine == "dense":
         return _dense(samples, others, weights, rule)
+    if engine == "triton":
+        return _triton(samples, others, weights, rule, block=block)
     return _recomputed(samples, others, weights, rule, windowed=engine == "windowed", block=block)
 
 
@@ -124,6 +129,14 @@ def _recomputed(
         sweeps += _sweeps(samples, others, rule, windowed=windowed, block=block)
         others = others._replace(features=unit_vectors(others.features))
     return contrast_recomputed(samples, others, weights.log(), rule, sweeps)
+
+
+@outside_graphs
+def _triton(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule, *, block: int | None) -> Contrast:
+    samples = samples._replace(features=unit_vectors(samples.features))
+    if others is not None:
+        others = others._replace(features=unit_vectors(others.features))
+    return contrast_triton(samples, others, weights.log(), rule, block=block)
 
 
 def _sweeps(samples: Samples, others: Samples | None, rule: Rule, *, windowed: bool, block: int) -> list[Sweep]:

@@ -1,0 +1,113 @@
+"""What the Triton engine's kernels walk over: orders that bring pairs together, and for each block its tiles.
+
+All of it is computed where the samples are, by sizes that Python knows: nothing waits for a GPU.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from conr.pairwise.distances import box_coordinates
+from conr.pairwise.pairs import Rule, Samples
+
+MAX_SPANS = 1024
+"""Most spans of tiles whose boxes are compared with that of a block: keeps lists of them linear in n."""
+
+
+class Side(NamedTuple):
+    """Anchors or candidates in an order that brings the pairs of one set together."""
+
+    order: Tensor  # (n,) int32: which sample stands where
+    labels: Tensor  # (keys, n), in that order
+    predictions: Tensor  # (keys, n), in that order
+    points: Tensor  # (n, keys), in that order: what it follows
+    reach: float  # points further apart are no pairs
+    norm: float  # p of the norm in which they are apart
+
+    @property
+    def n(self) -> int:
+        """How many samples."""
+        return len(self.order)
+
+
+class Walk(NamedTuple):
+    """Which tiles of columns each block of rows visits: its indices from first to last, into a list if there is one."""
+
+    firsts: Tensor  # (blocks,) int32
+    lasts: Tensor  # (blocks,) int32
+    near: Tensor | None  # (blocks, spans) int32: spans of tiles, those that can hold pairs first
+    spans: int
+    span: int  # tiles of a span
+
+
+def side(samples: Samples, rule: Rule, *, positives: bool) -> Side:
+    """Samples in the order of labels, which brings positives together, or of predictions, for negatives."""
+    labels, norm, reach = box_coordinates(samples.labels, rule.distance, rule.window)  # (n, keys)
+    predictions, _, prediction_reach = box_coordinates(samples.predictions, rule.distance, rule.window)  # (n, keys)
+    # NaN is within no window, and would lead a binary search astray.
+    points = torch.nan_to_num(labels if positives else predictions, nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    order = _compact_order(points)  # (n,)
+    return Side(
+        order.to(torch.int32),
+        labels[order].T.contiguous(),
+        predictions[order].T.contiguous(),
+        points[order],
+        reach if positives else prediction_reach,
+        norm,
+    )
+
+
+def walk(rows: Side, columns: Side, *, block_rows: int, block_columns: int) -> Walk:
+    """The tiles that can hold pairs of rows and columns, of which neither is empty.
+
+    Args:
+        rows: one block of them after the other.
+        columns: one tile of them after the other.
+        block_rows: rows of a block.
+        block_columns: columns of a tile.
+    """
+    tiles = math.ceil(columns.n / block_columns)
+    lows, highs = _boxes(rows.points, block_rows)  # (blocks, c), (blocks, c)
+    if rows.points.shape[1] == 1:
+        column_lows, column_highs = _boxes(columns.points, block_columns)  # (tiles, 1), (tiles, 1)
+        firsts = torch.searchsorted(column_highs.squeeze(1), lows.squeeze(1) - rows.reach)  # (blocks,)
+        lasts = torch.searchsorted(column_lows.squeeze(1), highs.squeeze(1) + rows.reach, right=True)  # (blocks,)
+        return Walk(firsts.to(torch.int32), lasts.to(torch.int32), None, 1, 1)
+    span = math.ceil(tiles / MAX_SPANS)
+    column_lows, column_highs = _boxes(columns.points, block_columns * span)  # (spans, c), (spans, c)
+    gaps = torch.maximum(column_lows - highs.unsqueeze(1), lows.unsqueeze(1) - column_highs)  # (blocks, spans, c)
+    far = torch.linalg.vector_norm(gaps.clamp_(min=0), ord=rows.norm, dim=2) > rows.reach  # (blocks, spans)
+    near = far.to(torch.uint8).sort(dim=1, stable=True).indices.to(torch.int32)  # (blocks, spans)
+    lasts = (~far).sum(dim=1, dtype=torch.int32) * span  # (blocks,)
+    return Walk(torch.zeros_like(lasts), lasts, near, len(column_lows), span)
+
+
+def _boxes(points: Tensor, block: int) -> tuple[Tensor, Tensor]:
+    """Smallest and largest coordinates of each block, (blocks, c) each."""
+    blocks = math.ceil(len(points) / block)
+    padding = points[-1:].expand(blocks * block - len(points), -1)  # (rest, c)
+    blocked = torch.cat((points, padding)).reshape(blocks, block, -1)  # (blocks, block, c)
+    return blocked.amin(dim=1), blocked.amax(dim=1)
+
+
+def _compact_order(points: Tensor) -> Tensor:
+    """An order (n,) whose blocks of consecutive points (n, c) are compact: sorted, or along a curve through space.
+
+    The curve visits the cells of a grid in the order of their interleaved bits.
+    """
+    n, c = points.shape
+    if c == 1 or n == 0:
+        return points[:, 0].argsort(stable=True)
+    points = points[:, :62]
+    bits = max(1, min(8, 62 // c))  # of a coordinate, 62 of all
+    low, high = points.amin(dim=0), points.amax(dim=0)  # (c,), (c,)
+    cells = (
+        ((points - low) * ((2**bits - 1) / (high - low))).nan_to_num_(0, 0, 0).clamp_(0, 2**bits - 1).long()
+    )  # (n, c)
+    code = torch.zeros_like(cells[:, 0])  # (n,)
+    for bit in reversed(range(bits)):
+        for cell in cells.unbind(dim=1):
+            code.mul_(2).add_((cell >> bit) & 1)
+    return code.argsort(stable=True)
