@@ -94,15 +94,18 @@ def _dense(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule
     labels, predictions = samples.labels, samples.predictions  # (m, k) each
     if others is not None:
         labels, predictions = torch.cat((labels, others.labels)), torch.cat((predictions, others.predictions))
+    # In place wherever possible: on a CPU, memory that is new to the process costs more than the arithmetic.
     between_labels = rule.between(samples.labels, labels)  # (n, m)
-    alike = within(between_labels, rule.window, dtype)  # (n, m)
-    agree = within(rule.between(samples.predictions, predictions), rule.window, dtype)  # (n, m)
-    negatives = torch.addcmul(agree, agree, alike, value=-1)  # (n, m); 0 on the diagonal, where labels are alike
-    positives = alike.fill_diagonal_(0)  # (n, m)
-    scaled = between_labels.to(dtype) * rule.distance_scale  # (n, m)
-    log_weights = log_push(scaled, rule.push) + weights.log().unsqueeze(1)  # (n, m)
-    log_weights = log_weights.clamp_(min=NOTHING).mul_(negatives)  # minus infinity times 0 would not be a number
-    log_weights.add_((positives + negatives).sub_(1), alpha=-NOTHING)
+    positives = within(between_labels.clone(), rule.window, dtype)  # (n, m)
+    negatives = within(rule.between(samples.predictions, predictions), rule.window, dtype)  # (n, m)
+    negatives.addcmul_(negatives, positives, value=-1)  # 0 on the diagonal, where labels are alike
+    positives.fill_diagonal_(0)
+    counts = positives.sum(dim=1), negatives.sum(dim=1)  # (n,), (n,)
+    scaled = between_labels.to(dtype).mul_(rule.distance_scale)  # (n, m)
+    log_weights = log_push(scaled, rule.push).add_(weights.log().unsqueeze(1))  # (n, m)
+    log_weights.clamp_(min=NOTHING).mul_(negatives)  # minus infinity times 0 would not be a number
+    log_weights.add_(negatives.add_(positives).sub_(1), alpha=-NOTHING)
+    del negatives, scaled, between_labels  # their memory serves the similarities
     log_total, mean_positive = contrast_dense(
         samples.features,
         positives,
@@ -110,7 +113,7 @@ def _dense(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule
         temperature=rule.temperature,
         other_features=None if others is None else others.features,
     )
-    return Contrast(log_total, mean_positive, positives.sum(dim=1), negatives.sum(dim=1))
+    return Contrast(log_total, mean_positive, *counts)
 
 
 @outside_graphs
