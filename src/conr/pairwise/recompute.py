@@ -93,7 +93,8 @@ class _Walk(NamedTuple):
         scale = LOG2_E / rule.temperature
         similarity = torch.addmm(unused, rows.features, columns.features.T, beta=0, alpha=scale)  # (r, c)
         between_labels = rule.between(rows.labels, columns.labels)  # (r, c)
-        alike = within(between_labels.clone(), rule.window, similarity.dtype)  # (r, c)
+        kept = between_labels.clone() if self.sweep.negatives else between_labels
+        alike = within(kept, rule.window, similarity.dtype)  # (r, c)
         if self.sweep.negatives:
             between_predictions = rule.between(rows.predictions, columns.predictions)  # (r, c)
             mask = within(between_predictions, rule.window, similarity.dtype)  # (r, c)
