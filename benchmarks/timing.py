@@ -56,6 +56,16 @@ def _run(form: Callable[[], Tensor]) -> tuple[float, ...]:
     return tuple(1e3 * span for a, b, c in steps for span in (b - a, c - b, c - a))
 
 
+def once(forms: Mapping[str, Callable[[], Tensor]]) -> tuple[Times, dict[str, int]]:
+    """Times and peak memory of one run of each form, for forms that are too slow for more."""
+    times, memory = {}, {}
+    for name, form in forms.items():
+        before = _new_peak()
+        times[name] = _summaries(np.array([_run(form)]))
+        memory[name] = max(_status_bytes("VmHWM") - before, 0)
+    return times, memory
+
+
 def _summaries(values: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, dict[str, float]]:
     """Median, 20 and 80 percent quantile of milliseconds for each mode."""
     modes = {}
@@ -76,12 +86,17 @@ def peak_extra_bytes(form: Callable[[], Tensor]) -> int:
 
     The form must have run before, as what libraries set up on first use does not count.
     """
-    gc.collect()
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = _status_bytes("VmRSS")
+    before = _new_peak()
     _run(form)
     return max(_status_bytes("VmHWM") - before, 0)
+
+
+def _new_peak() -> int:
+    """Let the peak of the process start anew, and return what it holds."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status_bytes("VmRSS")
 
 
 def _status_bytes(field: str) -> int:
@@ -89,6 +104,24 @@ def _status_bytes(field: str) -> int:
         if line.startswith(field + ":"):
             return 1024 * int(line.split()[1])
     raise RuntimeError(f"/proc/self/status: expected a line {field}, got none")
+
+
+class OtherWork:
+    """How much of the processors other programs took since this was made (Linux)."""
+
+    def __init__(self) -> None:
+        self._start = self._now()
+
+    def share(self) -> float:
+        """Their time over that of all cores, from 0 to 1."""
+        busy, own, clock = (now - then for now, then in zip(self._now(), self._start, strict=True))
+        return max(busy - own, 0) / (clock * (os.cpu_count() or 1))
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().split()[1:8])
+        busy = (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+        return busy, time.process_time(), time.perf_counter()
 
 
 def environment() -> dict[str, Any]:
@@ -100,7 +133,7 @@ def environment() -> dict[str, Any]:
         check=False,
         cwd=RESULTS.parent,
     ).stdout.strip()
-    load = os.getloadavg()[0]
+    running = int(Path("/proc/loadavg").read_text().split()[3].split("/")[0])  # this process is one of them
     return {
         "commit": commit or None,
         "versions": {"conr": conr.__version__, "torch": torch.__version__, "python": platform.python_version()},
@@ -108,8 +141,8 @@ def environment() -> dict[str, Any]:
         "processor": platform.machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "load_before": load,
-        "shared": load > 1,  # others were at work: the clock is then no measure, the processors' time a rough one
+        "load_before": os.getloadavg()[0],
+        "shared": running > 1,  # others were at work: the clock is then no measure, the processors' time a rough one
     }
 
 

@@ -12,7 +12,7 @@ from tests.tolerances import TOLERANCE
 from torch import Tensor
 
 from conr import conr_loss
-from conr.pairwise import Contrast, Distance, Rule, Samples, contrast
+from conr.pairwise import Contrast, Distance, Rule, Samples, choose_engine, contrast
 
 RULE = Rule(window=1.0, distance="l2", distance_scale=0.1, push="exp", temperature=0.4)
 EXACT = TOLERANCE[torch.float64]
@@ -222,20 +222,36 @@ def test_labels_of_candidates_may_have_another_dtype() -> None:
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)  # features of candidates were float32
 
 
-def test_auto_takes_dense_for_small_batches_and_tiles_for_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    batch = samples(make_batch(1, n=20))
-    planes = samples(make_batch(1, n=20, k=2))
-    named, given_ = RULE, RULE._replace(distance=manhattan_downhill)
-    from conr.pairwise import engines  # noqa: PLC0415
+def test_auto_takes_dense_for_small_and_for_crowded_batches_and_tiles_for_large_ones() -> None:
+    def spread(n: int, *, window: float, crowd: bool = False, k: int = 1) -> tuple[Samples, Rule]:
+        labels = torch.linspace(0, 1, n).unsqueeze(1).expand(n, k)
+        rule = RULE._replace(window=window)
+        return Samples(torch.zeros(n, 2), labels, torch.zeros(n, k) if crowd else labels), rule
 
-    assert engines.choose_engine(batch, None, named) == "dense"
-    monkeypatch.setitem(engines.MAX_DENSE, "cpu", 20 * 40)
-    assert engines.choose_engine(batch, batch, named) == "dense"
-    monkeypatch.setitem(engines.MAX_DENSE, "cpu", 20 * 40 - 1)
-    assert engines.choose_engine(batch, None, named) == "dense"
-    assert engines.choose_engine(batch, batch, named) == "windowed"
-    assert engines.choose_engine(batch, batch, given_) == "blockwise"
-    assert engines.choose_engine(planes, planes, named) == "blockwise"
+    def chosen(batch: tuple[Samples, Rule], others: tuple[Samples, Rule] | None = None) -> str:
+        return choose_engine(batch[0], None if others is None else others[0], batch[1])
+
+    assert chosen(spread(800, window=0.01)) == "dense"  # few pairs, but few samples, too
+    assert chosen(spread(2000, window=0.01)) == "windowed"
+    assert chosen(spread(2000, window=0.01, k=2)) == "blockwise"
+    assert chosen(spread(2000, window=0.01, crowd=True)) == "dense"  # every pair may be a negative
+    assert chosen(spread(2000, window=0.9)) == "dense"
+    assert chosen(spread(4000, window=0.9)) == "windowed"  # more memory than dense may take
+    assert chosen(spread(500, window=0.01), spread(600, window=0.01)) == "dense"  # rectangles
+    assert chosen(spread(1000, window=0.01), spread(4000, window=0.01)) == "windowed"
+    batch, rule = spread(2000, window=0.01)
+    assert choose_engine(batch, None, rule._replace(distance=manhattan_downhill)) == "dense"  # no tile is left out
+
+
+@pytest.mark.parametrize("crowd", [False, True])
+def test_auto_equals_what_it_takes(*, crowd: bool) -> None:
+    batch = make_batch(5, n=1300, grid=0.5)
+    labels = 40 * torch.rand(1300, 1, generator=torch.Generator().manual_seed(0)).double()
+    batch = batch._replace(labels=labels, predictions=torch.zeros_like(labels) if crowd else labels + 2)
+    expected = "dense" if crowd else "windowed"
+    assert choose_engine(samples(batch), None, RULE) == expected
+    found, exact = terms_and_gradients(batch, engine="auto"), terms_and_gradients(batch, engine=expected)
+    torch.testing.assert_close(found, exact, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def conr_loss(
             ``"blockwise"``: by tiles, which backward computes again. ``"windowed"``: the same in the order of labels
             and of predictions, only tiles that hold pairs; labels of one dimension and a named distance.
             ``"triton"``: like windowed, by kernels for a GPU, in any label dimension; named distances and pushes.
-            ``"auto"``: the fastest by size, label dimension and device.
+            ``"auto"``: the fastest by size, number of pairs and device.
         candidates: more samples that the batch is compared with, but which are no anchors, such as a memory of earlier
             batches: `conr.pairwise.Samples` of features (m, d), labels and predictions like those of the batch. Their
             features get a gradient if they ask for one.

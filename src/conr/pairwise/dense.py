@@ -6,7 +6,12 @@ import torch
 from torch import Tensor
 
 from conr.pairwise.pairs import LOG2_E, NOTHING
-from conr.pairwise.unit import unit_vectors
+from conr.pairwise.unit import inverse_lengths, through_unit_, unit_vectors
+
+LONG = 256
+"""Features from which half of the similarities are copied from the other half."""
+PANELS, SMALLEST_PANEL = 4, 64
+"""Into how many bands of rows the similarities are then cut, and the fewest rows of a band."""
 
 
 def contrast_dense(
@@ -37,52 +42,82 @@ def contrast_dense(
         0.
 
     Notes:
-        n m d time; saves two n x m matrices and the normalised features.
+        n m d time; saves two n x m matrices (three if d is not below m) and the normalised features.
     """
     others = None if other_features is None else unit_vectors(other_features)  # (m - n, d)
     if positives.shape[1] == 0:  # nothing to take the largest logit of
         nothing = features.sum(dim=1)  # (0,)
         return nothing, nothing
     masks = positives.to(features.dtype)  # (n, m); floats are much faster than bools on a CPU
-    return _Contrast.apply(  # type: ignore[no-any-return]
-        unit_vectors(features), others, masks, log_weights, temperature
-    )
+    return _Contrast.apply(features, others, masks, log_weights, temperature)  # type: ignore[no-any-return]
 
 
 class _Contrast(torch.autograd.Function):
     @staticmethod
     def forward(  # noqa: PLR0917 - autograd passes arguments by position
-        ctx: Any, unit: Tensor, others: Tensor | None, positives: Tensor, log_weights: Tensor, temperature: float
+        ctx: Any, features: Tensor, others: Tensor | None, positives: Tensor, log_weights: Tensor, temperature: float
     ) -> tuple[Tensor, Tensor]:
-        with torch.autocast(unit.device.type, enabled=False):
-            candidates = unit if others is None else torch.cat((unit, others))  # (m, d)
+        with torch.autocast(features.device.type, enabled=False):
+            inverse_norms = inverse_lengths(features)  # (n, 1)
+            unit = features * inverse_norms  # (n, d)
             # Logarithms have base 2: exp takes many times as long where it underflows, for every pair outside the sum.
-            unused = unit.new_empty(())
-            similarity = torch.addmm(unused, unit, candidates.T, beta=0, alpha=LOG2_E / temperature)  # (n, m)
+            similarity = _similarities(unit, others, scale=LOG2_E / temperature)  # (n, m)
             count = positives.sum(dim=1).clamp_(min=1)  # (n,)
-            mean_positive = (similarity * positives).sum(dim=1) / (count * LOG2_E)  # (n,)
-            logits = similarity.add_(log_weights, alpha=LOG2_E)  # (n, m)
+            scratch = similarity * positives  # (n, m)
+            mean_positive = scratch.sum(dim=1).div_(count * LOG2_E)  # (n,)
+            # Where that is cheaper, backward takes sums over similarities instead of sums over features.
+            is_wide = unit.shape[1] >= similarity.shape[1]
+            kept, logits = (similarity, scratch) if is_wide else (None, similarity)
+            torch.add(similarity, log_weights, alpha=LOG2_E, out=logits)  # (n, m)
             highest = logits.amax(dim=1, keepdim=True)  # (n, 1)
             highest.masked_fill_(highest < NOTHING / 2, 0)  # an anchor without pairs
             probabilities = logits.sub_(highest).exp2_()  # (n, m)
             total = probabilities.sum(dim=1, keepdim=True).clamp_(min=1)  # (n, 1); the highest is 1, unless all are 0
-            probabilities /= total
-            log_total = total.log2_().add_(highest).squeeze(1) / LOG2_E  # (n,); 0 for an anchor without pairs
-        ctx.save_for_backward(unit, others, positives, count, probabilities)
+            probabilities.div_(total)
+            log_total = total.log2_().add_(highest).squeeze(1).div_(LOG2_E)  # (n,); 0 for an anchor without pairs
+        ctx.save_for_backward(unit, inverse_norms, others, positives, count, probabilities, kept)
         ctx.temperature = temperature
         return log_total, mean_positive
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_log_total: Tensor, grad_mean_positive: Tensor) -> tuple[Tensor | None, ...]:
-        unit, others, positives, count, probabilities = ctx.saved_tensors
+        unit, inverse_norms, others, positives, count, probabilities, similarity = ctx.saved_tensors
         n = len(unit)
         with torch.autocast(unit.device.type, enabled=False):
             grad_logits = probabilities * (grad_log_total / ctx.temperature).unsqueeze(1)  # (n, m)
             grad_logits.addcmul_(positives, (grad_mean_positive / (count * ctx.temperature)).unsqueeze(1))
-            if others is None:
-                # One product where autograd would make two: the similarity is symmetric in its two factors.
-                return (grad_logits + grad_logits.T) @ unit, None, None, None, None
             inside, outside = grad_logits[:, :n], grad_logits[:, n:]  # (n, n), (n, m - n)
-            grad_unit = (inside + inside.T) @ unit  # (n, d)
-            return grad_unit.addmm_(outside, others), outside.T @ unit, None, None, None
+            # One product where autograd would make two: the similarity is symmetric in its two factors. The copy has
+            # its elements in order, without which the sum takes many times as long if n is a power of two.
+            inside = inside.T.clone(memory_format=torch.contiguous_format).add_(inside)  # (n, n)
+            grad_others = None if others is None else outside.T @ unit  # (m - n, d)
+            if similarity is not None:
+                along = (inside * similarity[:, :n]).sum(dim=1)  # (n,): of the gradient, what points along the vector
+                if others is not None:
+                    along += (outside * similarity[:, n:]).sum(dim=1)
+                    outside.mul_(inverse_norms)
+                inside.diagonal().sub_(along, alpha=ctx.temperature / LOG2_E)
+                inside.mul_(inverse_norms)
+            grad = inside @ unit  # (n, d)
+            if others is not None:
+                grad.addmm_(outside, others)
+            if similarity is None:
+                through_unit_(grad, unit, inverse_norms)
+        return grad, grad_others, None, None, None
+
+
+def _similarities(unit: Tensor, others: Tensor | None, *, scale: float) -> Tensor:
+    """Products of unit vectors (n, d) with themselves and with others, times a scale, (n, m)."""
+    n, d = unit.shape
+    m = n if others is None else n + len(others)
+    result = unit.new_empty(n, m)
+    # Below the diagonal numbers are copied where a product would take longer than a copy.
+    panel = max(n, 1) if d < LONG else max(-(-n // PANELS), SMALLEST_PANEL)
+    for top in range(0, n, panel):
+        bottom = min(top + panel, n)
+        result[top:bottom, top:n].addmm_(unit[top:bottom], unit[top:].T, beta=0, alpha=scale)
+        result[bottom:, top:bottom] = result[top:bottom, bottom:n].T
+    if others is not None:
+        result[:, n:].addmm_(unit, others.T, beta=0, alpha=scale)
+    return result

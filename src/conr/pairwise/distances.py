@@ -15,7 +15,7 @@ Distance = str | Callable[[Tensor, Tensor], Tensor]
 
 def _minkowski(first: Tensor, second: Tensor, *, p: float) -> Tensor:
     if first.shape[1] == 1:
-        return (first - second.T).abs()  # (n, m); every norm is the absolute difference
+        return (first - second.T).abs_()  # (n, m); every norm is the absolute difference
     # The product form of the Euclidean distance is faster but loses ties at the window's edge to rounding.
     return torch.cdist(first, second, p=p, compute_mode="donot_use_mm_for_euclid_dist")  # (n, m)
 

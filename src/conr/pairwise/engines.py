@@ -16,8 +16,17 @@ from conr.pairwise.unit import unit_vectors
 
 ENGINES = ("auto", "dense", "blockwise", "windowed", "triton")
 
-MAX_DENSE = {"cpu": 724**2, "cuda": 8192**2}
-"""Most pairs for which "auto" computes all similarities at once, by type of device."""
+MAX_DENSE_PAIRS = 8192**2
+"""Most pairs for which "auto" computes all similarities at once on a GPU."""
+
+MAX_DENSE_BYTES = 2**25
+"""Largest matrix of similarities that "auto" computes at once on a CPU: above, malloc asks the system for each one."""
+
+DENSE_COST = 0.58
+"""Time of a similarity of the dense engine on a CPU in units of one inside a tile, from benchmarks."""
+
+TILED_START = 475_000
+"""What the tiled engines do besides on a CPU, in the same units."""
 
 BLOCK = {"cpu": 128, "cuda": 2048}
 """Rows of a tile: on a CPU few, as small tiles waste less around the pairs; on a GPU enough to keep it busy."""
@@ -56,25 +65,40 @@ def contrast(
     if engine == "windowed" and (k > 1 or callable(rule.distance)):
         got = "a function as distance" if callable(rule.distance) else f"k = {k}"
         raise ValueError(f"engine: 'windowed' expects one-dimensional labels and the name of a distance, got {got}")
-    if engine == "auto":
-        engine = choose_engine(samples, others, rule)
     samples, others = _same_dtypes(samples, others)
+    sweeps = None
+    if engine == "auto":
+        engine, sweeps = _chosen(samples, others, rule, block)
     if engine == "dense":
         return _dense(samples, others, weights, rule)
     if engine == "triton":
         return _triton(samples, others, weights, rule, block=block)
-    return _recomputed(samples, others, weights, rule, windowed=engine == "windowed", block=block)
+    if sweeps is None:
+        sweeps = _sweeps(samples, others, rule, windowed=engine == "windowed", block=block)
+    return _recomputed(samples, others, weights, rule, sweeps)
 
 
 def choose_engine(samples: Samples, others: Samples | None, rule: Rule) -> str:
-    """The engine that is fastest for this size, label dimension and device, as far as benchmarks tell."""
+    """The engine that "auto" takes: the fastest for this batch on this device, as far as benchmarks tell."""
+    return _chosen(*_same_dtypes(samples, others), rule, block=None)[0]
+
+
+def _chosen(samples: Samples, others: Samples | None, rule: Rule, block: int | None) -> tuple[str, list[Sweep] | None]:
+    """The engine, and its sweeps if they were needed to choose it."""
     n, device = len(samples.labels), samples.labels.device
     pairs = n * (n + (0 if others is None else len(others.labels)))
-    if pairs <= MAX_DENSE.get(device.type, MAX_DENSE["cuda"]):
-        return "dense"
-    # Intervals must be known to Python, for which a GPU would have to wait.
-    one_dimensional = samples.labels.shape[1] == 1 and not callable(rule.distance)
-    return "windowed" if one_dimensional and device.type == "cpu" else "blockwise"
+    if device.type != "cpu":  # intervals and boxes must be known to Python, for which a GPU would have to wait
+        return ("dense" if pairs <= MAX_DENSE_PAIRS else "blockwise"), None
+    if DENSE_COST * pairs <= TILED_START:
+        return "dense", None
+    windowed = samples.labels.shape[1] == 1 and not callable(rule.distance)
+    tiled = "windowed" if windowed else "blockwise"
+    if pairs * samples.features.itemsize > MAX_DENSE_BYTES:
+        return tiled, None
+    sweeps = _sweeps(samples, others, rule, windowed=windowed, block=block)
+    if DENSE_COST * pairs <= TILED_START + sum(sweep.area for sweep in sweeps):
+        return "dense", None
+    return tiled, sweeps
 
 
 def _same_dtypes(samples: Samples, others: Samples | None) -> tuple[Samples, Samples | None]:
@@ -99,15 +123,18 @@ def _dense(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule
     labels, predictions = samples.labels, samples.predictions  # (m, k) each
     if others is not None:
         labels, predictions = torch.cat((labels, others.labels)), torch.cat((predictions, others.predictions))
+    # In place wherever possible: on a CPU, memory that is new to the process costs more than the arithmetic.
     between_labels = rule.between(samples.labels, labels)  # (n, m)
-    alike = within(between_labels, rule.window, dtype)  # (n, m)
-    agree = within(rule.between(samples.predictions, predictions), rule.window, dtype)  # (n, m)
-    negatives = torch.addcmul(agree, agree, alike, value=-1)  # (n, m); 0 on the diagonal, where labels are alike
-    positives = alike.fill_diagonal_(0)  # (n, m)
-    scaled = between_labels.to(dtype) * rule.distance_scale  # (n, m)
-    log_weights = log_push(scaled, rule.push) + weights.log().unsqueeze(1)  # (n, m)
-    log_weights = log_weights.clamp_(min=NOTHING).mul_(negatives)  # minus infinity times 0 would not be a number
-    log_weights.add_((positives + negatives).sub_(1), alpha=-NOTHING)
+    positives = within(between_labels.clone(), rule.window, dtype)  # (n, m)
+    negatives = within(rule.between(samples.predictions, predictions), rule.window, dtype)  # (n, m)
+    negatives.addcmul_(negatives, positives, value=-1)  # 0 on the diagonal, where labels are alike
+    positives.fill_diagonal_(0)
+    counts = positives.sum(dim=1), negatives.sum(dim=1)  # (n,), (n,)
+    scaled = between_labels.to(dtype).mul_(rule.distance_scale)  # (n, m)
+    log_weights = log_push(scaled, rule.push).add_(weights.log().unsqueeze(1))  # (n, m)
+    log_weights.clamp_(min=NOTHING).mul_(negatives)  # minus infinity times 0 would not be a number
+    log_weights.add_(negatives.add_(positives).sub_(1), alpha=-NOTHING)
+    del negatives, scaled, between_labels  # their memory serves the similarities
     log_total, mean_positive = contrast_dense(
         samples.features,
         positives,
@@ -115,18 +142,13 @@ def _dense(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule
         temperature=rule.temperature,
         other_features=None if others is None else others.features,
     )
-    return Contrast(log_total, mean_positive, positives.sum(dim=1), negatives.sum(dim=1))
+    return Contrast(log_total, mean_positive, *counts)
 
 
 @outside_graphs
-def _recomputed(
-    samples: Samples, others: Samples | None, weights: Tensor, rule: Rule, *, windowed: bool, block: int | None
-) -> Contrast:
-    block = block or BLOCK.get(samples.features.device.type, BLOCK["cuda"])
-    sweeps = _sweeps(samples, None, rule, windowed=windowed, block=block)
+def _recomputed(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule, sweeps: list[Sweep]) -> Contrast:
     samples = samples._replace(features=unit_vectors(samples.features))
     if others is not None:
-        sweeps += _sweeps(samples, others, rule, windowed=windowed, block=block)
         others = others._replace(features=unit_vectors(others.features))
     return contrast_recomputed(samples, others, weights.log(), rule, sweeps)
 
@@ -139,7 +161,17 @@ def _triton(samples: Samples, others: Samples | None, weights: Tensor, rule: Rul
     return contrast_triton(samples, others, weights.log(), rule, block=block)
 
 
-def _sweeps(samples: Samples, others: Samples | None, rule: Rule, *, windowed: bool, block: int) -> list[Sweep]:
+@outside_graphs
+def _sweeps(samples: Samples, others: Samples | None, rule: Rule, *, windowed: bool, block: int | None) -> list[Sweep]:
+    """Sweeps over all tiles that can hold pairs: of the batch with itself, and with the others if there are any."""
+    block = block or BLOCK.get(samples.labels.device.type, BLOCK["cuda"])
+    sweeps = _sweeps_over(samples, None, rule, windowed=windowed, block=block)
+    if others is not None:
+        sweeps += _sweeps_over(samples, others, rule, windowed=windowed, block=block)
+    return sweeps
+
+
+def _sweeps_over(samples: Samples, others: Samples | None, rule: Rule, *, windowed: bool, block: int) -> list[Sweep]:
     """Sweeps over the tiles of the batch with itself (others None) or with the others that can hold pairs."""
     n, m = len(samples.labels), len((samples if others is None else others).labels)
     own, named = others is None, not callable(rule.distance)  # a function need not be symmetric

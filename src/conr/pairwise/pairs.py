@@ -32,9 +32,12 @@ class Rule(NamedTuple):
     temperature: float
 
     def between(self, first: Tensor, second: Tensor) -> Tensor:
-        """Distances (n, m) of labels (n, k) and (m, k) that were checked before, as `label_distance` gives them."""
+        """Distances (n, m) of labels (n, k) and (m, k) that were checked before, as `label_distance` gives them.
+
+        The result is the caller's to change.
+        """
         if callable(self.distance):
-            return label_distance(first, second, self.distance)
+            return label_distance(first, second, self.distance).clone()
         return DISTANCES[self.distance](first, second)
 
 
@@ -50,9 +53,10 @@ class Contrast(NamedTuple):
 def within(distances: Tensor, window: float, dtype: torch.dtype) -> Tensor:
     """1 where a distance is within the window, else 0: on a CPU, arithmetic is much faster with floats than with bools.
 
-    The comparison is made in the dtype of the distances, whatever the engine, so that ties are decided alike.
+    Overwrites the distances if they have that dtype. The comparison is made in theirs, whatever the engine, so that
+    ties are decided alike.
     """
-    return distances.clone().le_(window).to(dtype)  # in place, so that the result is a float
+    return distances.le_(window).to(dtype)  # in place, so that the result is a float
 
 
 class PairSets(NamedTuple):

@@ -93,12 +93,13 @@ class _Walk(NamedTuple):
         scale = LOG2_E / rule.temperature
         similarity = torch.addmm(unused, rows.features, columns.features.T, beta=0, alpha=scale)  # (r, c)
         between_labels = rule.between(rows.labels, columns.labels)  # (r, c)
-        alike = within(between_labels, rule.window, similarity.dtype)  # (r, c)
+        kept = between_labels.clone() if self.sweep.negatives else between_labels
+        alike = within(kept, rule.window, similarity.dtype)  # (r, c)
         if self.sweep.negatives:
             between_predictions = rule.between(rows.predictions, columns.predictions)  # (r, c)
-            agree = within(between_predictions, rule.window, similarity.dtype)  # (r, c)
-            mask = torch.addcmul(agree, agree, alike, value=-1)  # (r, c); 0 on the diagonal, where labels are alike
-            scaled = between_labels.to(similarity.dtype) * rule.distance_scale  # (r, c)
+            mask = within(between_predictions, rule.window, similarity.dtype)  # (r, c)
+            mask.addcmul_(mask, alike, value=-1)  # (r, c); 0 on the diagonal, where labels are alike
+            scaled = between_labels.to(similarity.dtype).mul_(rule.distance_scale)  # (r, c)
             logits = torch.add(similarity, log_push(scaled, rule.push), alpha=LOG2_E)  # (r, c)
             parts.append(self._part(tile, mask, logits, positive=False))
         if self.sweep.positives:

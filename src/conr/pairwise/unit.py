@@ -20,11 +20,22 @@ def unit_vectors(features: Tensor) -> Tensor:
     return _UnitVectors.apply(features)  # type: ignore[no-any-return]
 
 
+def inverse_lengths(features: Tensor) -> Tensor:
+    """1 over the length of each row (n, d), 0 for a row of zeros; (n, 1)."""
+    norms = torch.linalg.vector_norm(features, dim=1, keepdim=True)  # (n, 1)
+    return norms.reciprocal().masked_fill_(norms == 0, 0)
+
+
+def through_unit_(grad_unit: Tensor, unit: Tensor, inverse_norms: Tensor) -> Tensor:
+    """Gradient of the features (n, d) from that of their unit vectors, which it overwrites."""
+    along = (grad_unit * unit).sum(dim=1, keepdim=True)  # (n, 1)
+    return grad_unit.addcmul_(unit, along, value=-1).mul_(inverse_norms)  # (n, d)
+
+
 class _UnitVectors(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:
-        norms = torch.linalg.vector_norm(features, dim=1, keepdim=True)  # (n, 1)
-        inverse_norms = norms.reciprocal().masked_fill_(norms == 0, 0)  # (n, 1)
+        inverse_norms = inverse_lengths(features)  # (n, 1)
         unit: Tensor = features * inverse_norms  # (n, d)
         ctx.save_for_backward(unit, inverse_norms)
         return unit
@@ -32,6 +43,4 @@ class _UnitVectors(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_unit: Tensor) -> Tensor:
-        unit, inverse_norms = ctx.saved_tensors
-        along = (grad_unit * unit).sum(dim=1, keepdim=True)  # (n, 1)
-        return torch.addcmul(grad_unit, unit, along, value=-1).mul_(inverse_norms)  # (n, d)
+        return through_unit_(grad_unit.clone(), *ctx.saved_tensors)
