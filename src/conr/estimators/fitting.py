@@ -147,9 +147,7 @@ class _Stage:
         self.bins = bins
         self.density = density
 
-    def run(
-        self, train: Part, validation: Part | None, *, epochs: int, power: float, frozen: bool = False
-    ) -> Fitted:
+    def run(self, train: Part, validation: Part | None, *, epochs: int, power: float, frozen: bool = False) -> Fitted:
         schedule, network = self.schedule, self.network
         device = train.inputs.device
         for part in (network, self.objective.criterion, *(one.loss for one in self.objective.regularizers.values())):
@@ -160,41 +158,44 @@ class _Stage:
         }
         optimizer = self._optimizer()
         batches = _Batches(train, schedule, power=power, bins=self.bins)
-        total = epochs * len(batches)
         fitted = Fitted()
-        best, kept, step = math.inf, None, 0
+        best, kept = math.inf, None
         for epoch in range(1, epochs + 1):
             network.train()
             if frozen:
                 network.encoder.eval()
             _call(self.objective.criterion, "set_progress", epoch / epochs)
             losses = []
-            for rows in batches.of_epoch(epoch):
-                _set_rate(optimizer, schedule.learning_rate * (1 + math.cos(math.pi * step / total)) / 2)
-                step += 1
+            for position, rows in enumerate(batches.of_epoch(epoch)):
+                done = (epoch - 1 + position / len(batches)) / epochs
+                _set_rate(optimizer, schedule.learning_rate * (1 + math.cos(math.pi * done)) / 2)
                 losses.append(self._step(optimizer, train, rows, weights, of_regularizers))
-            for part in (*(one.loss for one in self.objective.regularizers.values()), self.smoothing):
-                _call(part, "on_train_epoch_end")
-            record = {"epoch": float(epoch), "loss": float(torch.stack(losses).mean())}
-            if not math.isfinite(record["loss"]):
-                raise FloatingPointError(
-                    f"training: expected a finite loss, got {record['loss']} in epoch {epoch} (a lower learning_rate?)"
-                )
-            fitted.history.append(record)
-            if validation is None:
-                fitted.best_epoch = epoch
-            else:
-                record[schedule.monitor] = value = self.error(validation)
-                if value < best:
-                    best, fitted.best_epoch, kept = value, epoch, _copied(network)
-            if schedule.report is not None:
-                schedule.report("  ".join(f"{name} {value:.4g}" for name, value in record.items()))
-            if validation is not None and epoch - fitted.best_epoch >= schedule.patience:
+            value = self._end_epoch(fitted, epoch, torch.stack(losses), validation)
+            if value < best:
+                best, fitted.best_epoch, kept = value, epoch, _copied(network)
+            if epoch - fitted.best_epoch >= schedule.patience:
                 break
         if kept is not None:
             network.load_state_dict(kept)
         network.eval()
         return fitted
+
+    def _end_epoch(self, fitted: Fitted, epoch: int, losses: Tensor, validation: Part | None) -> float:
+        """The validation error; without validation rows one that falls with each epoch, so that the last is best."""
+        for part in (*(one.loss for one in self.objective.regularizers.values()), self.smoothing):
+            _call(part, "on_train_epoch_end")
+        record = {"epoch": float(epoch), "loss": float(losses.mean())}
+        if not math.isfinite(record["loss"]):
+            raise FloatingPointError(
+                f"training: expected a finite loss, got {record['loss']} in epoch {epoch} (a lower learning_rate?)"
+            )
+        value = -float(epoch)
+        if validation is not None:
+            record[self.schedule.monitor] = value = self.error(validation)
+        fitted.history.append(record)
+        if self.schedule.report is not None:
+            self.schedule.report("  ".join(f"{name} {value:.4g}" for name, value in record.items()))
+        return value
 
     def error(self, part: Part) -> float:
         """The monitored validation error, in deviations of the label."""
@@ -265,7 +266,7 @@ class _Batches:
         self._device = train.inputs.device
 
     def __len__(self) -> int:
-        return -(-self._sampler.size // self._size)
+        return math.ceil(self._sampler.size / self._size)
 
     def of_epoch(self, epoch: int) -> Iterator[Tensor]:
         self._sampler.set_epoch(epoch)

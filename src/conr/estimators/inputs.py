@@ -243,7 +243,7 @@ def _is_category(name: str, column: Any, values: NDArray[Any], missing: NDArray[
     if values.dtype.kind in "US":
         return True
     if values.dtype.kind in "Mm":
-        raise ValueError(f"column {name!r}: expected numbers or categories, got dates or durations: derive numbers first")
+        raise ValueError(f"column {name!r}: expected numbers or categories, got dates: derive numbers first")
     if values.dtype.kind == "O":
         present = values[~missing]
         wrong = next((value for value in present if not isinstance(value, Real | str | np.bool_)), None)

@@ -1,6 +1,6 @@
 """The network of the estimator: embedded numbers, an ensemble of small networks that share their weights, one head."""
 
-from collections.abc import Sequence
+import warnings
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -43,12 +43,18 @@ def input_layout(inputs: Tensor, *, numbers: int, embedding: str) -> Layout:
     """
     check_choice("embedding", embedding, EMBEDDINGS)
     embedded = [column for column in range(numbers) if len(inputs[:, column].unique()) > 2]
-    plain = [column for column in range(inputs.shape[1]) if column not in embedded]
+    edges: list[Tensor] = []
     bins = min(_MOST_BINS, len(inputs) // 4)
-    if embedding == "none" or not embedded or (embedding == "piecewise" and bins < 2):
-        return Layout([], list(range(inputs.shape[1])), [])
-    edges = rtdl_num_embeddings.compute_bins(inputs[:, embedded], n_bins=bins) if embedding == "piecewise" else []
-    return Layout(embedded, plain, edges)
+    if embedding == "none" or (embedding == "piecewise" and bins < 2):
+        embedded = []
+    elif embedding == "piecewise" and embedded:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The .* feature has just two bin edges")
+            found = rtdl_num_embeddings.compute_bins(inputs[:, embedded], n_bins=bins)
+        # Most values of a column may be one: its quantiles are then two, and an embedding would be the column itself.
+        pairs = [(column, one) for column, one in zip(embedded, found, strict=True) if len(one) > 2]
+        embedded, edges = [column for column, _ in pairs], [one for _, one in pairs]
+    return Layout(embedded, [column for column in range(inputs.shape[1]) if column not in embedded], edges)
 
 
 class TableEncoder(nn.Module):
@@ -74,9 +80,7 @@ class TableEncoder(nn.Module):
         ValueError: an unknown embedding, a number below 1, or a dropout outside [0, 1).
     """
 
-    def __init__(
-        self, layout: Layout, *, embedding: str, members: int, width: int, depth: int, dropout: float
-    ) -> None:
+    def __init__(self, layout: Layout, *, embedding: str, members: int, width: int, depth: int, dropout: float) -> None:
         super().__init__()
         check_choice("embedding", embedding, EMBEDDINGS)
         for name, value in (("members", members), ("width", width), ("depth", depth)):
@@ -162,8 +166,3 @@ def _embedding(layout: Layout, embedding: str) -> nn.Module | None:
         frequency_init_scale=_FREQUENCY_SCALE,
         lite=False,
     )
-
-
-def edge_lengths(edges: Sequence[Tensor]) -> list[int]:
-    """How many edges each embedded column has."""
-    return [len(one) for one in edges]

@@ -1,4 +1,4 @@
-"""What a method such as ``lds+conr`` means for the estimator: criterion, weights, regularizers, smoothing, schedules."""
+"""What a method such as ``lds+conr`` is to the estimator: criterion, weights, regularizers, smoothing, schedules."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +27,18 @@ class LabelScale(NamedTuple):
 
     mean: Tensor
     deviation: Tensor
+
+    @classmethod
+    def of(cls, labels: Tensor) -> "LabelScale":
+        """The scale of labels (n, k), float64.
+
+        Raises:
+            ValueError: so large labels that their deviation is no finite number.
+        """
+        deviation = labels.std(dim=0, correction=0)  # (k,)
+        if not deviation.isfinite().all():
+            raise ValueError("y: expected labels with a finite standard deviation, got too large ones")
+        return cls(labels.mean(dim=0), torch.where(deviation > 0, deviation, torch.ones_like(deviation)))
 
     def standardised(self, labels: Tensor) -> Tensor:
         """Labels (n, k) in deviations, float32."""

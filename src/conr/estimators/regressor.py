@@ -1,39 +1,41 @@
 """`ConRRegressor`: the methods of this library behind scikit-learn's fit and predict."""
 
-import difflib
-import inspect
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from conr._checks import check_number
 from conr.data.label_bins import label_bins
-from conr.data.splits import balanced_split
 from conr.data.table_columns import InputColumns
 from conr.density import REGIONS, Bins, LabelDensity
 from conr.estimators.fitting import Part, Schedule, fit_network
-from conr.estimators.inputs import InputEncoding, frame_columns, has_texts, is_frame, number_columns
+from conr.estimators.inputs import InputEncoding
 from conr.estimators.network import Layout, TableEncoder, TableNetwork, in_batches, input_layout
-from conr.estimators.objective import AUTO, ConRSettings, LabelScale, build_objective, conr_settings, flat
+from conr.estimators.objective import AUTO, LabelScale, build_objective, conr_settings, flat
+from conr.estimators.rows import TableRows, check_labels, single_pair, validation_rows
+from conr.estimators.support import (
+    automatic,
+    check_names,
+    chosen_device,
+    default_batch_size,
+    default_epochs,
+    known_arguments,
+    own_randomness,
+)
 from conr.metrics.shot import regression_metrics
 
 Predictions = NDArray[np.float64]
 
-FEWEST_VALIDATION_ROWS = 10
-_BATCH_SIZES = ((10_000, 128), (50_000, 256), (200_000, 512))
-_LARGEST_BATCH = 1024
 
-
-class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, TableRows):  # type: ignore[misc]
     r"""Regression on tables with rare labels: a small ensemble of networks, trained with any mix of DIR methods.
 
     Rows go through numerical embeddings into an ensemble of multi-layer perceptrons that share their weights
@@ -73,12 +75,13 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         learning_rate: at the start; it falls to zero along a cosine over ``max_epochs``.
         weight_decay: of AdamW.
         batch_size: rows per step; "auto" is 128 up to 10,000 training rows and grows to 1024.
-        max_epochs: passes over the training rows at most.
+        max_epochs: passes over the training rows at most; "auto" makes about 2500 steps, in 40 to 300 epochs.
         early_stopping: whether the epoch with the lowest validation error is kept, and training ends early. The
             validation part is the ``eval_set`` of `fit`, or is taken from the training rows, balanced over label bins
             (`conr.data.balanced_split`); if that would leave fewer than ten rows, the last epoch is kept.
         validation_fraction: share of rows for it, in (0, 0.5].
-        patience: epochs without a lower validation error after which training ends.
+        patience: epochs without a lower validation error after which training ends; "auto" is a third of
+            ``max_epochs``, at least 10.
         monitor: the validation error: "mae", "bmae" (mean over label bins) or "few" (of few-shot rows).
         device: of torch, as "cpu" or "cuda:1"; "auto" is a GPU if there is one.
         random_state: seed, generator or None, as everywhere in scikit-learn. The global state of torch is left alone.
@@ -115,11 +118,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         (4,)
     """
 
-    def __new__(cls, *_: Any, **settings: Any) -> Self:
-        """Answer unknown arguments with the nearest."""
-        _check_names(cls, settings)
-        return super().__new__(cls)
-
+    @known_arguments
     def __init__(
         self,
         method: str = "sqinv+conr",
@@ -144,10 +143,10 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         learning_rate: float = 4e-3,
         weight_decay: float = 1e-3,
         batch_size: int | str = AUTO,
-        max_epochs: int = 100,
+        max_epochs: int | str = AUTO,
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
-        patience: int = 30,
+        patience: int | str = AUTO,
         monitor: str = "mae",
         device: str = AUTO,
         random_state: Any = None,
@@ -189,7 +188,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         Raises:
             TypeError: an argument that there is not; the message names the nearest.
         """
-        _check_names(type(self), params)
+        check_names(type(self), params)
         super().set_params(**params)
         return self
 
@@ -221,11 +220,16 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         weights = self._checked_weights(sample_weight, len(labels))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         used = np.arange(len(labels)) if weights is None else np.flatnonzero(weights)
-        self._check_labels(labels[used])
+        check_labels(labels[used])
         bins = label_bins(torch.from_numpy(labels), width=self.bin_width, count=self.bin_count)
         self.bins_ = Bins([edges.tolist() for edges in bins.edges], clamp=True)
-        held_out: tuple[Any, Any] | None = None if eval_set is None else _single(eval_set)
-        train_rows, validation_rows = self._split(labels, used, seed) if held_out is None else (used, used[:0])
+        held_out: tuple[Any, Any] | None = None if eval_set is None else single_pair(eval_set)
+        chosen = (
+            validation_rows(labels, used, self.bins_, share=self.validation_fraction, seed=seed)
+            if self.early_stopping and held_out is None
+            else used[:0]
+        )
+        train_rows = np.setdiff1d(used, chosen)
 
         self.encoding_ = (
             InputEncoding(scaling=self.scaling, new_categories=self.new_categories) if self.preprocess else None
@@ -234,7 +238,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         if self.encoding_ is not None:
             self.encoding_.fit(train_columns)
         train_labels = torch.from_numpy(labels[train_rows])  # (n, k)
-        self._scale = _label_scale(train_labels)
+        self._scale = LabelScale.of(train_labels)
         self.density_ = LabelDensity(many=self.many, few=self.few).fit(flat(train_labels), self.bins_)
         self.settings_ = conr_settings(
             train_labels,
@@ -250,9 +254,9 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         validation = None
         if held_out is not None:
             validation = self._part(*self._held_out(*held_out))
-        elif len(validation_rows):
-            validation = self._part(columns.take(validation_rows), torch.from_numpy(labels[validation_rows]))
-        with _own_randomness(seed, self.device_):
+        elif len(chosen):
+            validation = self._part(columns.take(chosen), torch.from_numpy(labels[chosen]))
+        with own_randomness(seed, self.device_):
             self._train(train, validation, seed)
         return self
 
@@ -359,95 +363,6 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         if self.validation_fraction > 0.5:
             raise ValueError(f"validation_fraction: expected a share of at most 0.5, got {self.validation_fraction}")
 
-    def _check_labels(self, labels: NDArray[np.float64]) -> None:
-        if len(labels) < 2:
-            raise ValueError(f"y: expected at least 2 rows to learn from, got n_samples = {len(labels)} (1 sample is none)")
-        constant = (labels == labels[0]).all(axis=0)
-        if constant.any():
-            where = f" in target {int(constant.argmax())}" if labels.shape[1] > 1 else ""
-            raise ValueError(
-                f"y: expected labels that differ, got {labels[0, constant.argmax()]:g} in all {len(labels)} rows{where}"
-            )
-
-    def _checked_rows(self, X: Any, y: Any) -> tuple[InputColumns, NDArray[np.float64]]:  # noqa: N803
-        if y is None:
-            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None")
-        columns = self._columns(X, reset=True)
-        rows = len(next(iter({**columns.numbers, **columns.categories}.values())))
-        return columns, self._checked_labels(y, rows, reset=True)
-
-    def _columns(self, X: Any, *, reset: bool) -> InputColumns:  # noqa: N803
-        kinds = None if reset or self.encoding_ is None else self.encoding_.kinds
-        if self.preprocess and (has_texts(X, self.categorical) or (kinds is not None and kinds.categories)):
-            if not is_frame(X):
-                X = check_array(X, dtype=None, ensure_all_finite=False)  # noqa: N806
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            columns = frame_columns(X, self._names(), categorical=self.categorical, kinds=kinds)
-            if len(X) == 0:
-                raise ValueError("X: expected rows, got 0 samples")
-            return columns
-        matrix = validate_data(
-            self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan" if self.preprocess else True
-        )
-        return number_columns(matrix, self._names())
-
-    def _names(self) -> list[str]:
-        names = getattr(self, "feature_names_in_", None)
-        return [f"x{position}" for position in range(self.n_features_in_)] if names is None else list(names)
-
-    def _checked_labels(self, y: Any, rows: int, *, reset: bool) -> NDArray[np.float64]:
-        labels: NDArray[np.float64] = check_array(
-            y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self
-        )
-        if labels.ndim == 0 or labels.ndim > 2:
-            raise ValueError(f"y: expected shape (n,) or (n, k), got {labels.shape}")
-        if len(labels) != rows:
-            raise ValueError(f"y: expected {rows} labels, one per row of X, got {len(labels)}: inconsistent numbers of samples")
-        matrix = labels.reshape(rows, -1)
-        if reset:
-            self._is_flat = labels.ndim == 1
-            self.n_outputs_ = matrix.shape[1]
-        elif matrix.shape[1] != self.n_outputs_:
-            raise ValueError(f"y: expected {self.n_outputs_} targets as in training, got {matrix.shape[1]}")
-        return matrix
-
-    def _checked_weights(self, sample_weight: ArrayLike | None, rows: int) -> NDArray[np.float64] | None:
-        if sample_weight is None:
-            return None
-        weights: NDArray[np.float64] = _check_sample_weight(
-            sample_weight, np.empty((rows, 1)), dtype=np.float64, ensure_non_negative=True
-        )
-        if not weights.any():
-            raise ValueError("sample_weight: expected a weight above zero, got zero for all samples")
-        return weights / weights[weights > 0].mean()
-
-    def _split(
-        self, labels: NDArray[np.float64], used: NDArray[np.int64], seed: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Training and validation rows among those that are used."""
-        if not self.early_stopping:
-            return used, used[:0]
-        values = flat(torch.from_numpy(labels[used]))
-        occupied = len(self.bins_.index(values).bincount().nonzero())
-        most = max(1, round(self.validation_fraction * len(used) / occupied))
-        try:
-            chosen = balanced_split(values, self.bins_, most=most, seed=seed)["val"]
-        except ValueError:  # no bin has three rows
-            return used, used[:0]
-        if len(chosen) < FEWEST_VALIDATION_ROWS:
-            return used, used[:0]
-        return np.delete(used, chosen), used[chosen]
-
-    def _held_out(self, X: Any, y: Any) -> tuple[InputColumns, Tensor]:  # noqa: N803
-        columns = self._columns(X, reset=False)
-        rows = len(next(iter({**columns.numbers, **columns.categories}.values())))
-        return columns, torch.from_numpy(self._checked_labels(y, rows, reset=False))
-
-    def _inputs(self, columns: InputColumns) -> Tensor:
-        if self.encoding_ is not None:
-            return torch.from_numpy(self.encoding_.transform(columns))
-        return torch.from_numpy(np.stack(list(columns.numbers.values()), axis=1).astype(np.float32))
-
     def _part(self, columns: InputColumns, labels: Tensor, weights: NDArray[np.float64] | None = None) -> Part:
         return Part(
             inputs=self._inputs(columns).to(self.device_),
@@ -464,10 +379,13 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         )
         self._targets = train.targets.cpu()  # what some heads need to be made again
         network = TableNetwork(self._encoder(self._layout), objective.make_head(self.width)).to(self.device_)
+        rows = len(train.inputs)
+        batch_size = automatic("batch_size", self.batch_size, default_batch_size(rows))
+        max_epochs = automatic("max_epochs", self.max_epochs, default_epochs(rows, batch_size))
         schedule = Schedule(
-            max_epochs=self.max_epochs,
-            patience=self.patience,
-            batch_size=_batch_size(self.batch_size, len(train.inputs)),
+            max_epochs=max_epochs,
+            patience=automatic("patience", self.patience, max(10, max_epochs // 3)),
+            batch_size=batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             monitor=self.monitor,
@@ -495,60 +413,3 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         check_is_fitted(self)
         inputs = self._inputs(self._columns(X, reset=False))
         return in_batches(self.network_, inputs.to(self.device_, torch.float64))
-
-
-def _check_names(cls: type, settings: Mapping[str, Any]) -> None:
-    known = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
-    for name in settings:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
-            raise TypeError(f"{cls.__name__}: expected one of its arguments, got {name!r}{hint}")
-
-
-def _single(eval_set: Any) -> tuple[Any, Any]:
-    pair = eval_set[0] if isinstance(eval_set, Sequence) and len(eval_set) == 1 else eval_set
-    if not isinstance(pair, Iterable) or len(tuple(pair)) != 2:
-        raise ValueError("eval_set: expected a pair (X, y), or a list of one such pair")
-    rows, labels = pair
-    return rows, labels
-
-
-def _label_scale(labels: Tensor) -> LabelScale:
-    deviation = labels.std(dim=0, correction=0)  # (k,)
-    if not deviation.isfinite().all():
-        raise ValueError("y: expected labels whose standard deviation is a finite number, got too large ones")
-    return LabelScale(labels.mean(dim=0), torch.where(deviation > 0, deviation, torch.ones_like(deviation)))
-
-
-def _batch_size(value: int | str, rows: int) -> int:
-    if isinstance(value, str):
-        if value != AUTO:
-            raise ValueError(f"batch_size: expected 'auto' or a number, got {value!r}")
-        return next((size for most, size in _BATCH_SIZES if rows <= most), _LARGEST_BATCH)
-    return value
-
-
-def chosen_device(name: str) -> torch.device:
-    """The device of a name; of "auto" a GPU if there is one."""
-    if name != AUTO:
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-class _own_randomness(AbstractContextManager[None]):  # noqa: N801  used like a function
-    """Random numbers from a seed; the global state is as before afterwards."""
-
-    def __init__(self, seed: int, device: torch.device) -> None:
-        self._seed = seed
-        self._fork = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-
-    def __enter__(self) -> None:
-        self._fork.__enter__()
-        torch.manual_seed(self._seed)
-
-    def __exit__(self, *error: Any) -> None:
-        self._fork.__exit__(*error)
-
-
-__all__ = ["ConRRegressor", "ConRSettings"]

@@ -19,7 +19,8 @@ from conr.density import Bins, LabelDensity
 from conr.estimators.inputs import InputEncoding
 from conr.estimators.network import Layout, TableNetwork
 from conr.estimators.objective import ConRSettings, LabelScale, head_maker
-from conr.estimators.regressor import ConRRegressor, chosen_device
+from conr.estimators.regressor import ConRRegressor
+from conr.estimators.support import chosen_device
 from conr.training.results import write_whole
 
 MODEL = "model.json"
@@ -45,12 +46,12 @@ def save_model(model: ConRRegressor, folder: Path) -> Path:
         f"network.{name}": value.float() if value.is_floating_point() else value
         for name, value in model.network_.state_dict().items()
     }
-    tensors |= {f"edges.{position}": edges for position, edges in enumerate(model._layout.edges)}  # noqa: SLF001
+    tensors |= {f"edges.{position}": edges for position, edges in enumerate(model._layout.edges)}
     tensors |= {f"bins.{position}": edges for position, edges in enumerate(model.bins_.edges)}
     tensors["counts"] = model.density_.counts
-    tensors["label_mean"], tensors["label_deviation"] = model._scale  # noqa: SLF001
+    tensors["label_mean"], tensors["label_deviation"] = model._scale
     if hasattr(model.network_.head, "fit"):
-        tensors["targets"] = model._targets  # noqa: SLF001
+        tensors["targets"] = model._targets
     if model.encoding_ is not None:
         tensors |= {f"encoding.{name}": torch.from_numpy(value) for name, value in model.encoding_.arrays.items()}
     content = tensor_bytes({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
@@ -64,9 +65,9 @@ def save_model(model: ConRRegressor, folder: Path) -> Path:
         "n_features": model.n_features_in_,
         "feature_names": None if names is None else [str(name) for name in names],
         "n_outputs": model.n_outputs_,
-        "is_flat": model._is_flat,  # noqa: SLF001
-        "embedded": model._layout.embedded,  # noqa: SLF001
-        "plain": model._layout.plain,  # noqa: SLF001
+        "is_flat": model._is_flat,
+        "embedded": model._layout.embedded,
+        "plain": model._layout.plain,
         "encoding": None if model.encoding_ is None else model.encoding_.state(),
         "conr_settings": model.settings_._asdict(),
         "history": model.history_,
@@ -95,7 +96,9 @@ def load_model(cls: type[Model], folder: Path, *, device: str) -> Model:
         tensors = load_tensors(content)
         return _restored(cls, description, tensors, device)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
-        raise ValueError(f"{folder}: expected a model that ConRRegressor.save wrote, got one that breaks: {error}") from error
+        raise ValueError(
+            f"{folder}: expected a model that ConRRegressor.save wrote, got one that breaks: {error}"
+        ) from error
 
 
 def _description(path: Path) -> dict[str, Any]:
@@ -113,7 +116,9 @@ def _description(path: Path) -> dict[str, Any]:
             f"(written by conr {description.get('conr')!r}, read by {conr.__version__})"
         )
     if set(description) != _KEYS:
-        raise ValueError(f"{path}: expected the keys of a model, missing or unknown are {sorted(set(description) ^ _KEYS)}")
+        raise ValueError(
+            f"{path}: expected the keys of a model, missing or unknown are {sorted(set(description) ^ _KEYS)}"
+        )
     return description
 
 
@@ -122,10 +127,10 @@ def _restored(cls: type[Model], description: Mapping[str, Any], tensors: dict[st
         if not value.isfinite().all():
             raise ValueError(f"{name}: expected finite numbers")
     model = cls(**description["settings"])
-    model._check_settings()  # noqa: SLF001
+    model._check_settings()
     model.n_features_in_ = _whole(description, "n_features", 1)
     model.n_outputs_ = _whole(description, "n_outputs", 1)
-    model._is_flat = bool(description["is_flat"])  # noqa: SLF001
+    model._is_flat = bool(description["is_flat"])
     names = description["feature_names"]
     if names is not None:
         if len(names) != model.n_features_in_ or not all(isinstance(name, str) for name in names):
@@ -139,16 +144,16 @@ def _restored(cls: type[Model], description: Mapping[str, Any], tensors: dict[st
     scale = LabelScale(tensors["label_mean"].double(), tensors["label_deviation"].double())
     if any(value.shape != (model.n_outputs_,) for value in scale):
         raise ValueError(f"label_mean: expected {model.n_outputs_} numbers, got {tuple(scale.mean.shape)}")
-    model._scale = scale  # noqa: SLF001
+    model._scale = scale
     model.settings_ = ConRSettings(**description["conr_settings"])
     model.history_ = list(description["history"])
     model.best_epoch_ = _whole(description, "best_epoch", 0)
     model.device_ = chosen_device(device)
-    model._layout = Layout(  # noqa: SLF001
+    model._layout = Layout(
         _positions(description["embedded"]), _positions(description["plain"]), list(_numbered(tensors, "edges."))
     )
     if "targets" in tensors:
-        model._targets = tensors["targets"]  # noqa: SLF001
+        model._targets = tensors["targets"]
     model.network_ = _network(model, tensors)
     return model
 
@@ -164,9 +169,9 @@ def _network(model: ConRRegressor, tensors: Mapping[str, Tensor]) -> TableNetwor
     make = head_maker(
         model.method,
         tensors.get("targets", torch.zeros(1, model.n_outputs_)),
-        model._scale.bins(model.bins_),  # noqa: SLF001
+        model._scale.bins(model.bins_),
     )
-    network = TableNetwork(model._encoder(model._layout), make(width))  # noqa: SLF001
+    network = TableNetwork(model._encoder(model._layout), make(width))
     network.load_state_dict(weights)
     return network.to(model.device_).double().eval()
 
