@@ -49,7 +49,6 @@ PLAIN: dict[str, Any] = {"embedding": "none", "members": 1, "scaling": "standard
 NETWORKS: dict[str, dict[str, Any]] = {
     "ConRRegressor sqinv+conr": {"method": "sqinv+conr"},
     "ConRRegressor sqinv": {"method": "sqinv"},
-    "ConRRegressor vanilla": {"method": "vanilla"},
     "MLP vanilla": {"method": "vanilla", **PLAIN},
     "MLP sqinv+conr": {"method": "sqinv+conr", **PLAIN},
 }

@@ -36,7 +36,9 @@ def has_texts(table: Any, categorical: Sequence[int | str] | None) -> bool:
     if categorical is not None and len(categorical) > 0:
         return True
     if is_frame(table):
-        return any(_values(table[name]).dtype.kind not in "fiub" for name in table.columns)
+        return any(
+            _is_categorical(table[name]) or _values(table[name]).dtype.kind not in "fiub" for name in table.columns
+        )
     array = table if isinstance(table, np.ndarray) else np.asarray(table) if isinstance(table, list | tuple) else None
     if array is None or array.ndim != 2 or array.dtype.kind not in "OUS":
         return False
@@ -44,7 +46,7 @@ def has_texts(table: Any, categorical: Sequence[int | str] | None) -> bool:
 
 
 def is_frame(table: Any) -> bool:
-    """Whether a table has named columns, as those of pandas and polars."""
+    """Whether a table has named columns, as those of pandas."""
     return hasattr(table, "columns") and hasattr(table, "__getitem__") and hasattr(table, "dtypes")
 
 
@@ -237,10 +239,12 @@ def _missing(column: Any, values: NDArray[Any]) -> NDArray[np.bool_]:
     return np.zeros(len(values), dtype=bool)
 
 
+def _is_categorical(column: Any) -> bool:
+    return type(getattr(column, "dtype", None)).__name__ in {"CategoricalDtype", "Categorical", "Enum"}
+
+
 def _is_category(name: str, column: Any, values: NDArray[Any], missing: NDArray[np.bool_]) -> bool:
-    if type(getattr(column, "dtype", None)).__name__ in {"CategoricalDtype", "Categorical", "Enum"}:
-        return True
-    if values.dtype.kind in "US":
+    if _is_categorical(column) or values.dtype.kind in "US":
         return True
     if values.dtype.kind in "Mm":
         raise ValueError(f"column {name!r}: expected numbers or categories, got dates: derive numbers first")

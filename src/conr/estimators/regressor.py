@@ -44,8 +44,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
     members of the ensemble as the two views of a row.
 
     `fit`, `predict`, `score` (R²), `transform` (features of the trained network), `evaluate` (metrics per shot region),
-    `save` and `load`. A pandas or polars DataFrame may hold numbers, truth values, categories and missing values; the
-    other columns of a mixed table keep their names.
+    `save` and `load`. A DataFrame may hold numbers, truth values, categories, and missing values of all of them.
 
     Args:
         method: methods joined with ``+``, those of ``conr bench`` on tables.
@@ -214,6 +213,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
 
         Raises:
             TypeError, ValueError: something that cannot be used; the message says what was expected.
+            FloatingPointError: the loss stopped being finite, as with a learning rate that is too high.
         """
         self._check_settings()
         columns, labels = self._checked_rows(X, y)

@@ -1,5 +1,6 @@
 """What comes into the estimator, checked: rows, labels, weights."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -57,7 +58,12 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
 
     def _names(self) -> list[str]:
         names = getattr(self, "feature_names_in_", None)
-        return [f"x{position}" for position in range(self.n_features_in_)] if names is None else list(names)
+        if names is None:
+            return [f"x{position}" for position in range(self.n_features_in_)]
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise ValueError(f"X: expected each column's name once, got {twice[0]!r} twice")
+        return list(names)
 
     def _checked_labels(self, y: Any, rows: int, *, reset: bool) -> NDArray[np.float64]:
         labels: NDArray[np.float64] = check_array(

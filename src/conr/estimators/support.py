@@ -59,10 +59,20 @@ def default_epochs(rows: int, batch_size: int) -> int:
 
 
 def chosen_device(name: str) -> torch.device:
-    """The device of a name; of "auto" a GPU if there is one."""
-    if name != AUTO:
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The device of a name; of "auto" a GPU if there is one.
+
+    Raises:
+        ValueError: no device of that name, or none here.
+    """
+    if name == AUTO:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device: expected 'auto', 'cpu', 'cuda' or the like, got {name!r}: {error}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device: expected one that is here, got {name!r} without a GPU that torch can use")
+    return device
 
 
 @contextmanager
