@@ -76,7 +76,7 @@ def frame_columns(
     chosen = _chosen(names, categorical)
     found = InputColumns({}, {}, {})
     for position, name in enumerate(names):
-        column = table[table.columns[position]] if is_frame(table) else np.asarray(table)[:, position]
+        column = _column(table, position)
         values = _values(column)
         missing = _missing(column, values)
         is_category = (
@@ -220,6 +220,12 @@ def _chosen(names: Sequence[str], categorical: Sequence[int | str] | None) -> se
         else:
             raise ValueError(f"categorical: expected a position in {len(names)} columns, got {one}")
     return chosen
+
+
+def _column(table: Any, position: int) -> Any:
+    if hasattr(table, "iloc"):
+        return table.iloc[:, position]
+    return table[table.columns[position]] if is_frame(table) else np.asarray(table)[:, position]
 
 
 def _values(column: Any) -> NDArray[Any]:
