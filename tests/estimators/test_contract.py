@@ -21,7 +21,7 @@ def expected(estimator: Any) -> dict[str, str]:
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks([ConRRegressor(**SMALL)], expected_failed_checks=expected)
+@parametrize_with_checks([ConRRegressor(**SMALL)], expected_failed_checks=expected)  # type: ignore[untyped-decorator]
 def test_estimator(estimator: Any, check: Callable[[Any], None]) -> None:
     if getattr(check, "func", check).__name__ == "check_regressors_train":
         estimator.set_params(max_epochs=40, learning_rate=0.01)  # the only check that wants it to have learnt
@@ -29,7 +29,7 @@ def test_estimator(estimator: Any, check: Callable[[Any], None]) -> None:
 
 
 @pytest.mark.slow
-@parametrize_with_checks([ConRRegressor(preprocess=False, **SMALL)], expected_failed_checks=expected)
+@parametrize_with_checks([ConRRegressor(preprocess=False, **SMALL)], expected_failed_checks=expected)  # type: ignore[untyped-decorator]
 def test_estimator_without_preprocessing(estimator: Any, check: Callable[[Any], None]) -> None:
     if getattr(check, "func", check).__name__ == "check_regressors_train":
         estimator.set_params(max_epochs=40, learning_rate=0.01)

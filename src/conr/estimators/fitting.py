@@ -232,7 +232,7 @@ class _Stage:
         if self.objective.regularizers:
             with torch.no_grad():
                 plain = outputs if self.smoothing is None else network.head(flattened)
-                predictions = network.point(plain).unflatten(0, (-1, members))  # (n, members) or (n, members, k)
+                predictions = torch.unflatten(network.point(plain), 0, (-1, members))  # (n, members) or (n, members, k)
             chosen = torch.randperm(members)[:2].tolist()
             views = torch.cat([features[:, member] for member in chosen])  # (n * views, d)
             predicted = torch.cat([predictions[:, member] for member in chosen])

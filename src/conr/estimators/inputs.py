@@ -157,7 +157,8 @@ class InputEncoding:
         parts = [self._scaled(np.where(missing, self.arrays["medians"], numbers)), missing[:, self.indicators]]
         parts += [self._one_hot(name, values) for name, values in columns.categories.items()]
         # What is far beyond the training rows stays finite.
-        return np.clip(np.concatenate(parts, axis=1), -1e30, 1e30).astype(np.float32)
+        inputs: NDArray[np.float32] = np.clip(np.concatenate(parts, axis=1), -1e30, 1e30).astype(np.float32)
+        return inputs
 
     def state(self) -> dict[str, Any]:
         """All that is not an array, as JSON holds it."""
@@ -239,7 +240,7 @@ def _missing(column: Any, values: NDArray[Any]) -> NDArray[np.bool_]:
     if hasattr(column, "isna"):
         return np.asarray(column.isna(), dtype=bool)
     if values.dtype.kind == "f":
-        return np.isnan(values)
+        return np.asarray(np.isnan(values), dtype=bool)
     if values.dtype.kind == "O":
         return np.array([value is None or (isinstance(value, Real) and math.isnan(value)) for value in values])
     return np.zeros(len(values), dtype=bool)

@@ -42,7 +42,7 @@ def input_layout(inputs: Tensor, *, numbers: int, embedding: str) -> Layout:
         ValueError: an unknown embedding.
     """
     check_choice("embedding", embedding, EMBEDDINGS)
-    embedded = [column for column in range(numbers) if len(inputs[:, column].unique()) > 2]
+    embedded = [column for column in range(numbers) if len(torch.unique(inputs[:, column])) > 2]
     edges: list[Tensor] = []
     bins = min(_MOST_BINS, len(inputs) // 4)
     if embedding == "none" or (embedding == "piecewise" and bins < 2):
@@ -139,7 +139,7 @@ class TableNetwork(nn.Module):
         """Features (n, width) and predictions (n,) or (n, k): means over the members."""
         features = self.encoder(inputs)  # (n, members, width)
         predictions = self.point(self.head(features.flatten(0, 1)))  # (n * members,) or (n * members, k)
-        return features.mean(dim=1), predictions.unflatten(0, (len(inputs), -1)).mean(dim=1)
+        return features.mean(dim=1), torch.unflatten(predictions, 0, (len(inputs), -1)).mean(dim=1)
 
 
 @torch.no_grad()
@@ -147,7 +147,7 @@ def in_batches(network: TableNetwork, inputs: Tensor, size: int = 4096) -> tuple
     """Features and predictions of all rows, in evaluation mode; the mode is set back afterwards."""
     training = network.training
     network.eval()
-    parts = [network(batch) for batch in inputs.split(size)]
+    parts = [network(batch) for batch in torch.split(inputs, size)]
     network.train(training)
     return torch.cat([features for features, _ in parts]), torch.cat([predictions for _, predictions in parts])
 
@@ -155,14 +155,17 @@ def in_batches(network: TableNetwork, inputs: Tensor, size: int = 4096) -> tuple
 def _embedding(layout: Layout, embedding: str) -> nn.Module | None:
     if not layout.embedded:
         return None
+    made: nn.Module
     if embedding == "piecewise":
-        return rtdl_num_embeddings.PiecewiseLinearEmbeddings(
+        made = rtdl_num_embeddings.PiecewiseLinearEmbeddings(
             layout.edges, _EMBEDDING_SIZE, activation=False, version="B"
         )
-    return rtdl_num_embeddings.PeriodicEmbeddings(
-        len(layout.embedded),
-        _EMBEDDING_SIZE,
-        n_frequencies=_FREQUENCIES,
-        frequency_init_scale=_FREQUENCY_SCALE,
-        lite=False,
-    )
+    else:
+        made = rtdl_num_embeddings.PeriodicEmbeddings(
+            len(layout.embedded),
+            _EMBEDDING_SIZE,
+            n_frequencies=_FREQUENCIES,
+            frequency_init_scale=_FREQUENCY_SCALE,
+            lite=False,
+        )
+    return made

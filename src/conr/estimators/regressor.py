@@ -345,7 +345,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
 
     @property
     def _n_features_out(self) -> int:
-        return self.network_.encoder.out_features  # type: ignore[no-any-return]
+        return self.network_.encoder.out_features
 
     def __sklearn_tags__(self) -> Any:
         """Missing values and categories are fine with preprocessing; several targets always."""

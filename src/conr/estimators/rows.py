@@ -91,7 +91,8 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         )
         if not weights.any():
             raise ValueError("sample_weight: expected a weight above zero, got zero for all samples")
-        return weights / weights[weights > 0].mean()
+        scaled: NDArray[np.float64] = weights / weights[weights > 0].mean()
+        return scaled
 
     def _held_out(self, X: Any, y: Any) -> tuple[InputColumns, Tensor]:  # noqa: N803
         columns = self._columns(X, reset=False)

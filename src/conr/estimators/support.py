@@ -31,7 +31,7 @@ def known_arguments(init: Callable[..., None]) -> Callable[..., None]:
 
 def check_names(cls: type, settings: Mapping[str, Any]) -> None:
     """Require names of arguments of a class; others are answered with the nearest."""
-    known = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+    known = list(inspect.signature(cls).parameters)
     for name in settings:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
