@@ -46,7 +46,7 @@ docs: $(INSTALLED) ## build the documentation into site/ (warnings are errors)
 	$(BIN)/mkdocs build --strict --quiet
 
 results: $(INSTALLED) ## rebuild every table of the README and the docs from the committed result files
-	$(BIN)/python docs/tables.py
+	$(BIN)/python -m docs.tables
 
 clean: ## remove the virtual environment and all caches (never runs/)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis site

@@ -2,8 +2,9 @@
 
 A table stands between ``<!-- KIND: PATHS -->`` and ``<!-- /KIND -->``; PATHS are folders with result files below the
 project's root. KIND is ``table`` (headline metric of each dataset), one of the tables of a comparison (``grid``,
-``paired``, ``where``, ``ranks``, ``cost``, ``published``), or ``trade-off`` for a picture per dataset, which goes to
-``docs/images/PAGE/``. ``--check`` changes nothing and fails if a table is not what its files say.
+``paired``, ``where``, ``ranks``, ``cost``, ``published``), ``trade-off`` for a picture per dataset, which goes to
+``docs/images/PAGE/``, or ``estimator`` and ``estimator-search``, whose path is a file of ``benchmarks/results``.
+``--check`` changes nothing and fails if a table is not what its files say.
 """
 
 import os
@@ -13,11 +14,14 @@ from pathlib import Path
 
 from conr.report import comparison_markdown, load_runs, summary_markdown, trade_off_pictures
 from conr.report.comparison import TABLES
+from docs import estimator_tables
 
 ROOT = Path(__file__).parents[1]
 _PICTURES = "trade-off"
+_OF_FILES = {"estimator": estimator_tables.comparison, "estimator-search": estimator_tables.search}
+_KINDS = "|".join(("table", *TABLES, *_OF_FILES, _PICTURES))
 _TABLE = re.compile(
-    rf"(<!-- (?P<kind>table|{'|'.join(TABLES)}|{_PICTURES}): (?P<paths>[^>]+?) -->\n).*?(<!-- /(?P=kind) -->)",
+    rf"(<!-- (?P<kind>{_KINDS}): (?P<paths>[^>]+?) -->\n).*?(<!-- /(?P=kind) -->)",
     re.DOTALL,
 )
 
@@ -38,6 +42,8 @@ def rebuilt(text: str, root: Path = ROOT, page: Path | None = None) -> str:
         paths = [root / path for path in match["paths"].split()]
         if match["kind"] == "table":
             made = summary_markdown(paths)
+        elif match["kind"] in _OF_FILES:
+            made = _OF_FILES[match["kind"]](paths[0])
         elif match["kind"] == _PICTURES:
             made = _links(paths, root, page or root / "README.md")
         else:

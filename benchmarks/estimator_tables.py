@@ -1,0 +1,216 @@
+"""`ConRRegressor` against gradient boosting and a plain network on six tables.
+
+    python -m benchmarks.estimator_tables DATA
+    python -m benchmarks.estimator_tables DATA --search
+
+DATA is a folder with ``imbalanced-tabular/{Abalone,Accel,fuelCons,heat}.csv`` and ``uci/{airfoil,concrete}.csv``.
+Splits, bins and metrics are those of `conr.data.Table`, one draw per seed; the validation split chooses the best epoch
+(boosting: iteration) of every method alike. Results go to ``benchmarks/results/estimator_tables.json`` one by one, so
+that a killed run goes on where it was. ``--search`` trains the candidates for the defaults of the estimator and
+measures them on the validation split alone (``estimator_search.json``): test rows are never read there.
+"""
+
+import argparse
+import json
+import platform
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+import torch
+
+import conr
+from conr.bench.baselines import run_baseline
+from conr.data import ArrayDataset, Table
+from conr.estimators import ConRRegressor
+from conr.training.results import RunResult, write_whole
+
+RESULTS = Path(__file__).parent / "results"
+SEEDS = 5
+METRICS = ("mae", "bmae")
+REGIONS = ("all", "many", "median", "few")
+
+TABLES: dict[str, dict[str, Any]] = {
+    "concrete": {"path": "uci/concrete.csv", "target": -1, "header": False},
+    "Accel": {"path": "imbalanced-tabular/Accel.csv", "target": 0, "header": True},
+    "airfoil": {"path": "uci/airfoil.csv", "target": -1, "header": False},
+    "Abalone": {"path": "imbalanced-tabular/Abalone.csv", "target": 0, "header": True},
+    "fuelCons": {"path": "imbalanced-tabular/fuelCons.csv", "target": 0, "header": True},
+    "heat": {"path": "imbalanced-tabular/heat.csv", "target": 0, "header": True},
+}
+BASELINES = ("hgb", "hgb+sqinv")
+PLAIN: dict[str, Any] = {"embedding": "none", "members": 1, "scaling": "standard", "dropout": 0.0}
+"""A plain multi-layer perceptron: no embeddings, no ensemble, standardised inputs."""
+NETWORKS: dict[str, dict[str, Any]] = {
+    "ConRRegressor sqinv+conr": {"method": "sqinv+conr"},
+    "ConRRegressor sqinv": {"method": "sqinv"},
+    "MLP vanilla": {"method": "vanilla", **PLAIN},
+    "MLP sqinv+conr": {"method": "sqinv+conr", **PLAIN},
+}
+
+SEARCH_TABLES = ("concrete", "airfoil")
+START: dict[str, Any] = {
+    "method": "sqinv+conr",
+    "embedding": "piecewise",
+    "scaling": "quantile",
+    "members": 8,
+    "width": 128,
+    "depth": 2,
+    "dropout": 0.1,
+    "learning_rate": 4e-3,
+    "max_epochs": 100,
+    "patience": 100,
+    "beta": 0.3,
+    "temperature": 0.1,
+}
+"""From where the search varies one thing at a time."""
+CANDIDATES: tuple[dict[str, Any], ...] = (
+    {},
+    {"max_epochs": 200, "patience": 200},
+    {"method": "sqinv"},
+    {"embedding": "none"},
+    {"embedding": "periodic"},
+    {"members": 4},
+    {"learning_rate": 8e-3},
+    {"beta": 1.0},
+    {"dropout": 0.0},
+    {"scaling": "standard"},
+    {"members": 1},
+    {"temperature": 0.3},
+    {"width": 64},
+    {"method": "lds+conr"},
+    {"monitor": "bmae"},
+)
+
+
+def splits(data: Path, name: str, seed: int) -> Table:
+    """The table with the splits of a seed; inputs as they are in the file, since the estimator scales them."""
+    settings = TABLES[name]
+    table = Table(**{**settings, "path": str(data / settings["path"])}, scaling="none", data_seed=seed)
+    table.setup("fit")
+    return table
+
+
+def rows(split: object) -> tuple[np.ndarray, np.ndarray]:
+    assert isinstance(split, ArrayDataset)
+    return split.inputs.double().numpy(), split.labels.double().numpy()
+
+
+def fitted(table: Table, settings: dict[str, Any], seed: int) -> tuple[ConRRegressor, float]:
+    """A model that has seen the training rows and chosen its epoch on the validation rows; CPU seconds."""
+    start = time.process_time()
+    model = ConRRegressor(**settings, device="cpu", random_state=seed)
+    model.fit(*rows(table.splits.train), eval_set=rows(table.splits.val))
+    return model, time.process_time() - start
+
+
+def measured(model: ConRRegressor, table: Table, split: object) -> dict[str, dict[str, float]]:
+    """Metrics over the bins and shot regions of the table, as the baselines have them."""
+    inputs, labels = rows(split)
+    metrics = table.metrics(table.shot_density(), "")
+    metrics.update(torch.from_numpy(model.predict(inputs)).float(), torch.from_numpy(labels).float())
+    values = {name: float(value) for name, value in metrics.compute().items()}
+    return {
+        region: {name: values[name if region == "all" else f"{name}_{region}"] for name in METRICS}
+        for region in REGIONS
+    }
+
+
+def baseline(data: Path, name: str, method: str, seed: int) -> dict[str, Any]:
+    settings = TABLES[name]
+    options = {
+        "data.path": str(data / settings["path"]),
+        "data.target": settings["target"],
+        "data.header": json.dumps(settings["header"]),
+        "data.data_seed": seed,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        found = RunResult.read(run_baseline("table", method, seed=seed, folder=Path(folder), settings=options))
+    metrics = {region: {one: found.metrics[region][one] for one in METRICS} for region in REGIONS}
+    return {"metrics": metrics, "seconds": round(found.train_seconds, 2)}
+
+
+def network(data: Path, name: str, settings: dict[str, Any], seed: int) -> dict[str, Any]:
+    table = splits(data, name, seed)
+    model, seconds = fitted(table, settings, seed)
+    return {
+        "metrics": measured(model, table, table.splits.test),
+        "seconds": round(seconds, 2),
+        "best_epoch": model.best_epoch_,
+        "epochs": len(model.history_),
+    }
+
+
+def tasks(seeds: int) -> Iterator[dict[str, Any]]:
+    """All runs of the comparison, seed by seed, so that one stopped early has compared all methods."""
+    for seed in range(seeds):
+        for name in TABLES:
+            yield from ({"table": name, "method": method, "seed": seed} for method in (*BASELINES, *NETWORKS))
+
+
+def search_tasks() -> Iterator[dict[str, Any]]:
+    for change in CANDIDATES:
+        yield from ({"table": name, "change": change, "seed": 0} for name in SEARCH_TABLES)
+
+
+def run(data: Path, task: dict[str, Any]) -> dict[str, Any]:
+    if task["method"] in BASELINES:
+        return baseline(data, task["table"], task["method"], task["seed"])
+    return network(data, task["table"], NETWORKS[task["method"]], task["seed"])
+
+
+def search(data: Path, task: dict[str, Any]) -> dict[str, Any]:
+    table = splits(data, task["table"], task["seed"])
+    model, seconds = fitted(table, {**START, **task["change"]}, task["seed"])
+    metrics = measured(model, table, table.splits.val)
+    return {"validation": metrics, "seconds": round(seconds, 2), "best_epoch": model.best_epoch_}
+
+
+def read(path: Path) -> dict[str, Any]:
+    if path.is_file():
+        return json.loads(path.read_text())  # type: ignore[no-any-return]
+    return {"environment": environment(), "runs": []}
+
+
+def environment() -> dict[str, Any]:
+    return {
+        "conr": conr.__version__,
+        "torch": torch.__version__,
+        "scikit-learn": sklearn.__version__,
+        "python": platform.python_version(),
+        "device": "cpu",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with imbalanced-tabular/ and uci/")
+    parser.add_argument("--search", action="store_true", help="try the candidates for the defaults, on validation rows")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore", message=".*does not have many workers")
+    torch.set_num_threads(1)
+    path = RESULTS / ("estimator_search.json" if options.search else "estimator_tables.json")
+    record = read(path)
+    if options.search:
+        record["start"] = START
+    done = [{key: run[key] for key in run if key in {"table", "method", "change", "seed"}} for run in record["runs"]]
+    for task in search_tasks() if options.search else tasks(options.seeds):
+        if task in done:
+            continue
+        result = (search if options.search else run)(options.data, task)
+        record["runs"].append({**task, **result})
+        write_whole(path, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
+        metrics = result.get("metrics") or result["validation"]
+        few, balanced = metrics["few"]["mae"], metrics["all"]["bmae"]
+        print(*task.values(), f"few {few:.4f} bmae {balanced:.4f} in {result['seconds']} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

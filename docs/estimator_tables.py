@@ -1,0 +1,114 @@
+"""The tables about `conr.estimators` as Markdown, from the files that ``benchmarks/estimator_tables.py`` writes."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+Run = dict[str, Any]
+
+MEASURES: dict[str, Callable[[Run], float]] = {
+    "few-shot MAE": lambda run: float(run["metrics"]["few"]["mae"]),
+    "balanced MAE": lambda run: float(run["metrics"]["all"]["bmae"]),
+}
+
+
+def comparison(path: Path) -> str:
+    """Average ranks, and the two errors per table; only what all methods have run counts.
+
+    Args:
+        path: result file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no table and seed that all methods have run.
+    """
+    runs: list[Run] = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    methods = list(dict.fromkeys(run["method"] for run in runs))
+    found = {(run["table"], run["seed"], run["method"]): run for run in runs}
+    cells = list(dict.fromkeys((run["table"], run["seed"]) for run in runs))
+    complete = [cell for cell in cells if all((*cell, method) in found for method in methods)]
+    if not complete:
+        raise ValueError(f"{path}: expected a table and seed that all methods have run, got none")
+    seeds: dict[str, list[int]] = {}
+    for table, seed in complete:
+        seeds.setdefault(table, []).append(seed)
+    of = {
+        (table, method): [found[table, seed, method] for seed in seeds[table]] for table in seeds for method in methods
+    }
+    lines = [
+        "Average rank over the tables (1 is best), and processor seconds per training.",
+        "",
+        "| method | " + " | ".join(MEASURES) + " | seconds |",
+        "|---|" + "---:|" * (len(MEASURES) + 1),
+    ]
+    ranks = {name: _ranks(of, list(seeds), methods, measure) for name, measure in MEASURES.items()}
+    for method in methods:
+        averages = " | ".join(
+            _bold(f"{ranks[name][method]:.2f}", best=ranks[name][method] == min(ranks[name].values()))
+            for name in MEASURES
+        )
+        seconds = fmean(run["seconds"] for table in seeds for run in of[table, method])
+        lines.append(f"| {method} | {averages} | {seconds:.0f} |")
+    for name, measure in MEASURES.items():
+        lines += ["", f"{name[0].upper()}{name[1:]} in label units, mean ± standard deviation over seeds.", ""]
+        lines += ["| method | " + " | ".join(f"{table} ({len(seeds[table])})" for table in seeds) + " |"]
+        lines += ["|---|" + "---:|" * len(seeds)]
+        means = {key: fmean(map(measure, runs)) for key, runs in of.items()}
+        for method in methods:
+            entries = []
+            for table in seeds:
+                best = min(means[table, one] for one in methods)
+                values = list(map(measure, of[table, method]))
+                spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+                entries.append(_bold(f"{means[table, method]:.2f}", best=means[table, method] == best) + spread)
+            lines.append(f"| {method} | {' | '.join(entries)} |")
+    lines += ["", "The number of seeds is in brackets."]
+    return "\n".join(lines)
+
+
+def search(path: Path) -> str:
+    """What each candidate for the defaults reached on the validation rows.
+
+    Args:
+        path: result file of ``--search``.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    record = json.loads(path.read_text(encoding="utf-8"))
+    runs: list[Run] = record["runs"]
+    tables = list(dict.fromkeys(run["table"] for run in runs))
+    start = ", ".join(f"{name} {value}" for name, value in record["start"].items())
+    columns = [f"{table}, {name}" for table in tables for name in MEASURES]
+    lines = [f"Start: {start}.", "", f"| changed | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+    changes = list(dict.fromkeys(json.dumps(run["change"]) for run in runs))
+    for change in changes:
+        entries = []
+        for table in tables:
+            one = [run for run in runs if run["table"] == table and json.dumps(run["change"]) == change]
+            few = [run["validation"]["few"]["mae"] for run in one]
+            balanced = [run["validation"]["all"]["bmae"] for run in one]
+            entries += [f"{fmean(values):.2f}" if values else "" for values in (few, balanced)]
+        name = ", ".join(f"{key} {value}" for key, value in json.loads(change).items()) or "nothing"
+        lines.append(f"| {name} | {' | '.join(entries)} |")
+    return "\n".join(lines)
+
+
+def _ranks(
+    of: dict[tuple[str, str], list[Run]], tables: Sequence[str], methods: Sequence[str], measure: Callable[[Run], float]
+) -> dict[str, float]:
+    """Mean over tables of the rank of a method's mean error; equal ones share the mean of their ranks."""
+    ranks: dict[str, list[float]] = {method: [] for method in methods}
+    for table in tables:
+        means = {method: fmean(map(measure, of[table, method])) for method in methods}
+        for method in methods:
+            below = sum(value < means[method] for value in means.values())
+            equal = sum(value == means[method] for value in means.values())
+            ranks[method].append(below + (equal + 1) / 2)
+    return {method: fmean(values) for method, values in ranks.items()}
+
+
+def _bold(text: str, *, best: bool) -> str:
+    return f"**{text}**" if best else text

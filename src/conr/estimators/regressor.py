@@ -1,0 +1,415 @@
+"""`ConRRegressor`: the methods of this library behind scikit-learn's fit and predict."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from conr._checks import check_number
+from conr.data.label_bins import label_bins
+from conr.data.table_columns import InputColumns
+from conr.density import REGIONS, Bins, LabelDensity
+from conr.estimators.fitting import Part, Schedule, fit_network
+from conr.estimators.inputs import InputEncoding
+from conr.estimators.network import Layout, TableEncoder, TableNetwork, in_batches, input_layout
+from conr.estimators.objective import AUTO, LabelScale, build_objective, conr_settings, flat
+from conr.estimators.rows import TableRows, check_labels, single_pair, validation_rows
+from conr.estimators.support import (
+    automatic,
+    check_names,
+    chosen_device,
+    default_batch_size,
+    default_epochs,
+    known_arguments,
+    own_randomness,
+)
+from conr.metrics.shot import regression_metrics
+
+Predictions = NDArray[np.float64]
+
+
+class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, TableRows):  # type: ignore[misc]
+    r"""Regression on tables with rare labels: a small ensemble of networks, trained with any mix of DIR methods.
+
+    Rows go through numerical embeddings into an ensemble of multi-layer perceptrons that share their weights
+    (`conr.estimators.network.TableEncoder`); one linear head predicts. The method is a mix as the grid runner knows it:
+    ``"vanilla"``, ``"conr"``, ``"sqinv+conr"``, ``"lds+ranksim"``, ... ConR and all other regularizers see two random
+    members of the ensemble as the two views of a row.
+
+    `fit`, `predict`, `score` (R²), `transform` (features of the trained network), `evaluate` (metrics per shot region),
+    `save` and `load`. A DataFrame may hold numbers, truth values, categories, and missing values of all of them.
+
+    Args:
+        method: methods joined with ``+``, those of ``conr bench`` on tables.
+        window: labels within it count as alike for ConR, in label units; "auto" is the width of a label bin. See
+            `conr.estimators.objective.conr_settings` for all four rules. With several targets, in standard deviations.
+        beta: coefficient of ConR; "auto" is 0.3.
+        temperature: of ConR's similarities; "auto" is 0.1.
+        distance_scale: how fast ConR's push grows with the distance of labels, per label unit; "auto" is one over the
+            range of the labels.
+        bin_width: of the label bins, in label units, one number or one per target; from the labels if None
+            (`conr.data.label_bins.label_bins`).
+        bin_count: number of label bins per target, of equal width; not together with ``bin_width``.
+        many: a label's bin with more training rows is many-shot.
+        few: a label's bin with fewer training rows is few-shot.
+        preprocess: whether to impute, scale and encode the inputs. If not, X must be a matrix of finite numbers, and
+            goes to the network as it is.
+        scaling: of numbers: "quantile" (to a normal distribution), "standard" (mean 0, deviation 1) or "none".
+        categorical: columns that are categories although they hold numbers, by name or position. Texts and categorical
+            dtypes always are.
+        new_categories: a category that training did not have is taken as none of the known ones with a warning
+            ("ignore"), or is an error ("error").
+        embedding: of numbers: "piecewise", "periodic" or "none".
+        members: of the ensemble.
+        width: of each layer, and number of features.
+        depth: layers.
+        dropout: probability of dropping a unit, in [0, 1).
+        learning_rate: at the start; it falls to zero along a cosine over ``max_epochs``.
+        weight_decay: of AdamW.
+        batch_size: rows per step; "auto" is 128 up to 10,000 training rows and grows to 1024.
+        max_epochs: passes over the training rows at most; "auto" makes about 2500 steps, in 40 to 300 epochs.
+        early_stopping: whether the epoch with the lowest validation error is kept, and training ends early. The
+            validation part is the ``eval_set`` of `fit`, or is taken from the training rows, balanced over label bins
+            (`conr.data.balanced_split`); if that would leave fewer than ten rows, the last epoch is kept.
+        validation_fraction: share of rows for it, in (0, 0.5].
+        patience: epochs without a lower validation error after which training ends; "auto" is a third of
+            ``max_epochs``, at least 10.
+        monitor: the validation error: "mae", "bmae" (mean over label bins) or "few" (of few-shot rows).
+        device: of torch, as "cpu" or "cuda:1"; "auto" is a GPU if there is one.
+        random_state: seed, generator or None, as everywhere in scikit-learn. The global state of torch is left alone.
+        verbose: 1 prints a line per epoch.
+
+    Attributes:
+        n_features_in_: columns of X.
+        feature_names_in_: their names, if they have some.
+        n_outputs_: number of targets.
+        bins_: of the labels.
+        density_: `conr.LabelDensity` of the training labels: counts and shot regions.
+        settings_: what ConR's four numbers are, "auto" resolved.
+        encoding_: what turns columns into inputs; None without ``preprocess``.
+        network_: the trained network, in float64.
+        history_: per epoch the loss and the validation error in standard deviations of the label.
+        best_epoch_: whose weights were kept, counted from 1.
+        device_: where the network is.
+
+    Raises:
+        TypeError: an argument that there is not; the message names the nearest. From `fit`, a value that is neither
+            number nor text.
+        ValueError: from `fit`, an argument outside its range, an unknown method, infinite values, constant labels.
+
+    Notes:
+        Predictions are computed in float64, so that they do not depend on how rows are batched. On the CPU the same
+        ``random_state`` and number of threads give the same model.
+
+    Example:
+        >>> import numpy as np
+        >>> from conr.estimators import ConRRegressor
+        >>> x = np.random.default_rng(0).normal(size=(200, 3))
+        >>> model = ConRRegressor(max_epochs=2, members=2, random_state=0).fit(x, x[:, 0] ** 2)
+        >>> model.predict(x[:4]).shape
+        (4,)
+    """
+
+    @known_arguments
+    def __init__(
+        self,
+        method: str = "sqinv+conr",
+        *,
+        window: float | str = AUTO,
+        beta: float | str = AUTO,
+        temperature: float | str = AUTO,
+        distance_scale: float | str = AUTO,
+        bin_width: float | Sequence[float] | None = None,
+        bin_count: int | None = None,
+        many: int = 100,
+        few: int = 20,
+        preprocess: bool = True,
+        scaling: str = "quantile",
+        categorical: Sequence[int | str] | None = None,
+        new_categories: str = "ignore",
+        embedding: str = "piecewise",
+        members: int = 8,
+        width: int = 128,
+        depth: int = 2,
+        dropout: float = 0.1,
+        learning_rate: float = 4e-3,
+        weight_decay: float = 1e-3,
+        batch_size: int | str = AUTO,
+        max_epochs: int | str = AUTO,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        patience: int | str = AUTO,
+        monitor: str = "mae",
+        device: str = AUTO,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.method = method
+        self.window = window
+        self.beta = beta
+        self.temperature = temperature
+        self.distance_scale = distance_scale
+        self.bin_width = bin_width
+        self.bin_count = bin_count
+        self.many = many
+        self.few = few
+        self.preprocess = preprocess
+        self.scaling = scaling
+        self.categorical = categorical
+        self.new_categories = new_categories
+        self.embedding = embedding
+        self.members = members
+        self.width = width
+        self.depth = depth
+        self.dropout = dropout
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.monitor = monitor
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def set_params(self, **params: Any) -> Self:
+        """Set arguments by name.
+
+        Raises:
+            TypeError: an argument that there is not; the message names the nearest.
+        """
+        check_names(type(self), params)
+        super().set_params(**params)
+        return self
+
+    def fit(
+        self,
+        X: Any,  # noqa: N803  scikit-learn's name
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        eval_set: tuple[Any, Any] | Sequence[tuple[Any, Any]] | None = None,
+    ) -> Self:
+        """Train on rows and labels.
+
+        Args:
+            X: shape (n, columns): a DataFrame or a matrix.
+            y: shape (n,), or (n, k) for several targets.
+            sample_weight: shape (n,), none negative: factors of the criterion's weights. Rows of weight 0 are left out.
+            eval_set: rows and labels that choose the best epoch, ``(X, y)`` or ``[(X, y)]``, in the place of a part of
+                the training rows.
+
+        Returns:
+            self.
+
+        Raises:
+            TypeError, ValueError: something that cannot be used; the message says what was expected.
+            FloatingPointError: the loss stopped being finite, as with a learning rate that is too high.
+        """
+        self._check_settings()
+        columns, labels = self._checked_rows(X, y)
+        weights = self._checked_weights(sample_weight, len(labels))
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        used = np.arange(len(labels)) if weights is None else np.flatnonzero(weights)
+        check_labels(labels[used])
+        bins = label_bins(torch.from_numpy(labels), width=self.bin_width, count=self.bin_count)
+        self.bins_ = Bins([edges.tolist() for edges in bins.edges], clamp=True)
+        held_out: tuple[Any, Any] | None = None if eval_set is None else single_pair(eval_set)
+        chosen = (
+            validation_rows(labels, used, self.bins_, share=self.validation_fraction, seed=seed)
+            if self.early_stopping and held_out is None
+            else used[:0]
+        )
+        train_rows = np.setdiff1d(used, chosen)
+
+        self.encoding_ = (
+            InputEncoding(scaling=self.scaling, new_categories=self.new_categories) if self.preprocess else None
+        )
+        train_columns = columns.take(train_rows)
+        if self.encoding_ is not None:
+            self.encoding_.fit(train_columns)
+        train_labels = torch.from_numpy(labels[train_rows])  # (n, k)
+        self._scale = LabelScale.of(train_labels)
+        self.density_ = LabelDensity(many=self.many, few=self.few).fit(flat(train_labels), self.bins_)
+        self.settings_ = conr_settings(
+            train_labels,
+            self.bins_,
+            self._scale,
+            window=self.window,
+            beta=self.beta,
+            temperature=self.temperature,
+            distance_scale=self.distance_scale,
+        )
+        self.device_ = chosen_device(self.device)
+        train = self._part(train_columns, train_labels, None if weights is None else weights[train_rows])
+        validation = None
+        if held_out is not None:
+            validation = self._part(*self._held_out(*held_out))
+        elif len(chosen):
+            validation = self._part(columns.take(chosen), torch.from_numpy(labels[chosen]))
+        with own_randomness(seed, self.device_):
+            self._train(train, validation, seed)
+        return self
+
+    def predict(self, X: Any) -> Predictions:  # noqa: N803
+        """Labels of rows, shape (n,) or (n, k), float64.
+
+        Raises:
+            NotFittedError: before `fit`.
+            ValueError: other columns than those of the training table.
+        """
+        _, predictions = self._outputs(X)
+        labels = predictions.reshape(len(predictions), -1).cpu() * self._scale.deviation + self._scale.mean  # (n, k)
+        array: Predictions = labels.numpy()
+        return array.reshape(-1) if self._is_flat else array
+
+    def transform(self, X: Any) -> Predictions:  # noqa: N803
+        """Features of rows, shape (n, width), float64: means over the ensemble.
+
+        Raises:
+            NotFittedError, ValueError: as `predict`.
+        """
+        features, _ = self._outputs(X)
+        array: Predictions = features.cpu().numpy()
+        return array
+
+    def evaluate(self, X: Any, y: Any) -> dict[str, dict[str, float]]:  # noqa: N803
+        """Metrics over all rows and per shot region of the label, by the counts of the training labels.
+
+        Args:
+            X: shape (n, columns).
+            y: shape (n,) or (n, k). A label beyond the training labels belongs to the nearest bin.
+
+        Returns:
+            For "all", "many", "median" and "few": ``count``, ``mae``, ``mse``, ``rmse``, ``gm``, ``bmae`` and
+            correlations (`conr.metrics.shot_metrics`); NaN where a region has no rows.
+
+        Raises:
+            NotFittedError, ValueError: as `predict`; labels that are not finite or have another shape.
+        """
+        predictions = torch.from_numpy(self.predict(X).reshape(-1, self.n_outputs_))
+        labels = torch.from_numpy(self._checked_labels(y, len(predictions), reset=False))
+        found = regression_metrics(flat(predictions), flat(labels), self.density_)
+        by_region: dict[str, dict[str, float]] = {region: {} for region in ("all", *REGIONS)}
+        for key, value in found.items():
+            name, _, region = key.rpartition("_")
+            if region in REGIONS:
+                by_region[region][name] = value
+            else:
+                by_region["all"][key] = value
+        return by_region
+
+    def save(self, path: str | Path) -> Path:
+        """Save the model into a folder: ``model.json`` and ``weights.safetensors``. Nothing in it is ever executed.
+
+        Args:
+            path: the folder; made if it is not there. An earlier model in it is replaced.
+
+        Returns:
+            The folder.
+
+        Raises:
+            NotFittedError: before `fit`.
+            OSError: it cannot be written.
+            TypeError: an argument that JSON cannot hold, as a generator for ``random_state``.
+        """
+        from conr.estimators.storage import save_model  # noqa: PLC0415  uses this class
+
+        check_is_fitted(self)
+        return save_model(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = AUTO) -> Self:
+        """The model that `save` left in a folder.
+
+        Args:
+            path: the folder.
+            device: as for the class.
+
+        Raises:
+            FileNotFoundError: no such folder, or a file is missing.
+            ValueError: a file that is truncated, changed or no model; the message names it.
+        """
+        from conr.estimators.storage import load_model  # noqa: PLC0415
+
+        return load_model(cls, Path(path), device=device)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.network_.encoder.out_features
+
+    def __sklearn_tags__(self) -> Any:
+        """Missing values and categories are fine with preprocessing; several targets always."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.preprocess
+        tags.input_tags.categorical = self.preprocess
+        tags.target_tags.multi_output = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _check_settings(self) -> None:
+        check_number("few", self.few, low=0)
+        check_number("many", self.many, low=self.few)
+        check_number("validation_fraction", self.validation_fraction, low=0, open_low=True)
+        if self.validation_fraction > 0.5:
+            raise ValueError(f"validation_fraction: expected a share of at most 0.5, got {self.validation_fraction}")
+
+    def _part(self, columns: InputColumns, labels: Tensor, weights: NDArray[np.float64] | None = None) -> Part:
+        return Part(
+            inputs=self._inputs(columns).to(self.device_),
+            labels=labels.to(self.device_),
+            targets=self._scale.standardised(labels).to(self.device_),
+            weights=None if weights is None else torch.from_numpy(weights).float().to(self.device_),
+        )
+
+    def _train(self, train: Part, validation: Part | None, seed: int) -> None:
+        numbers = train.inputs.shape[1] if self.encoding_ is None else len(self.encoding_.kinds.numbers)
+        self._layout = input_layout(train.inputs.cpu(), numbers=numbers, embedding=self.embedding)
+        objective = build_objective(
+            self.method, train.labels.cpu(), self.bins_, self._scale, self.settings_, features=self.width
+        )
+        self._targets = train.targets.cpu()  # what some heads need to be made again
+        network = TableNetwork(self._encoder(self._layout), objective.make_head(self.width)).to(self.device_)
+        rows = len(train.inputs)
+        batch_size = automatic("batch_size", self.batch_size, default_batch_size(rows))
+        max_epochs = automatic("max_epochs", self.max_epochs, default_epochs(rows, batch_size))
+        schedule = Schedule(
+            max_epochs=max_epochs,
+            patience=automatic("patience", self.patience, max(10, max_epochs // 3)),
+            batch_size=batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            monitor=self.monitor,
+            seed=seed,
+            report=print if self.verbose else None,
+        )
+        fitted = fit_network(
+            network, objective, train, validation, bins=self.bins_, density=self.density_, schedule=schedule
+        )
+        self.network_ = network.double().eval()
+        self.history_ = fitted.history
+        self.best_epoch_ = fitted.best_epoch
+
+    def _encoder(self, layout: Layout) -> TableEncoder:
+        return TableEncoder(
+            layout,
+            embedding=self.embedding,
+            members=self.members,
+            width=self.width,
+            depth=self.depth,
+            dropout=self.dropout,
+        )
+
+    def _outputs(self, X: Any) -> tuple[Tensor, Tensor]:  # noqa: N803
+        check_is_fitted(self)
+        inputs = self._inputs(self._columns(X, reset=False))
+        return in_batches(self.network_, inputs.to(self.device_, torch.float64))

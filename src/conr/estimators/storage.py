@@ -1,0 +1,208 @@
+"""Saved estimators: a JSON file that says what the model is, and a safetensors file with its arrays."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as tensor_bytes
+from torch import Tensor
+
+import conr
+from conr.density import Bins, LabelDensity
+from conr.estimators.inputs import InputEncoding
+from conr.estimators.network import Layout, TableNetwork
+from conr.estimators.objective import ConRSettings, LabelScale, head_maker
+from conr.estimators.regressor import ConRRegressor
+from conr.estimators.support import chosen_device
+from conr.training.results import write_whole
+
+MODEL = "model.json"
+WEIGHTS = "weights.safetensors"
+
+_FORMAT = "conr.ConRRegressor"
+_VERSION = 1
+_MOST_JSON_BYTES = 64 * 2**20
+_KEYS = {
+    "format", "version", "conr", "weights_sha256", "settings", "n_features", "feature_names", "n_outputs", "is_flat",
+    "embedded", "plain", "encoding", "conr_settings", "history", "best_epoch",
+}  # fmt: skip
+
+
+Model = TypeVar("Model", bound=ConRRegressor)
+
+
+def save_model(model: ConRRegressor, folder: Path) -> Path:
+    """Write a fitted estimator into a folder; see `ConRRegressor.save`."""
+    settings = {name: _plain(name, value) for name, value in model.get_params(deep=False).items()}
+    # Trained in float32, so that nothing is lost.
+    tensors = {
+        f"network.{name}": value.float() if value.is_floating_point() else value
+        for name, value in model.network_.state_dict().items()
+    }
+    tensors |= {f"edges.{position}": edges for position, edges in enumerate(model._layout.edges)}
+    tensors |= {f"bins.{position}": edges for position, edges in enumerate(model.bins_.edges)}
+    tensors["counts"] = model.density_.counts
+    tensors["label_mean"], tensors["label_deviation"] = model._scale
+    if hasattr(model.network_.head, "fit"):
+        tensors["targets"] = model._targets
+    if model.encoding_ is not None:
+        tensors |= {f"encoding.{name}": torch.from_numpy(value) for name, value in model.encoding_.arrays.items()}
+    content = tensor_bytes({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+    names = getattr(model, "feature_names_in_", None)
+    description = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "conr": conr.__version__,
+        "weights_sha256": hashlib.sha256(content).hexdigest(),
+        "settings": settings,
+        "n_features": model.n_features_in_,
+        "feature_names": None if names is None else [str(name) for name in names],
+        "n_outputs": model.n_outputs_,
+        "is_flat": model._is_flat,
+        "embedded": model._layout.embedded,
+        "plain": model._layout.plain,
+        "encoding": None if model.encoding_ is None else model.encoding_.state(),
+        "conr_settings": model.settings_._asdict(),
+        "history": model.history_,
+        "best_epoch": model.best_epoch_,
+    }
+    text = json.dumps(description, indent=1)
+    folder.mkdir(parents=True, exist_ok=True)
+    # In this order a model that is cut off in between does not fit its weights, and is refused.
+    write_whole(folder / WEIGHTS, lambda file: file.write(content))
+    write_whole(folder / MODEL, lambda file: file.write(text.encode()))
+    return folder
+
+
+def load_model(cls: type[Model], folder: Path, *, device: str) -> Model:
+    """Read what `save_model` wrote; see `ConRRegressor.load`."""
+    for name in (MODEL, WEIGHTS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"expected a model that ConRRegressor.save wrote, found no file {folder / name}")
+    description = _description(folder / MODEL)
+    content = (folder / WEIGHTS).read_bytes()
+    if hashlib.sha256(content).hexdigest() != description["weights_sha256"]:
+        raise ValueError(
+            f"{folder / WEIGHTS}: expected the file that {MODEL} was saved with, got a truncated or another one"
+        )
+    try:
+        tensors = load_tensors(content)
+        return _restored(cls, description, tensors, device)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
+        raise ValueError(
+            f"{folder}: expected a model that ConRRegressor.save wrote, got one that breaks: {error}"
+        ) from error
+
+
+def _description(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > _MOST_JSON_BYTES:
+        raise ValueError(f"{path}: expected at most {_MOST_JSON_BYTES} bytes, got {path.stat().st_size}")
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise ValueError(f"{path}: expected JSON, got a file that breaks: {error}") from error
+    if not isinstance(description, dict) or description.get("format") != _FORMAT:
+        raise ValueError(f"{path}: expected a model of format {_FORMAT!r}, got something else")
+    if description.get("version") != _VERSION:
+        raise ValueError(
+            f"{path}: expected version {_VERSION} of the format, got {description.get('version')!r} "
+            f"(written by conr {description.get('conr')!r}, read by {conr.__version__})"
+        )
+    if set(description) != _KEYS:
+        raise ValueError(
+            f"{path}: expected the keys of a model, missing or unknown are {sorted(set(description) ^ _KEYS)}"
+        )
+    return description
+
+
+def _restored(cls: type[Model], description: Mapping[str, Any], tensors: dict[str, Tensor], device: str) -> Model:
+    for name, value in tensors.items():
+        if not value.isfinite().all():
+            raise ValueError(f"{name}: expected finite numbers")
+    model = cls(**description["settings"])
+    model._check_settings()
+    model.n_features_in_ = _whole(description, "n_features", 1)
+    model.n_outputs_ = _whole(description, "n_outputs", 1)
+    model._is_flat = bool(description["is_flat"])
+    names = description["feature_names"]
+    if names is not None:
+        if len(names) != model.n_features_in_ or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"feature_names: expected {model.n_features_in_} texts")
+        model.feature_names_in_ = np.array(names, dtype=object)
+    encoding = description["encoding"]
+    arrays = {name: value.double().numpy() for name, value in _below(tensors, "encoding.").items()}
+    model.encoding_ = None if encoding is None else InputEncoding.from_state(encoding, arrays)
+    model.bins_ = Bins([edges.tolist() for edges in _numbered(tensors, "bins.")], clamp=True)
+    model.density_ = LabelDensity(many=model.many, few=model.few).fit_counts(tensors["counts"], model.bins_)
+    scale = LabelScale(tensors["label_mean"].double(), tensors["label_deviation"].double())
+    if any(value.shape != (model.n_outputs_,) for value in scale):
+        raise ValueError(f"label_mean: expected {model.n_outputs_} numbers, got {tuple(scale.mean.shape)}")
+    model._scale = scale
+    model.settings_ = ConRSettings(**description["conr_settings"])
+    model.history_ = list(description["history"])
+    model.best_epoch_ = _whole(description, "best_epoch", 0)
+    model.device_ = chosen_device(device)
+    model._layout = Layout(
+        _positions(description["embedded"]), _positions(description["plain"]), list(_numbered(tensors, "edges."))
+    )
+    if "targets" in tensors:
+        model._targets = tensors["targets"]
+    model.network_ = _network(model, tensors)
+    return model
+
+
+def _network(model: ConRRegressor, tensors: Mapping[str, Tensor]) -> TableNetwork:
+    weights = _below(tensors, "network.")
+    known = sum(value.numel() for value in weights.values())
+    # Before anything is made of sizes that a file claims.
+    wanted = [_whole(model.get_params(), name, 1) for name in ("members", "width", "depth")]
+    members, width, depth = wanted
+    if width * width * (depth - 1) + width * members > known:
+        raise ValueError(f"weights: expected those of {depth} layers of {width}, got {known} numbers")
+    make = head_maker(
+        model.method,
+        tensors.get("targets", torch.zeros(1, model.n_outputs_)),
+        model._scale.bins(model.bins_),
+    )
+    network = TableNetwork(model._encoder(model._layout), make(width))
+    network.load_state_dict(weights)
+    return network.to(model.device_).double().eval()
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(name, one) for one in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{name}: expected a number, a text or a list of these to save, got {type(value).__name__}")
+
+
+def _whole(values: Mapping[str, Any], name: str, low: int) -> int:
+    value = values[name]
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise ValueError(f"{name}: expected a whole number of at least {low}, got {value!r}")
+    return value
+
+
+def _positions(values: Any) -> list[int]:
+    if not isinstance(values, list) or not all(isinstance(value, int) and value >= 0 for value in values):
+        raise ValueError(f"columns: expected a list of positions, got {values!r:.80}")
+    return values
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _numbered(tensors: Mapping[str, Tensor], prefix: str) -> list[Tensor]:
+    found = {int(name): value for name, value in _below(tensors, prefix).items() if re.fullmatch(r"\d{1,9}", name)}
+    return [found[position] for position in range(len(found))]

@@ -1,0 +1,83 @@
+"""Around a training: names of arguments, devices, random numbers."""
+
+import difflib
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+import torch
+
+from conr.estimators.objective import AUTO
+
+_BATCH_SIZES = ((10_000, 128), (50_000, 256), (200_000, 512))
+_LARGEST_BATCH = 1024
+_STEPS = 2500
+_FEWEST_EPOCHS, _MOST_EPOCHS = 40, 300
+
+
+def known_arguments(init: Callable[..., None]) -> Callable[..., None]:
+    """Answer an unknown argument with the nearest; the signature stays what it is."""
+
+    @wraps(init)
+    def checked(self: Any, *arguments: Any, **settings: Any) -> None:
+        check_names(type(self), settings)
+        init(self, *arguments, **settings)
+
+    return checked
+
+
+def check_names(cls: type, settings: Mapping[str, Any]) -> None:
+    """Require names of arguments of a class; others are answered with the nearest."""
+    known = list(inspect.signature(cls).parameters)
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+            raise TypeError(f"{cls.__name__}: expected one of its arguments, got {name!r}{hint}")
+
+
+def automatic(name: str, value: int | str, default: int) -> int:
+    """A number, or the default where "auto" stands for it."""
+    if not isinstance(value, str):
+        return value
+    if value != AUTO:
+        raise ValueError(f"{name}: expected 'auto' or a number, got {value!r}")
+    return default
+
+
+def default_batch_size(rows: int) -> int:
+    """128 rows up to 10,000 rows, then 256, 512 and 1024."""
+    return next((size for most, size in _BATCH_SIZES if rows <= most), _LARGEST_BATCH)
+
+
+def default_epochs(rows: int, batch_size: int) -> int:
+    """About 2500 steps, but 40 epochs at least and 300 at most."""
+    return min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, round(_STEPS / math.ceil(rows / max(batch_size, 1)))))
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of a name; of "auto" a GPU if there is one.
+
+    Raises:
+        ValueError: no device of that name, or none here.
+    """
+    if name == AUTO:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device: expected 'auto', 'cpu', 'cuda' or the like, got {name!r}: {error}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device: expected one that is here, got {name!r} without a GPU that torch can use")
+    return device
+
+
+@contextmanager
+def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """Random numbers of torch from a seed; its global state is as before afterwards."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,155 @@
+import hashlib
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.torch import load_file, save_file
+from sklearn.exceptions import NotFittedError
+
+from conr.estimators import ConRRegressor
+
+SMALL: dict[str, Any] = {"members": 2, "width": 16, "max_epochs": 1, "random_state": 0, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "size": np.where(np.arange(80) % 9 == 0, np.nan, random.normal(size=80)),
+            "place": random.choice(["north", "south"], 80),
+        }
+    )
+
+
+@pytest.fixture
+def saved(frame: pd.DataFrame, tmp_path: Path) -> Path:
+    return ConRRegressor(**SMALL).fit(frame, np.arange(80.0)).save(tmp_path / "model")
+
+
+def change(folder: Path, **values: Any) -> None:
+    description = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**description, **values}))
+
+
+def change_tensor(folder: Path, name: str, value: Any) -> None:
+    """As someone does who knows the format."""
+    tensors = load_file(folder / "weights.safetensors")
+    tensors[name] = value(tensors[name])
+    save_file(tensors, folder / "weights.safetensors")
+    change(folder, weights_sha256=hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest())
+
+
+@pytest.mark.parametrize("method", ["sqinv+conr", "hca", "evidential", "uvote", "vir", "rrt"])
+@pytest.mark.parametrize("embedding", ["piecewise", "periodic"])
+def test_what_was_saved_predicts_the_same(method: str, embedding: str, frame: pd.DataFrame, tmp_path: Path) -> None:
+    labels = np.arange(80.0) ** 2
+    model = ConRRegressor(method, embedding=embedding, **SMALL).fit(frame, labels)
+    loaded = ConRRegressor.load(model.save(tmp_path / "model"))
+    np.testing.assert_array_equal(loaded.predict(frame), model.predict(frame))
+    np.testing.assert_array_equal(loaded.transform(frame), model.transform(frame))
+    assert loaded.evaluate(frame, labels) == pytest.approx(model.evaluate(frame, labels), nan_ok=True)
+    assert loaded.get_params() == model.get_params()
+    assert loaded.settings_ == model.settings_
+    assert loaded.feature_names_in_.tolist() == ["size", "place"]
+
+
+@pytest.mark.parametrize("settings", [{"members": 1}, {"scaling": "standard"}, {"preprocess": False}])
+def test_matrices_and_several_targets(settings: dict[str, Any], tmp_path: Path) -> None:
+    inputs = np.random.default_rng(0).normal(size=(60, 3))
+    model = ConRRegressor(**{**SMALL, **settings}).fit(inputs, inputs[:, :2])
+    loaded = ConRRegressor.load(model.save(tmp_path))
+    np.testing.assert_array_equal(loaded.predict(inputs), model.predict(inputs))
+
+
+def test_the_folder_holds_two_files_and_no_code(saved: Path) -> None:
+    assert sorted(file.name for file in saved.iterdir()) == ["model.json", "weights.safetensors"]
+    assert "class_path" not in (saved / "model.json").read_text()
+
+
+@pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_truncated_file_is_refused(name: str, share: float, saved: Path) -> None:
+    content = (saved / name).read_bytes()
+    (saved / name).write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=name):
+        ConRRegressor.load(saved)
+
+
+def test_a_missing_file_is_named(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"found no file .*nothing"):
+        ConRRegressor.load(tmp_path / "nothing")
+    (saved / "weights.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"weights\.safetensors"):
+        ConRRegressor.load(saved)
+
+
+def test_a_pickle_is_not_executed(saved: Path) -> None:
+    class Hostile:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (saved / "executed",))
+
+    content = pickle.dumps(Hostile())
+    (saved / "weights.safetensors").write_bytes(content)
+    change(saved, weights_sha256=hashlib.sha256(content).hexdigest())
+    with pytest.raises(ValueError, match=r"expected a model that ConRRegressor\.save wrote"):
+        ConRRegressor.load(saved)
+    assert not (saved / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"format": "other"}, "format"),
+        ({"version": 2}, "expected version 1 of the format, got 2"),
+        ({"weights_sha256": "0" * 64}, "truncated or another one"),
+        ({"more": 1}, "missing or unknown are .*more"),
+        ({"settings": {"windw": 1}}, "did you mean 'window'"),
+        ({"settings": {"width": 10**9}}, "weights: expected those of"),
+        ({"settings": {"method": "../../secret"}}, "method: expected a method of"),
+        ({"settings": {"width": "wide"}}, "width: expected a whole number"),
+        ({"settings": []}, "expected a model"),
+        ({"n_features": -1}, "n_features: expected a whole number"),
+        ({"embedded": [10**9], "plain": []}, "expected a model"),
+        ({"embedded": ["a"]}, "columns: expected a list of positions"),
+        ({"feature_names": ["one"]}, "feature_names: expected 2 texts"),
+        ({"n_outputs": 3}, "label_mean: expected 3 numbers"),
+        ({"encoding": {}}, "expected a model"),
+        ({"conr_settings": {"a": 1}}, "expected a model"),
+    ],
+)
+def test_a_changed_description_is_refused(values: dict[str, Any], message: str, saved: Path) -> None:
+    change(saved, **values)
+    with pytest.raises(ValueError, match=message):
+        ConRRegressor.load(saved)
+
+
+def test_changed_weights_are_refused(saved: Path) -> None:
+    change_tensor(saved, "network.head.linear.weight", lambda value: value * float("nan"))
+    with pytest.raises(ValueError, match=r"head\.linear\.weight: expected finite numbers"):
+        ConRRegressor.load(saved)
+
+
+def test_weights_of_another_shape_are_refused(saved: Path) -> None:
+    change_tensor(saved, "network.head.linear.weight", lambda value: value[:, :3].contiguous())
+    with pytest.raises(ValueError, match=r"expected a model that ConRRegressor\.save wrote"):
+        ConRRegressor.load(saved)
+
+
+def test_what_cannot_be_saved(frame: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(NotFittedError):
+        ConRRegressor().save(tmp_path)
+    model = ConRRegressor(**{**SMALL, "random_state": np.random.RandomState(0)}).fit(frame, np.arange(80.0))
+    with pytest.raises(TypeError, match="random_state: expected a number, a text or a list of these to save"):
+        model.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_folder_that_cannot_be_made(frame: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        ConRRegressor(**SMALL).fit(frame, np.arange(80.0)).save(tmp_path / "file" / "model")
