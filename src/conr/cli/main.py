@@ -17,6 +17,7 @@ VERBS = {
     "data": "list, describe, check and prepare datasets",
     "bench": "compare methods on datasets with several seeds: --datasets ... --methods ...",
     "ablate": "vary ConR's settings one at a time: --dataset ... --grid window=0.5,1,2",
+    "table": "train on a CSV file, predict and evaluate others: fit, predict, evaluate",
     "report": "write one HTML file about tested runs",
     "presets": "list the presets that --config knows",
 }
@@ -62,7 +63,11 @@ def _run(verb: str, options: list[str]) -> int:
         from conr.cli.data import data
 
         return data(options)
-    if verb == "report":
+    if verb == "table":
+        from conr.cli.table import table
+
+        table(options)
+    elif verb == "report":
         from conr.cli.report import report
 
         report(options)
