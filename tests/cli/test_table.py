@@ -72,7 +72,9 @@ def test_predict_writes_a_row_for_each_row_whatever_the_order_of_columns(model: 
     other = written(tmp_path / "other.csv", turned, header="rooms,place,area,more")
     for path in (plain, other):
         assert main(["table", "predict", str(model), str(path), "--out", str(path.with_suffix(".out"))]) == 0
-    first, second = (list(csv.reader((tmp_path / f"{name}.out").open())) for name in ("plain", "other"))
+    first, second = (
+        list(csv.reader((tmp_path / f"{name}.out").read_text().splitlines())) for name in ("plain", "other")
+    )
     assert first == second
     assert first[0] == ["row", "prediction"]
     assert [int(row[0]) for row in first[1:]] == list(range(2, 14))
@@ -87,7 +89,7 @@ def test_two_targets_and_a_file_without_header(tmp_path: Path) -> None:
     assert main([*words, "--ignore", "[column-2]", *QUICK]) == 0
     out = tmp_path / "out.csv"
     assert main(["table", "predict", str(tmp_path / "m"), str(path), "--out", str(out)]) == 0
-    content = list(csv.reader(out.open()))
+    content = list(csv.reader(out.read_text().splitlines()))
     assert content[0] == ["row", "prediction of column-3", "prediction of column-4"]
     assert len(content) == 151  # the model knows that such files have no header
 
