@@ -22,6 +22,7 @@ VERBS = {
     "ablate": "vary ConR's settings one at a time: --dataset ... --grid window=0.5,1,2",
     "tune": "search for ConR's settings on the validation split, within a budget: --dataset ... --trials 30",
     "explain": "show what a run does with rare labels, as one HTML file: RUN",
+    "table": "train on a CSV file, predict and evaluate others: fit, predict, evaluate",
     "report": "write one HTML file about tested runs",
     "presets": "list the presets that --config knows",
 }
@@ -35,6 +36,8 @@ _COMMANDS = {
     "tune": "conr.cli.tune.search",
     "explain": "conr.cli.explain.explain",
     "data": "conr.cli.data.data",
+    "table": "conr.cli.table.table",
+    "report": "conr.cli.report.report",
 }
 
 TRACEBACK_VARIABLE = "CONR_TRACEBACK"
@@ -66,13 +69,8 @@ def _run(verb: str, options: list[str]) -> int:
     require(f"conr {verb}", "lightning", "torchmetrics", "jsonargparse", "rich", "matplotlib", "jinja2", "sklearn")
     if verb in _COMMANDS:
         module, _, function = _COMMANDS[verb].rpartition(".")
-        status: int = getattr(import_module(module), function)(options)
-        return status
-    if verb == "report":
-        from conr.cli.report import report
-
-        report(options)
-    elif verb == "presets":
+        return getattr(import_module(module), function)(options) or 0
+    if verb == "presets":
         from conr.configs import preset_names
 
         print("\n".join(preset_names()))

@@ -205,13 +205,13 @@ class Table(RegressionData):
         bad = BadRows(self.predict_path, skip=self.skip_bad)
         table = read_table(self.predict_path, bad, **self._dialect)
         columns = same_columns(self.predict_path, table, self._columns, bad)
-        keep = _usable_rows(table, bad)
+        keep = usable_rows(table, bad)
         inputs = self.preprocessor.transform(columns.take(keep))
         return DataLoader(_Unlabelled(inputs, _ids(table.row_numbers[keep])), batch_size=self.batch_size)
 
-    def _load(self, split_rows: "Callable[[_Content], dict[str, Rows]]") -> Splits:
+    def _load(self, split_rows: "Callable[[TableContent], dict[str, Rows]]") -> Splits:
         require("conr.data.Table", "sklearn")
-        content = self._content()
+        content = self.content()
         try:
             rows = split_rows(content)
         except ValueError as error:
@@ -228,7 +228,7 @@ class Table(RegressionData):
         }
         return Splits(**datasets, bins=content.bins)
 
-    def _own_rows(self, content: "_Content") -> dict[str, Rows]:
+    def _own_rows(self, content: "TableContent") -> dict[str, Rows]:
         if content.split_of_row is not None:
             return {split: np.flatnonzero(content.split_of_row == split) for split in SPLITS}
         most = self.most
@@ -248,15 +248,20 @@ class Table(RegressionData):
             bad,
             categorical=self._names(table, "categorical", self.categorical),
         )
-        labels = np.stack([_label_column(self.path, table, name, bad) for name in targets], axis=1)  # (n, k)
+        labels = np.stack([label_column(self.path, table, name, bad) for name in targets], axis=1)  # (n, k)
         split_of_row = _split_of_row(table, splits[0], bad) if splits else None
         return _Read(table, targets, inputs, labels, split_of_row)
 
-    def _content(self) -> "_Content":
+    def content(self) -> "TableContent":
+        """What the file holds, before it is split and prepared.
+
+        Raises:
+            FileNotFoundError, ValueError, ImportError: as `load`.
+        """
         bad = BadRows(self.path, skip=self.skip_bad)
         table, targets, inputs, labels, split_of_row = self._read(bad)
         inputs.check(self.path, skip=self.skip_bad)
-        keep = _usable_rows(table, bad)
+        keep = usable_rows(table, bad)
         labels = labels[keep]
         for name, column in zip(targets, labels.T, strict=True):
             if (column == column[0]).all():
@@ -268,7 +273,7 @@ class Table(RegressionData):
             split_of_row = split_of_row[keep]
             check_splits_are_filled(self.path, {split: int((split_of_row == split).sum()) for split in SPLITS})
         values = torch.from_numpy(labels).squeeze(1) if len(targets) == 1 else torch.from_numpy(labels)
-        return _Content(
+        return TableContent(
             targets=targets,
             inputs=inputs.take(keep),
             labels=values.float(),
@@ -278,7 +283,7 @@ class Table(RegressionData):
         )
 
     def _names(self, table: RawTable, argument: str, wanted: Sequence[int | str]) -> list[str]:
-        return [_column_name(self.path, table.names, argument, one) for one in wanted]
+        return [column_name(self.path, table.names, argument, one) for one in wanted]
 
 
 class _Read(NamedTuple):
@@ -291,12 +296,21 @@ class _Read(NamedTuple):
     split_of_row: NDArray[Any] | None
 
 
-class _Content(NamedTuple):
-    """What the file holds, without the rows that are left out."""
+class TableContent(NamedTuple):
+    """What a file holds, without the rows that are left out.
+
+    Attributes:
+        targets: names of the label's columns.
+        inputs: the other columns.
+        labels: shape (n,), or (n, k) with several targets.
+        bins: of the labels.
+        row_numbers: of each row in the file as a person counts, shape (n,).
+        split_of_row: "train", "val" or "test" of each row, if a column says it.
+    """
 
     targets: list[str]
     inputs: InputColumns
-    labels: Tensor  # (n,) or (n, k)
+    labels: Tensor
     bins: Bins
     row_numbers: NDArray[np.int64]
     split_of_row: NDArray[Any] | None
@@ -316,7 +330,12 @@ class _Unlabelled(Dataset[Tensor]):
         return self.inputs[index]
 
 
-def _column_name(path: Path, names: Sequence[str], argument: str, wanted: int | str) -> str:
+def column_name(path: Path, names: Sequence[str], argument: str, wanted: int | str) -> str:
+    """The column that a name or position stands for.
+
+    Raises:
+        ValueError: there is none; the message names the nearest.
+    """
     if wanted in names:
         return str(wanted)
     if isinstance(wanted, int):
@@ -329,7 +348,12 @@ def _column_name(path: Path, names: Sequence[str], argument: str, wanted: int | 
     raise ValueError(f"{argument}: expected a column of {path} ({some}), got {wanted!r}{hint}")
 
 
-def _label_column(path: Path, table: RawTable, name: str, bad: BadRows) -> NDArray[np.float64]:
+def label_column(path: Path, table: RawTable, name: str, bad: BadRows) -> NDArray[np.float64]:
+    """The numbers of a target, shape (n,); ``bad`` is told of each row that has none.
+
+    Raises:
+        ValueError: from ``bad``, or a column that holds nothing, or text in most rows.
+    """
     column = table.columns[table.names.index(name)]
     numbers, texts = parse_numbers(column)
     missing = np.isnan(numbers)
@@ -355,7 +379,12 @@ def _split_of_row(table: RawTable, name: str, bad: BadRows) -> NDArray[Any]:
     return column
 
 
-def _usable_rows(table: RawTable, bad: BadRows) -> Rows:
+def usable_rows(table: RawTable, bad: BadRows) -> Rows:
+    """Positions of the rows that ``bad`` does not name; warns of how many are left out.
+
+    Raises:
+        ValueError: no row is left.
+    """
     numbers = set(table.row_numbers.tolist())
     cut = sum(number not in numbers for number in bad.problems)  # rows of a wrong number of fields
     left_out = bad.finish(len(table.row_numbers) + cut)

@@ -9,7 +9,7 @@ from torch import Tensor
 from conr.density import REGIONS
 
 
-def metrics_by_region(logged: Mapping[str, Tensor], prefix: str) -> dict[str, dict[str, float]]:
+def metrics_by_region(logged: Mapping[str, Tensor | float], prefix: str) -> dict[str, dict[str, float]]:
     """Sort flat metrics: of "all" and of each shot region, numbers by name.
 
     Args:
@@ -29,7 +29,7 @@ def metrics_by_region(logged: Mapping[str, Tensor], prefix: str) -> dict[str, di
     return by_region
 
 
-def metrics_table(logged: Mapping[str, Tensor], prefix: str, *, title: str) -> Table:
+def metrics_table(logged: Mapping[str, Tensor | float], prefix: str, *, title: str) -> Table:
     """The metrics of one run as `rich.console.Console.print` shows them; arguments as for `metrics_by_region`."""
     by_region = metrics_by_region(logged, prefix)
     table = Table(title=escape(title), title_justify="left")

@@ -1,0 +1,223 @@
+"""The verb ``table``: fit a model on a file, predict another file, evaluate on a third."""
+
+import csv
+import io
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+
+from conr._checks import check_choice
+
+if TYPE_CHECKING:
+    from conr.table import FileFormat
+
+DESCRIPTION = """conr table fit data.csv --target price   trains a model into a folder, with a report on held-out rows
+conr table predict MODEL new.csv         writes a CSV with a prediction for each row
+conr table evaluate MODEL labelled.csv   writes metrics per shot region and a report
+
+`conr table VERB --help` explains the options. `conr inspect data.csv --target price` looks at the labels first.
+"""
+
+
+def table(options: Sequence[str]) -> None:
+    """Run one of the three."""
+    words = list(options)
+    if not words or words[0] in ("-h", "--help"):
+        print(DESCRIPTION)
+        return
+    verbs: dict[str, Callable[[list[str]], None]] = {"fit": _fit, "predict": _predict, "evaluate": _evaluate}
+    check_choice("conr table", words[0], verbs)
+    verbs[words[0]](words[1:])
+
+
+def _fit(words: list[str]) -> None:
+    from conr.estimators import ConRRegressor
+    from conr.report import write_report
+    from conr.table import fit_table, write_run
+
+    parser = ArgumentParser(prog="conr table fit", description="Train a model on a CSV or Parquet file.")
+    parser.add_argument("file", type=str, help="the table")
+    parser.add_argument(
+        "--target", type=int | str | list[int | str], required=True, help="column of the label, by name or position"
+    )
+    parser.add_argument("--out", type=str | None, default=None, help="folder of the model (default: models/FILE)")
+    parser.add_argument("--seed", type=int, default=0, help="of the network and of the split")
+    parser.add_argument("--ignore", type=list[int | str], default=[], help="columns that are no inputs: '[id, name]'")
+    parser.add_argument(
+        "--categorical", type=list[int | str], default=[], help="columns that are categories although they hold numbers"
+    )
+    parser.add_argument("--test_share", type=float, default=0.1, help="share of the rows kept to test the model")
+    parser.add_argument("--unit", type=str, default="", help="unit of the label, for the report")
+    parser.add_argument(
+        "--model",
+        type=dict[str, Any],
+        default={},
+        help="arguments of ConRRegressor: --model.method lds+conr --model.max_epochs 200",
+    )
+    _add_format(parser)
+    chosen = parser.parse_args(words)
+    path = Path(chosen.file)
+    folder = Path("models") / path.stem if chosen.out is None else Path(chosen.out)
+    _check_free(folder)
+    console = Console()
+    regressor = ConRRegressor(**{"random_state": chosen.seed, **chosen.model})
+    fitted = fit_table(
+        path,
+        chosen.target,
+        regressor,
+        ignore=chosen.ignore,
+        categorical=chosen.categorical,
+        test_share=chosen.test_share,
+        split_seed=chosen.seed,
+        file_format=_format(chosen),
+        skip_bad=chosen.skip_bad,
+    )
+
+    def write(inside: Path) -> None:
+        fitted.model.save(inside)
+        result = write_run(
+            inside,
+            fitted.model,
+            fitted.test,
+            name=path.stem,
+            new_categories="ignore",
+            seed=chosen.seed,
+            seconds=fitted.seconds,
+            label_unit=chosen.unit,
+        )
+        write_report([inside], inside / "report.html", title=f"{result.label['name']} of {path.stem}")
+        _print_metrics(console, result.metrics, f"test of {result.label['name']}: {len(fitted.test.numbers)} rows")
+
+    _write_whole(folder, write)
+    console.print(f"model: {folder}\nreport: {(folder / 'report.html').resolve()}", markup=False, soft_wrap=True)
+
+
+def _predict(words: list[str]) -> None:
+    from conr.table import TableModel
+    from conr.training.results import write_whole
+    from conr.training.run_folder import free_path
+
+    parser = _model_parser("predict", "Predict the rows of a file.", "the table; it needs no target")
+    parser.add_argument(
+        "--out", type=str | None, default=None, help="CSV file to write (default: FILE-predictions.csv here)"
+    )
+    chosen = parser.parse_args(words)
+    path = Path(chosen.file)
+    out = free_path(Path(f"{path.stem}-predictions.csv")) if chosen.out is None else Path(chosen.out)
+    _check_free(out)
+    model = TableModel.load(Path(chosen.model))
+    rows = model.rows(path, labels=False, file_format=_format(chosen, model.header), skip_bad=chosen.skip_bad)
+    predictions = model.predict(rows, new_categories=chosen.new_categories)
+    names = ["prediction"] if len(model.targets) == 1 else [f"prediction of {name}" for name in model.targets]
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", *names])
+    writer.writerows(
+        [number, *values] for number, values in zip(rows.numbers.tolist(), predictions.tolist(), strict=True)
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(out, lambda file: file.write(text.getvalue().encode()))
+    Console().print(
+        f"{len(predictions)} predictions of {', '.join(model.targets)}: {out}", markup=False, soft_wrap=True
+    )
+
+
+def _evaluate(words: list[str]) -> None:
+    from conr.report import write_report
+    from conr.table import TableModel, write_run
+    from conr.training.run_folder import free_path
+
+    parser = _model_parser("evaluate", "Test a model on a file with labels.", "the table, with the target's column")
+    parser.add_argument(
+        "--out", type=str | None, default=None, help="folder of metrics.json and report.html (default: FILE-evaluation)"
+    )
+    chosen = parser.parse_args(words)
+    path = Path(chosen.file)
+    out = free_path(Path(f"{path.stem}-evaluation")) if chosen.out is None else Path(chosen.out)
+    _check_free(out)
+    model = TableModel.load(Path(chosen.model))
+    rows = model.rows(path, labels=True, file_format=_format(chosen, model.header), skip_bad=chosen.skip_bad)
+    console = Console()
+
+    def write(inside: Path) -> None:
+        result = write_run(inside, model, rows, name=path.stem, new_categories=chosen.new_categories)
+        write_report([inside], inside / "report.html", title=f"{result.label['name']} of {path.stem}")
+        _print_metrics(console, result.metrics, f"{result.label['name']} of {path.name}: {len(rows.numbers)} rows")
+
+    _write_whole(out, write)
+    console.print(
+        f"metrics: {out / 'result.json'}\nreport: {(out / 'report.html').resolve()}", markup=False, soft_wrap=True
+    )
+
+
+def _model_parser(verb: str, description: str, file: str) -> ArgumentParser:
+    parser = ArgumentParser(prog=f"conr table {verb}", description=description)
+    parser.add_argument("model", type=str, help="folder of the model")
+    parser.add_argument("file", type=str, help=file)
+    parser.add_argument(
+        "--new_categories",
+        type=str,
+        default="error",
+        help="a category that training did not have: error, or ignore to take it as none of the known ones",
+    )
+    _add_format(parser)
+    return parser
+
+
+def _add_format(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--header", type=bool | None, default=None, help="whether a CSV file's first row holds names (default: yes)"
+    )
+    for name, summary in (
+        ("separator", "comma, semicolon, tab, bar or space (default: detected)"),
+        ("encoding", "such as utf-8 or latin-1 (default: detected)"),
+        ("decimal", "decimal mark, . or , (default: detected)"),
+    ):
+        parser.add_argument(f"--{name}", type=str | None, default=None, help=summary)
+    parser.add_argument("--skip_bad", action="store_true", help="leave out rows that cannot be used, and count them")
+
+
+def _format(chosen: Namespace, header: bool = True) -> "FileFormat":
+    from conr.table import FileFormat
+
+    return FileFormat(
+        header=header if chosen.header is None else chosen.header,
+        separator=chosen.separator,
+        encoding=chosen.encoding,
+        decimal=chosen.decimal,
+    )
+
+
+def _check_free(path: Path) -> None:
+    if path.exists():
+        raise ValueError(f"--out: expected a new file or folder, found {path}: nothing is overwritten, name another")
+
+
+def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
+    """Let a folder appear complete or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        write(temporary)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _print_metrics(console: Console, metrics: Mapping[str, Mapping[str, float]], title: str) -> None:
+    from conr.training.metrics_table import metrics_table
+
+    flat = {
+        f"test/{name}" if region == "all" else f"test/{name}_{region}": value
+        for region, values in metrics.items()
+        for name, value in values.items()
+    }
+    console.print(metrics_table(flat, "test/", title=title))
