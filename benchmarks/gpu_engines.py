@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmarks.timing import environment, write_results
 from conr import conr_loss
 from conr.pairwise import Rule, Samples
-from conr.pairwise.triton_engine import Tiles
+from conr.pairwise.triton_engine import Tiles, has_room
 from conr.pairwise.triton_tiles import side, walk
 
 SIZES = (4096, 8192, 16384, 32768, 65536, 131072)
@@ -73,7 +73,8 @@ def operations(form: str, point: Point, samples: Samples, rule: Rule, precision:
     if form != "triton":  # dense: one product each way; blockwise: half of three, and of one again
         return 2 * 2.0 * n**2 * d
     forward, backward = (
-        Tiles.fitting(d, PRECISIONS[precision], "l2", backward=backward, block=None) for backward in (False, True)
+        Tiles.fitting(d, PRECISIONS[precision], "l2", backward=backward, roomy=has_room(samples.features.device))
+        for backward in (False, True)
     )
     chunks = math.ceil(d / backward.width)  # each computes the similarities again
     return 2 * d * (visits(samples, rule, forward) + (chunks + 1) * visits(samples, rule, backward))

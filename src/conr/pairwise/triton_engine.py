@@ -108,17 +108,36 @@ class Tiles(NamedTuple):
     stages: int
 
     @classmethod
-    def fitting(cls, d: int, precision: str, distance: Distance, *, backward: bool, block: int | None) -> "Tiles":
-        """What registers and shared memory of a GPU have room for."""
+    def fitting(
+        cls, d: int, precision: str, distance: Distance, *, backward: bool, roomy: bool, block: int | None = None
+    ) -> "Tiles":
+        """What registers and shared memory of a GPU have room for, by what the compiler says of an H100.
+
+        Args:
+            d: size of a feature vector.
+            precision: of products.
+            distance: of labels.
+            backward: for the backward kernel.
+            roomy: see `has_room`; up to 128 features of a block of rows then stay in shared memory all the time.
+            block: rows and columns, if given.
+        """
         whole = max(16, 1 << (d - 1).bit_length())
         if precision == "ieee" or distance == "angular":  # float64, and angles, take many instructions
             rows, columns, depth, width, warps = 32, 32, 16, 64, 4
-        elif backward:
-            rows, columns, depth, width, warps = 64, 64, 32, 128 if precision == "tf32x3" else 256, 8
         else:
-            rows, columns, depth, width, warps = 128, 64, 64, 0, 8
-        rows, columns = block or rows, block or columns
-        return cls(rows, columns, min(depth, whole), min(width, whole), warps, stages=2)
+            thrice = precision == "tf32x3"  # three products need the registers of three
+            rows, columns, warps = (64, 32 if thrice else 64, 8) if backward else (128, 64, 8)
+            depth = 128 if roomy and whole <= 128 and not thrice else 64 if precision == "bf16" else 32
+            width = 128 if thrice else 256
+        return cls(block or rows, block or columns, min(depth, whole), min(width, whole), warps, stages=2)
+
+
+def has_room(device: torch.device) -> bool:
+    """Whether a program may have 160 KiB of shared memory, as on an A100, an H100 and their successors."""
+    if device.type != "cuda":
+        return False
+    properties = torch.cuda.get_device_properties(device)
+    return bool(getattr(properties, "shared_memory_per_block_optin", 0) > 162 * 1024)
 
 
 def _sides(samples: Samples, rule: Rule) -> _Sides:
@@ -178,9 +197,14 @@ class _Launch(NamedTuple):
 
     def tiles(self, *, backward: bool) -> Tiles:
         """How to cut it."""
-        problem = self.problem
-        d = self.row_features.shape[1]
-        return Tiles.fitting(d, problem.precision, problem.rule.distance, backward=backward, block=problem.block)
+        return Tiles.fitting(
+            self.row_features.shape[1],
+            self.problem.precision,
+            self.problem.rule.distance,
+            backward=backward,
+            roomy=has_room(self.row_features.device),
+            block=self.problem.block,
+        )
 
     def sums(self) -> tuple[Tensor, Tensor, Tensor]:
         """Log2 of the sum, similarities (of positives), and count for each row, in parts: (parts, rows) each."""
