@@ -144,8 +144,8 @@ def tune(
     begun = time.monotonic()
     for trial in _unfinished(study):
         _run_trial(tuning, study, trial, report)
-    while len(study.trials) < trials and (minutes is None or time.monotonic() - begun < 60 * minutes):
-        study.sampler = _sampler(len(study.trials))
+    while (number := _begun(study)) < trials and (minutes is None or time.monotonic() - begun < 60 * minutes):
+        study.sampler = _sampler(number)
         _run_trial(tuning, study, study.ask(), report)
         _check_some_work(tuning, study, at_least=min(2, trials))
     return read_trials(study)
@@ -244,6 +244,11 @@ def _sampler(number: int) -> Any:
     return _optuna().samplers.TPESampler(seed=number, n_startup_trials=_RANDOM)
 
 
+def _begun(study: Any) -> int:
+    """Trials so far; the preset's waits in the study before it is begun."""
+    return sum(one.state.name != "WAITING" for one in study.trials)
+
+
 def _unfinished(study: Any) -> list[Any]:
     """Trials that a killed search was in."""
     optuna = _optuna()
@@ -307,7 +312,7 @@ def _score(folder: Path, metric: str) -> float:
 
 def _check_some_work(tuning: Tuning, study: Any, *, at_least: int) -> None:
     """A search whose first points all fail is wrong itself."""
-    states = [one.state.name for one in study.trials]
+    states = [one.state.name for one in study.trials if one.state.name != "WAITING"]
     if len(states) >= at_least and all(state == "FAIL" for state in states):
         raise ValueError(f"{tuning.folder}: no point could be trained; {study.user_attrs['first_error']}")
 

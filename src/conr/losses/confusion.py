@@ -64,8 +64,8 @@ def conr_confusion(
         weights: see there.
 
     Returns:
-        Probabilities and bounds, float32 or float64, without gradient. Both bounds are equalities where the positives
-        are equally similar (and, without the push weights, the negatives equally pushed).
+        Probabilities and bounds, float32 or float64, without gradient. The bounds hold up to rounding. They are
+        equalities where the positives are equally similar (and, without the push weights, the negatives equally pushed).
 
     Raises:
         ValueError, TypeError: as `conr_loss`.
@@ -90,6 +90,8 @@ def conr_confusion(
     predictions = check_labels("predictions", predictions, n, features.device)  # (n, k)
     features = features.to(torch.promote_types(features.dtype, torch.float32))
     weights = features.new_ones(n) if weights is None else check_weights(weights, n, features.device).to(features.dtype)
+    if n == 0:  # nothing to take the least push of
+        return Confusion(*(features.new_empty(0) for _ in Confusion._fields))
     positives, negatives, distances = pair_sets(labels, predictions, window=window, distance=distance)
     positives, negatives = positives.bool(), negatives.bool()  # (n, n)
     unit = unit_vectors(features)  # (n, d)
@@ -103,13 +105,14 @@ def conr_confusion(
     count = positives.sum(dim=1).to(features.dtype)  # (n,)
     mean = similarity.masked_fill(~positives, 0).sum(dim=1) / count  # (n,)
     loss = torch.logaddexp(near, pushed_far) - mean  # (n,): l_i
-    ratio = torch.expm1(loss - count.log()).clamp(min=0)  # (n,): r_i
-    least = pushes.masked_fill(~negatives, torch.inf).amin(dim=1).exp()  # (n,): m_i
+    excess = (loss - count.log()).clamp(min=0)  # (n,): log(1 + r_i); rounding may go below 0
+    log_ratio = excess + torch.log(-torch.expm1(-excess))  # (n,): log r_i
+    least = pushes.masked_fill(~negatives, torch.inf).amin(dim=1)  # (n,): log m_i
     is_anchor = positives.any(dim=1) & negatives.any(dim=1)  # (n,)
     found = (
         torch.sigmoid(far - near),
-        1 - least / (ratio + least),  # infinite r_i gives 1
+        torch.sigmoid(log_ratio - least),
         torch.sigmoid(pushed_far - near),
-        1 - 1 / (1 + ratio),
+        -torch.expm1(-excess),
     )
     return Confusion(*(value.where(is_anchor, torch.nan) for value in found))

@@ -1,9 +1,11 @@
 """A finished run as objects: its dataset and its network, untrained and trained."""
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
+import yaml
 from lightning import Trainer
 from lightning.pytorch.cli import LightningCLI
 
@@ -11,6 +13,8 @@ from conr.data import RegressionData
 from conr.training.command import OWN_WAYS, RunCommand, silence_known_noise
 from conr.training.module import RegressionModule
 from conr.training.run_folder import CONFIG, best_checkpoint
+
+_OF_FIT = ("ckpt_path", "weights_only")  # arguments of the verb, which a run without one does not have
 
 
 class LoadedRun(NamedTuple):
@@ -47,7 +51,9 @@ def load_run(folder: Path, *, trained: bool = True) -> LoadedRun:
     """
     checkpoint = best_checkpoint(folder)
     silence_known_noise()
-    command = _LoadedCommand([f"--config={folder / CONFIG}"])
+    config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    kept = {name: value for name, value in config.items() if name not in _OF_FIT}
+    command = _LoadedCommand([f"--config={json.dumps(kept)}"])
     data, module = command.datamodule, command.model
     trainer = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu")
     cast("Any", trainer).datamodule = data
