@@ -129,10 +129,11 @@ def baseline(data: Path, name: str, method: str, seed: int) -> dict[str, Any]:
         "data.header": json.dumps(settings["header"]),
         "data.data_seed": seed,
     }
+    start = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         found = RunResult.read(run_baseline("table", method, seed=seed, folder=Path(folder), settings=options))
     metrics = {region: {one: found.metrics[region][one] for one in METRICS} for region in REGIONS}
-    return {"metrics": metrics, "seconds": round(found.train_seconds, 2)}
+    return {"metrics": metrics, "seconds": round(time.process_time() - start, 2)}
 
 
 def network(data: Path, name: str, settings: dict[str, Any], seed: int) -> dict[str, Any]:

@@ -15,8 +15,9 @@ def test_quantiles_are_those_of_scikit_learn() -> None:
     found = encoding.transform(number_columns(other, ["a", "b"]))
     # Where the least or greatest value comes often, scikit-learn sends it to the end, and this to its middle.
     inner = (other[:, 1] > 0) & (other[:, 1] < 3)
-    np.testing.assert_allclose(found[:, 0], expected.transform(other)[:, 0], atol=1e-4)
-    np.testing.assert_allclose(found[inner], expected.transform(other)[inner], atol=1e-4)
+    # Its quantiles are steps, and these are interpolated.
+    np.testing.assert_allclose(found[:, 0], expected.transform(other)[:, 0], atol=0.02)
+    np.testing.assert_allclose(found[inner], expected.transform(other)[inner], atol=0.02)
     assert -1.5 < encoding.transform(number_columns(np.zeros((1, 2)), ["a", "b"]))[0, 1] < -0.9
 
 

@@ -59,7 +59,7 @@ def mixed() -> tuple[pd.DataFrame, Array]:
 
 def test_it_learns(rows: tuple[Array, Array]) -> None:
     inputs, labels = rows
-    model = ConRRegressor(members=4, width=32, max_epochs=60, random_state=0).fit(inputs[:180], labels[:180])
+    model = ConRRegressor(**{**SMALL, "max_epochs": 60, "learning_rate": 0.02}).fit(inputs[:180], labels[:180])
     assert model.score(inputs[180:], labels[180:]) > 0.8
     assert model.history_[0]["loss"] > model.history_[-1]["loss"]
 
