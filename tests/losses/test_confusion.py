@@ -5,12 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from conr.losses import conr_confusion, conr_loss
 
 
-def batch(seed: int, n: int, spread: float) -> dict[str, Tensor]:
+def batch(seed: int, n: int, spread: float) -> dict[str, Any]:
     random = torch.Generator().manual_seed(seed)
     labels = (10 * torch.rand(n, generator=random, dtype=torch.float64)).round()
     return {
@@ -21,7 +20,7 @@ def batch(seed: int, n: int, spread: float) -> dict[str, Tensor]:
     }
 
 
-def by_loops(data: dict[str, Tensor], *, window: float, temperature: float, distance_scale: float, push: str) -> Any:
+def by_loops(data: dict[str, Any], *, window: float, temperature: float, distance_scale: float, push: str) -> Any:
     features, labels, predictions, weights = (
         data[name].tolist() for name in ("features", "labels", "predictions", "weights")
     )

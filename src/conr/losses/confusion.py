@@ -65,7 +65,7 @@ def conr_confusion(
 
     Returns:
         Probabilities and bounds, float32 or float64, without gradient. The bounds hold up to rounding. They are
-        equalities where the positives are equally similar (and, without the push weights, the negatives equally pushed).
+        equalities where the positives are equally similar and, without the push weights, the negatives equally pushed.
 
     Raises:
         ValueError, TypeError: as `conr_loss`.
