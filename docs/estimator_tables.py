@@ -8,6 +8,9 @@ from typing import Any
 
 Run = dict[str, Any]
 
+PLANNED = 180
+"""Trainings of the whole comparison: six tables, six methods, five seeds."""
+
 MEASURES: dict[str, Callable[[Run], float]] = {
     "few-shot MAE": lambda run: float(run["metrics"]["few"]["mae"]),
     "balanced MAE": lambda run: float(run["metrics"]["all"]["bmae"]),
@@ -15,7 +18,7 @@ MEASURES: dict[str, Callable[[Run], float]] = {
 
 
 def comparison(path: Path) -> str:
-    """Average ranks, and the two errors per table; only what all methods have run counts.
+    """Average ranks, and the two errors per table; only what all methods in the file have run counts.
 
     Args:
         path: result file.
@@ -37,8 +40,9 @@ def comparison(path: Path) -> str:
     of = {
         (table, method): [found[table, seed, method] for seed in seeds[table]] for table in seeds for method in methods
     }
+    state = "" if len(runs) >= PLANNED else f"**Not finished: {len(runs)} of {PLANNED} trainings are done.** "
     lines = [
-        "Average rank over the tables (1 is best), and processor seconds per training.",
+        f"{state}Average rank over the tables (1 is best), and processor seconds per training.",
         "",
         "| method | " + " | ".join(MEASURES) + " | seconds |",
         "|---|" + "---:|" * (len(MEASURES) + 1),

@@ -42,6 +42,10 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         return columns, self._checked_labels(y, rows, reset=True)
 
     def _columns(self, X: Any, *, reset: bool) -> InputColumns:  # noqa: N803
+        if is_frame(X):
+            twice = [name for name, count in Counter(X.columns).items() if count > 1]
+            if twice:
+                raise ValueError(f"X: expected each column's name once, got {twice[0]!r} twice")
         kinds = None if reset or self.encoding_ is None else self.encoding_.kinds
         if self.preprocess and (has_texts(X, self.categorical) or (kinds is not None and kinds.categories)):
             if not is_frame(X):
@@ -60,9 +64,6 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         names = getattr(self, "feature_names_in_", None)
         if names is None:
             return [f"x{position}" for position in range(self.n_features_in_)]
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
-            raise ValueError(f"X: expected each column's name once, got {twice[0]!r} twice")
         return list(names)
 
     def _checked_labels(self, y: Any, rows: int, *, reset: bool) -> NDArray[np.float64]:
