@@ -15,7 +15,7 @@ EXAMPLES = ROOT / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 ERROR = re.compile(r"(?:error|MAE|RMSE)(?: with(?:out)? ConR:? *)? *(\d+\.\d+)")
 
-LITTLE = {"dense_depth": {"scenes": 32}, "gaze_angles": {"samples": 1000}}
+LITTLE = {"gaze_angles": {"samples": 1000}}
 
 
 def errors(printed: str) -> list[float]:
