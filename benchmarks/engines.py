@@ -21,7 +21,7 @@ from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor
 
 from benchmarks.plain_conr import plain_conr, vectorised_conr
-from benchmarks.timing import OtherWork, environment, interleaved, once, peak_extra_bytes, write_results
+from benchmarks.timing import OtherWork, environment, interleaved, milliseconds, once, peak_extra_bytes, write_results
 from conr import conr_loss
 from conr.pairwise import Rule, Samples, choose_engine
 
@@ -134,7 +134,9 @@ def measure(point: Point) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             continue
         del every[name]
         skipped.append({**point._asdict(), "form": name, "reason": reason})
-    slowest = max((expected_seconds(name, point) for name in every), default=0.0)
+    if not every:
+        return {"times": {}}, skipped
+    slowest = max(expected_seconds(name, point) for name in every)
     runs = 7 if slowest < 0.3 else 3 if slowest < 2 else 1
     if runs == 1:
         times, memory = once(every)
@@ -163,8 +165,8 @@ def measured_alone(point: Point) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def auto_over_best(times: dict[str, Any], chosen: str) -> float:
-    """How much slower the engine that "auto" takes is than the fastest, by the clock."""
-    full = {engine: times[engine]["full"]["median_ms"] for engine in ENGINES if engine in times}
+    """How much slower the engine that "auto" takes is than the fastest, in `milliseconds`."""
+    full = {name: milliseconds(times[name]["full"], torch.get_num_threads()) for name in ENGINES if name in times}
     return float(full[chosen] / min(full.values()))
 
 
@@ -186,10 +188,12 @@ def exponents(cases: list[dict[str, Any]]) -> dict[str, float]:
     found = {}
     for engine in ("blockwise", "windowed"):
         measured = [
-            (case["n"], case["times"][engine]["full"]["median_ms"]) for case in cases if engine in case["times"]
+            (case["n"], milliseconds(case["times"][engine]["full"], torch.get_num_threads()))
+            for case in cases
+            if engine in case["times"]
         ]
-        n, milliseconds = np.log(np.array(measured, dtype=float)).T
-        found[engine] = float(np.polyfit(n, milliseconds, 1)[0])
+        n, times = np.log(np.array(measured, dtype=float)).T
+        found[engine] = float(np.polyfit(n, times, 1)[0])
     return found
 
 
@@ -211,7 +215,8 @@ def main() -> None:
         skipped += left_out
         if case["times"]:
             cases.append(case)
-            full = {name: f"{times['full']['median_ms']:.1f}" for name, times in case["times"].items()}
+            threads = torch.get_num_threads()
+            full = {name: f"{milliseconds(times['full'], threads):.1f}" for name, times in case["times"].items()}
             megabytes = {name: round(size / 1e6) for name, size in case["peak_extra_bytes"].items()}
             print(*point, full, "ms;", megabytes, "MB", flush=True)
             write_results(f"engines_{arguments.name}", cases, ran_on=ran_on, skipped=skipped)  # as it may be stopped

@@ -81,6 +81,15 @@ def _summaries(values: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, dict[
     return modes
 
 
+def milliseconds(summary: Mapping[str, float], threads: int) -> float:
+    """The time that a summary is reported by: of the clock, or of the processor if there was one thread.
+
+    With one thread both are the same on a machine without other work, and on a shared one only the second is a measure.
+    With several, the processors' time includes that threads wait for each other.
+    """
+    return summary["cpu_ms" if threads == 1 else "median_ms"]
+
+
 def peak_extra_bytes(form: Callable[[], Tensor]) -> int:
     """Most memory that forward and backward of a form hold beyond what the process held before (Linux).
 

@@ -84,3 +84,19 @@ def test_the_module_checks_when_it_is_made(change: dict[str, Any]) -> None:
 
 def test_the_module_prints_its_hyperparameters() -> None:
     assert "bin_width=2.0, temperature=0.1" in repr(SupConLoss(bin_width=2.0))
+
+
+def test_a_large_batch_is_computed_by_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    from conr.pairwise import engines  # noqa: PLC0415
+
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(950, 4, dtype=torch.float64, generator=generator).requires_grad_()
+    labels = torch.rand(950, 2, generator=generator)
+    at_once = supcon_loss(features, labels, bin_width=0.25)
+    (expected,) = torch.autograd.grad(at_once, features)
+    monkeypatch.setattr(engines, "MAX_DENSE_BYTES", 8 * 950**2 - 1)
+    monkeypatch.delattr(engines, "contrast_dense")
+    by_tiles = supcon_loss(features, labels, bin_width=0.25)
+    (gradient,) = torch.autograd.grad(by_tiles, features)
+    torch.testing.assert_close(by_tiles, at_once)
+    torch.testing.assert_close(gradient, expected)

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from conr._checks import check_choice, check_number
-from conr._product import product
-from conr.losses._features import REDUCTIONS, checked, no_terms, reduced, unit_rows
-from conr.pairwise import DISTANCES, Distance, label_distance
+from conr.losses._features import REDUCTIONS, checked, no_terms, reduced
+from conr.pairwise import DISTANCES, Distance, cosine_similarities, label_distance
 
 
 def accon_loss(
@@ -92,8 +91,7 @@ def accon_loss(
     positives = alike & ~itself  # (n, n); NOTE[DIFF]: a window in place of equality
     # NOTE[DIFF]: distances above the range count as the range.
     compensation = math.pi * (1 - (between / label_range).clamp(max=1))  # (n, n)
-    unit = unit_rows(features)  # (n, d)
-    cosines = product(unit, unit.T)  # (n, n)
+    cosines = cosine_similarities(features)  # (n, n)
     turned = cosines * compensation.cos() - _sines(cosines) * compensation.sin()  # (n, n)
     logits = torch.where(alike, cosines, turned) / temperature  # (n, n)
     # NOTE[DIFF]: one log-sum-exp over positives and negatives, both with the same shift.

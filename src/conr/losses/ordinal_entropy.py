@@ -7,8 +7,16 @@ from torch import Tensor, nn
 
 from conr._checks import check_choice, check_number
 from conr._product import product
-from conr.losses._features import checked, equal_rows, euclidean_distances, no_terms, rounded, unit_rows
-from conr.pairwise import DISTANCES, Distance, label_distance
+from conr.losses._features import checked, no_terms
+from conr.pairwise import (
+    DISTANCES,
+    Distance,
+    bin_numbers,
+    equal_labels,
+    euclidean_distances,
+    label_distance,
+    unit_vectors,
+)
 
 
 def ordinal_entropy_loss(
@@ -79,10 +87,11 @@ def ordinal_entropy_loss(
     n = len(features)
     if n < 2:
         return no_terms(features).sum()
-    labels = rounded(labels, bin_width)  # (n, k)
-    equal = equal_rows(labels)  # (n, n)
+    if bin_width is not None:
+        labels = bin_numbers(labels, bin_width) * bin_width  # (n, k)
+    equal = equal_labels(labels)  # (n, n)
     count = equal.sum(dim=1, keepdim=True)  # (n, 1)
-    centers = unit_rows(product(equal.to(features.dtype) / count, features))  # (n, d): one per sample, of its label
+    centers = unit_vectors(product(equal.to(features.dtype) / count, features))  # (n, d): one per sample, of its label
 
     earlier = torch.ones_like(equal).tril(-1)  # (n, n): row i, column j: j < i
     first = ~(equal & earlier).any(dim=1)  # (n,): the first sample of each label stands for it
@@ -96,7 +105,7 @@ def ordinal_entropy_loss(
 
     # NOTE[DIFF]: by count, not by a distance that rounding may or may not leave at exactly 0.
     shared = count.squeeze(1) > 1  # (n,)
-    apart = torch.linalg.vector_norm(unit_rows(features) - centers, dim=1)  # (n,)
+    apart = torch.linalg.vector_norm(unit_vectors(features) - centers, dim=1)  # (n,)
     width = torch.where(shared, apart * weights, 0).sum() / shared.sum().clamp(min=1)
     return tightness * width - diversity * spread
 

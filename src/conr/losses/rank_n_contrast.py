@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from conr._checks import check_choice, check_number
-from conr.losses._features import REDUCTIONS, checked, euclidean_distances, no_terms, reduced
-from conr.pairwise import DISTANCES, Distance, label_distance
+from conr.losses._features import REDUCTIONS, checked, no_terms, reduced
+from conr.pairwise import DISTANCES, Distance, euclidean_distances, label_distance
 
 
 def rank_n_contrast_loss(

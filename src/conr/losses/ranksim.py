@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from conr._checks import check_choice, check_number
-from conr._product import product
-from conr.losses._features import REDUCTIONS, checked, equal_rows, no_terms, unit_rows
-from conr.pairwise import DISTANCES, Distance, label_distance
+from conr.losses._features import REDUCTIONS, checked, no_terms
+from conr.pairwise import DISTANCES, Distance, cosine_similarities, equal_labels, label_distance
 
 
 def ranksim_loss(
@@ -84,8 +83,7 @@ def ranksim_loss(
     if n == 0:
         terms = no_terms(features)  # (0,)
         return terms if reduction == "none" else terms.sum()
-    unit = unit_rows(features)  # (n, d)
-    similarities = product(unit, unit.T)  # (n, n)
+    similarities = cosine_similarities(features)  # (n, n)
     nearness = -label_distance(labels, labels, distance).to(features.dtype)  # (n, n)
     takes_part = _one_of_each(labels) if deduplicate else weights.new_ones(n, dtype=torch.bool)  # (n,)
     terms = _RankError.apply(similarities, nearness, takes_part, interpolation)  # (n,)
@@ -101,7 +99,7 @@ def _one_of_each(labels: Tensor) -> Tensor:
     # NOTE[DIFF]: torch draws, whose generator is seeded and saved with the run; in the released code Python does.
     priority = torch.randperm(len(labels), device=labels.device)  # (n,)
     before = priority.unsqueeze(0) < priority.unsqueeze(1)  # (n, n)
-    return ~(equal_rows(labels) & before).any(dim=1)
+    return ~(equal_labels(labels) & before).any(dim=1)
 
 
 def _ranks(values: Tensor) -> Tensor:

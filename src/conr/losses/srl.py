@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from conr._checks import check_device, check_number
 from conr._product import product
 from conr.density import Bins
-from conr.losses._features import checked, no_terms, unit_rows
+from conr.losses._features import checked, no_terms
+from conr.pairwise import unit_vectors
 
 
 def srl_loss(
@@ -95,9 +96,9 @@ def srl_loss(
     bins = _bins(labels, edges)  # (n,)
     numbers = torch.arange(len(surrogate), device=features.device)  # (K,)
     members = (numbers.unsqueeze(1) == bins).to(dtype)  # (K, n)
-    unit = unit_rows(features)  # (n, d)
+    unit = unit_vectors(features)  # (n, d)
     present = members.any(dim=1)  # (K,)
-    centroids = torch.where(present.unsqueeze(1), unit_rows(product(members, unit)), surrogate)  # (K, d)
+    centroids = torch.where(present.unsqueeze(1), unit_vectors(product(members, unit)), surrogate)  # (K, d)
     known = present | remembered  # (K,); NOTE[DIFF]: what is not known takes no part, instead of being 0
 
     nearest = product(points, centroids.T).masked_fill(~known, -math.inf).amax(dim=1)  # (N,)
@@ -226,7 +227,7 @@ class SRLLoss(nn.Module):
         self.temperature = temperature
         self.momentum = momentum
         self.register_buffer("edges", edges, persistent=False)
-        self.register_buffer("points", unit_rows(torch.randn(num_points, num_features)))
+        self.register_buffer("points", unit_vectors(torch.randn(num_points, num_features)))
         self.register_buffer("surrogate", torch.zeros(len(edges) - 1, num_features))
         self.register_buffer("epoch_sums", torch.zeros(len(edges) - 1, num_features))
 
@@ -256,7 +257,7 @@ class SRLLoss(nn.Module):
 
     @torch.no_grad()
     def _remember(self, features: Tensor, labels: Tensor) -> None:
-        unit = unit_rows(features.float()).nan_to_num()  # (n, d); one diverged batch must not spoil the memory
+        unit = unit_vectors(features.float()).nan_to_num()  # (n, d); one diverged batch must not spoil the memory
         bins = _bins(labels.reshape(-1, 1), self.edges)  # (n,)
         sums = torch.zeros_like(self.epoch_sums).index_add(0, bins, unit.to(self.epoch_sums.dtype))  # (K, d)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -266,10 +267,10 @@ class SRLLoss(nn.Module):
     @torch.no_grad()
     def on_train_epoch_end(self) -> None:
         """Move the memory towards the centroids of the epoch that ends, and begin a new one."""
-        fresh = unit_rows(self.epoch_sums)  # (K, d); a mean and a sum have one direction
+        fresh = unit_vectors(self.epoch_sums)  # (K, d); a mean and a sum have one direction
         seen = fresh.any(dim=1, keepdim=True)  # (K, 1)
         remembered = self.surrogate.any(dim=1, keepdim=True)  # (K, 1)
-        moved = unit_rows(self.momentum * self.surrogate + (1 - self.momentum) * fresh)  # (K, d)
+        moved = unit_vectors(self.momentum * self.surrogate + (1 - self.momentum) * fresh)  # (K, d)
         moved = torch.where(remembered, moved, fresh)  # (K, d)
         self.surrogate.copy_(torch.where(seen, moved, self.surrogate))
         self.epoch_sums.zero_()

@@ -1,13 +1,11 @@
 r"""SupCon on binned labels: the contrastive loss of classification, as a baseline (Khosla et al., NeurIPS 2020)."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from conr._checks import check_choice, check_number
-from conr.losses._features import REDUCTIONS, checked, equal_rows, reduced, rounded
-from conr.pairwise import contrast_dense
+from conr.losses._features import REDUCTIONS, checked, reduced
+from conr.pairwise import Rule, Samples, bin_numbers, contrast
 
 
 def supcon_loss(
@@ -53,8 +51,9 @@ def supcon_loss(
         TypeError: not tensors; integer features or weights; a number that is none.
 
     Notes:
-        n^2 d time and n^2 memory. Labels and weights are constants; differentiable once in features. Arithmetic is
-        float32 at least, also under autocast. A NaN in the features is a NaN in the loss.
+        n^2 d time; n^2 memory, and n d for large batches, by the engines of ConR. Labels and weights are constants;
+        differentiable once in features. Arithmetic is float32 at least, also under autocast. A NaN in the features or
+        labels is a NaN in the loss.
 
     Example:
         >>> import torch
@@ -64,12 +63,13 @@ def supcon_loss(
     """
     _check_hyperparameters(bin_width=bin_width, temperature=temperature, reduction=reduction)
     features, labels, weights = checked(features, labels, weights)
-    itself = torch.eye(len(features), dtype=torch.bool, device=features.device)  # (n, n)
-    positives = equal_rows(rounded(labels, bin_width)) & ~itself  # (n, n)
-    candidates = torch.where(itself, -math.inf, torch.zeros_like(itself, dtype=features.dtype))  # (n, n), logarithms
-    log_total, mean_positive = contrast_dense(features, positives, candidates, temperature=temperature)  # (n,), (n,)
+    bins = bin_numbers(labels, bin_width)  # (n, k)
+    # As ConR sees it: bins in place of labels, predictions that agree everywhere, and a push of 1.
+    samples = Samples(features, bins, torch.zeros_like(bins))
+    rule = Rule(window=0.5, distance="linf", distance_scale=0.0, push="exp", temperature=temperature)
+    log_total, mean_positive, positives, _ = contrast(samples, torch.ones_like(weights), rule)  # (n,) each
     # NOTE[DIFF]: an anchor without positives is left out, and no factor of temperature over base temperature.
-    terms = torch.where(positives.any(dim=1), (log_total - mean_positive) * weights, 0)  # (n,)
+    terms = torch.where(positives > 0, (log_total - mean_positive) * weights, 0)  # (n,)
     return reduced(terms, reduction)
 
 

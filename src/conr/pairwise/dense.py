@@ -6,12 +6,8 @@ import torch
 from torch import Tensor
 
 from conr.pairwise.pairs import LOG2_E, NOTHING
-from conr.pairwise.unit import inverse_lengths, through_unit_, unit_vectors
-
-LONG = 256
-"""Features from which half of the similarities are copied from the other half."""
-PANELS, SMALLEST_PANEL = 4, 64
-"""Into how many bands of rows the similarities are then cut, and the fewest rows of a band."""
+from conr.pairwise.similarities import both_ways, products
+from conr.pairwise.unit import through_unit_, unit_and_inverse, unit_vectors
 
 
 def contrast_dense(
@@ -58,10 +54,9 @@ class _Contrast(torch.autograd.Function):
         ctx: Any, features: Tensor, others: Tensor | None, positives: Tensor, log_weights: Tensor, temperature: float
     ) -> tuple[Tensor, Tensor]:
         with torch.autocast(features.device.type, enabled=False):
-            inverse_norms = inverse_lengths(features)  # (n, 1)
-            unit = features * inverse_norms  # (n, d)
+            unit, inverse_norms = unit_and_inverse(features)  # (n, d), (n, 1)
             # Logarithms have base 2: exp takes many times as long where it underflows, for every pair outside the sum.
-            similarity = _similarities(unit, others, scale=LOG2_E / temperature)  # (n, m)
+            similarity = products(unit, others, scale=LOG2_E / temperature)  # (n, m)
             count = positives.sum(dim=1).clamp_(min=1)  # (n,)
             scratch = similarity * positives  # (n, m)
             mean_positive = scratch.sum(dim=1).div_(count * LOG2_E)  # (n,)
@@ -88,9 +83,7 @@ class _Contrast(torch.autograd.Function):
             grad_logits = probabilities * (grad_log_total / ctx.temperature).unsqueeze(1)  # (n, m)
             grad_logits.addcmul_(positives, (grad_mean_positive / (count * ctx.temperature)).unsqueeze(1))
             inside, outside = grad_logits[:, :n], grad_logits[:, n:]  # (n, n), (n, m - n)
-            # One product where autograd would make two: the similarity is symmetric in its two factors. The copy has
-            # its elements in order, without which the sum takes many times as long if n is a power of two.
-            inside = inside.T.clone(memory_format=torch.contiguous_format).add_(inside)  # (n, n)
+            inside = both_ways(inside)  # (n, n)
             grad_others = None if others is None else outside.T @ unit  # (m - n, d)
             if similarity is not None:
                 along = (inside * similarity[:, :n]).sum(dim=1)  # (n,): of the gradient, what points along the vector
@@ -105,19 +98,3 @@ class _Contrast(torch.autograd.Function):
             if similarity is None:
                 through_unit_(grad, unit, inverse_norms)
         return grad, grad_others, None, None, None
-
-
-def _similarities(unit: Tensor, others: Tensor | None, *, scale: float) -> Tensor:
-    """Products of unit vectors (n, d) with themselves and with others, times a scale, (n, m)."""
-    n, d = unit.shape
-    m = n if others is None else n + len(others)
-    result = unit.new_empty(n, m)
-    # Below the diagonal numbers are copied where a product would take longer than a copy.
-    panel = max(n, 1) if d < LONG else max(-(-n // PANELS), SMALLEST_PANEL)
-    for top in range(0, n, panel):
-        bottom = min(top + panel, n)
-        result[top:bottom, top:n].addmm_(unit[top:bottom], unit[top:].T, beta=0, alpha=scale)
-        result[bottom:, top:bottom] = result[top:bottom, bottom:n].T
-    if others is not None:
-        result[:, n:].addmm_(unit, others.T, beta=0, alpha=scale)
-    return result

@@ -89,16 +89,34 @@ def _chosen(samples: Samples, others: Samples | None, rule: Rule, block: int | N
     pairs = n * (n + (0 if others is None else len(others.labels)))
     if device.type != "cpu":  # intervals and boxes must be known to Python, for which a GPU would have to wait
         return ("dense" if pairs <= MAX_DENSE_PAIRS else "blockwise"), None
-    if DENSE_COST * pairs <= TILED_START:
+    itemsize = samples.features.itemsize
+    if dense_is_faster(pairs, 0, itemsize):
         return "dense", None
     windowed = samples.labels.shape[1] == 1 and not callable(rule.distance)
     tiled = "windowed" if windowed else "blockwise"
-    if pairs * samples.features.itemsize > MAX_DENSE_BYTES:
+    if pairs * itemsize > MAX_DENSE_BYTES:
         return tiled, None
     sweeps = _sweeps(samples, others, rule, windowed=windowed, block=block)
-    if DENSE_COST * pairs <= TILED_START + sum(sweep.area for sweep in sweeps):
-        return "dense", None
-    return tiled, sweeps
+    dense = dense_is_faster(pairs, sum(sweep.area for sweep in sweeps), itemsize)
+    return ("dense", None) if dense else (tiled, sweeps)
+
+
+def dense_is_faster(pairs: int, in_tiles: int, itemsize: int) -> bool:
+    """Whether a CPU is faster by all pairs at once than by tiles with so many similarities, as benchmarks tell.
+
+    Args:
+        pairs: anchors times candidates.
+        in_tiles: similarities that the tiles hold.
+        itemsize: bytes of one.
+    """
+    return pairs * itemsize <= MAX_DENSE_BYTES and DENSE_COST * pairs <= TILED_START + in_tiles
+
+
+def tile_similarities(samples: Samples, others: Samples | None, rule: Rule) -> int:
+    """How many similarities the tiles hold that "auto" would visit on a CPU."""
+    samples, others = _same_dtypes(samples, others)
+    windowed = samples.labels.shape[1] == 1 and not callable(rule.distance)
+    return sum(sweep.area for sweep in _sweeps(samples, others, rule, windowed=windowed, block=None))
 
 
 def _same_dtypes(samples: Samples, others: Samples | None) -> tuple[Samples, Samples | None]:

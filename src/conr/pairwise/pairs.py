@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from conr.pairwise.distances import DISTANCES, Distance, label_distance
+from conr.pairwise.distances import DISTANCES, Distance, label_distance, real
 from conr.pairwise.push import Push
 
 LOG2_E = math.log2(math.e)
@@ -97,3 +97,16 @@ def pair_sets(
     # Where predictions agree and labels do not; false on the diagonal, where labels are alike.
     negatives = torch.gt(between_predictions <= window, alike)  # (n, m)
     return PairSets(alike.fill_diagonal_(0), negatives, between_labels)
+
+
+def bin_numbers(labels: Tensor, bin_width: float) -> Tensor:
+    """Number of the bin of each label (n, k), whole numbers as floats: bins are centred at multiples of the width.
+
+    Rounding rather than cutting at multiples: the float32 label 0.3 cannot fall out of the bin of 0.3 by its last bit.
+    """
+    return torch.floor(real(labels) / bin_width + 0.5)
+
+
+def equal_labels(labels: Tensor) -> Tensor:
+    """Which pairs of labels (n, k) are equal in all dimensions, (n, n) bool."""
+    return (labels.unsqueeze(1) == labels.unsqueeze(0)).all(dim=2)

@@ -20,10 +20,12 @@ def unit_vectors(features: Tensor) -> Tensor:
     return _UnitVectors.apply(features)  # type: ignore[no-any-return]
 
 
-def inverse_lengths(features: Tensor) -> Tensor:
-    """1 over the length of each row (n, d), 0 for a row of zeros; (n, 1)."""
-    norms = torch.linalg.vector_norm(features, dim=1, keepdim=True)  # (n, 1)
-    return norms.reciprocal().masked_fill_(norms == 0, 0)
+def unit_and_inverse(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows (n, d) scaled to length 1, and 1 over their lengths, (n, 1); both 0 for a row of zeros."""
+    norms: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)  # (n, 1)
+    is_zero = norms == 0  # (n, 1)
+    # A quotient, not a product with the inverse: a single feature becomes exactly 1 or -1.
+    return features / norms.masked_fill(is_zero, 1), norms.reciprocal().masked_fill_(is_zero, 0)
 
 
 def through_unit_(grad_unit: Tensor, unit: Tensor, inverse_norms: Tensor) -> Tensor:
@@ -35,8 +37,7 @@ def through_unit_(grad_unit: Tensor, unit: Tensor, inverse_norms: Tensor) -> Ten
 class _UnitVectors(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:
-        inverse_norms = inverse_lengths(features)  # (n, 1)
-        unit: Tensor = features * inverse_norms  # (n, d)
+        unit, inverse_norms = unit_and_inverse(features)  # (n, d), (n, 1)
         ctx.save_for_backward(unit, inverse_norms)
         return unit
 
