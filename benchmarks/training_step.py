@@ -8,7 +8,7 @@ programs on the machine disturb little.
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -90,7 +90,7 @@ def loss_alone(n: int, d: int) -> Callable[[], None]:
     return lambda: loss(features, labels, predictions).backward()  # type: ignore[no-untyped-call]
 
 
-def processor_ms(forms: dict[str, Callable[[], None]], runs: int) -> dict[str, float]:
+def processor_ms(forms: Mapping[str, Callable[[], None]], runs: int) -> dict[str, float]:
     """Median milliseconds of processor time, the forms in turn, after one run of each that does not count."""
     spans: dict[str, list[float]] = {name: [] for name in forms}
     for _ in range(runs + 1):

@@ -38,7 +38,7 @@ def few_shot_error(coefficient: float, epochs: int, scenes: int, density: LabelD
     regularizer = DenseConR(window=0.2, reduce="pixel", samples=256)
 
     for _ in range(epochs):
-        for rows in torch.randperm(scenes).split(16):
+        for rows in torch.randperm(scenes).split(16):  # type: ignore[no-untyped-call]
             labels = depths[rows]  # (n, 1, h, w); NaN where there is no label
             features = encoder(images[rows])  # (n, 32, h, w)
             predictions = head(features)  # (n, 1, h, w)

@@ -34,7 +34,7 @@ def few_shot_error(coefficient: float, epochs: int, gaze: Tensor, density: Label
     regularizer = ConRLoss(window=math.radians(2), distance="angular", temperature=0.1, distance_scale=1.0)
 
     for _ in range(epochs):
-        for rows in torch.randperm(len(gaze)).split(64):
+        for rows in torch.randperm(len(gaze)).split(64):  # type: ignore[no-untyped-call]
             inputs, labels = torch.cat((view(images[rows]), view(images[rows]))), gaze[rows].repeat(2, 1)  # (2n, 2)
             features = encoder(inputs)
             predictions = head(features)  # (2n, 2)

@@ -4,10 +4,12 @@ Run ``python examples/timm_training.py``. The network starts from scratch; with 
 ``pretrained=True`` or ``checkpoint_path=...`` to ``timm.create_model``.
 """
 
+from typing import Any
+
 import timm
 import torch
-from timm.optim import create_optimizer_v2
-from timm.scheduler import create_scheduler_v2
+from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
+from timm.scheduler import create_scheduler_v2  # type: ignore[attr-defined]
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -19,7 +21,7 @@ from conr.metrics import regression_metrics
 def few_shot_error(coefficient: float, epochs: int, data: Splits, density: LabelDensity) -> float:
     """Train on turned digits and return the test error over rare angles, in degrees."""
     torch.manual_seed(0)
-    model = timm.create_model("test_resnet", num_classes=1, in_chans=1)
+    model: Any = timm.create_model("test_resnet", num_classes=1, in_chans=1)
     head: nn.Module = model.get_classifier()
     regularizer = ConRLoss(window=1.0, temperature=0.1, distance_scale=0.01)
     view = ImageViews(shift=2, noise=0.3)

@@ -4,6 +4,8 @@ Run ``torchrun --nproc-per-node 2 examples/two_processes.py``. On GPUs use the b
 density and batches to the device of the process, as always.
 """
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -43,7 +45,7 @@ def few_shot_error(coefficient: float, epochs: int) -> float:
     labels = torch.distributions.Exponential(1 / 14).sample((2048,)).clamp(max=HIGHEST - 1).floor()
     density = LabelDensity(Bins.by_width(width=1, low=0, high=HIGHEST), scheme="sqrt_inverse").fit(labels)
     dataset = TensorDataset(make_inputs(labels), labels)
-    sampler = DistributedSampler(dataset)  # each process gets its part
+    sampler: DistributedSampler[Any] = DistributedSampler(dataset)  # each process gets its part
     loader = DataLoader(dataset, batch_size=32, sampler=sampler)
     model = DistributedDataParallel(Network())
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from statistics import median
 from typing import NamedTuple
 
 from conr.report.aggregate import DatasetRuns, Run, spread
@@ -17,7 +18,7 @@ class Cost(NamedTuple):
     """Cost of one method on one dataset.
 
     Attributes:
-        seconds: per epoch, with validation; mean over the runs.
+        seconds: per epoch, with validation; median over the runs, as a machine may be busy with something else.
         memory: peak in bytes; mean over the runs.
         relative_seconds: ``seconds`` over the baseline's.
         relative_memory: ``memory`` over the baseline's.
@@ -49,7 +50,8 @@ def dataset_costs(group: DatasetRuns) -> tuple[dict[str, Cost], list[str]]:
                 f"{group.dataset}: {len(runs) - len(same)} of {len(runs)} runs of {method} are on other hardware or "
                 f"threads than {baseline} and do not count."
             )
-        seconds = spread([run.result.train_seconds / run.result.epochs for run in same if run.result.epochs]).mean
+        times = [run.result.train_seconds / run.result.epochs for run in same if run.result.epochs]
+        seconds = median(times) if times else math.nan
         known = [run.result.peak_memory for run in same if run.result.peak_memory is not None]
         memory = spread([float(one) for one in known]).mean
         reference = costs.get(baseline)
@@ -79,9 +81,9 @@ def cost_table(groups: Sequence[DatasetRuns]) -> TextTable:
         lines.append([*cells, _times(mean)] if len(groups) > 1 else cells)
     names = ", ".join(dict.fromkeys(baselines.values()))
     caption = (
-        f"Training time per epoch relative to {names}, whose own time is in seconds; peak memory likewise, where it "
-        "was measured. Only runs on the same hardware with the same number of threads are compared; runs that shared "
-        "the machine with others are slower."
+        f"Training time per epoch relative to {names}, whose own time is in seconds: medians over seeds; peak memory "
+        "likewise, where it was measured. Only runs on the same hardware with the same number of threads are compared; "
+        "runs that shared the machine with others are slower."
     )
     header = ("method", *(group.dataset for group in groups), *(["geometric mean"] if len(groups) > 1 else []))
     notes = tuple(note for _, notes in found.values() for note in notes)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def write_explanation(found: Explanation, out: Path) -> Path:
         colors={},
         distribution=[_picture("Labels and predictions", _DISTRIBUTION, lambda: distribution_svg(found))],
         maps=[
-            _picture(f"Features: {title}", _MAP, lambda samples=samples: map_svg(found, samples))
+            _picture(f"Features: {title}", _MAP, partial(map_svg, found, samples))
             for title, samples in found.maps.items()
         ],
         collapse=[_picture("Collapse over training", _COLLAPSE, lambda: collapse_svg(found))],
@@ -127,7 +128,14 @@ def map_svg(found: Explanation, samples: Embedded) -> str:
     with drawing():
         figure, axes = new_figure(height=WIDTH * 0.82)
         points = axes.scatter(
-            *positions.T, c=labels, s=7, cmap=label_colors(), vmin=edges[0], vmax=edges[-1], linewidths=0
+            positions[:, 0],
+            positions[:, 1],
+            c=labels,
+            s=7,
+            cmap=label_colors(),
+            vmin=edges[0],
+            vmax=edges[-1],
+            linewidths=0,
         )
         points.set_rasterized(True)
         axes.set(xticks=[], yticks=[])
