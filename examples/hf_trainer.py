@@ -26,13 +26,7 @@ class ConRTrainer(Trainer):
         self.coefficient = coefficient
         self.regularizer = ConRLoss(window=0.5, temperature=0.2, distance_scale=1 / HIGHEST)
 
-    def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,  # noqa: ARG002
-    ) -> Any:
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:  # type: ignore[override]
         """The model's own loss, and while training ConR on the hidden state of the first token."""
         outputs = model(**inputs, output_hidden_states=model.training)
         loss = outputs.loss
@@ -55,10 +49,9 @@ def make_texts(labels: Tensor) -> list[dict[str, Tensor]]:
 def few_shot_error(coefficient: float, epochs: float, density: LabelDensity, train: Any, test: Any) -> float:
     """Train and return the test error over rare labels."""
     set_seed(0)
-    config = BertConfig(
-        vocab_size=WORDS, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64
+    config = BertConfig(  # type: ignore[call-arg]
+        vocab_size=WORDS, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, num_labels=1
     )
-    config.num_labels = 1
     model = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
     with TemporaryDirectory() as folder:
         arguments = TrainingArguments(

@@ -221,7 +221,7 @@ def test_what_cannot_be_used_is_refused(
 
 def test_nothing_usable_is_an_error_even_when_skipping(tmp_path: Path) -> None:
     path = write(tmp_path, ["x,y", "1,a", "2,b"])
-    with pytest.raises(ValueError, match="expected usable rows, got none of 2; the first is row 2"):
+    with pytest.raises(ValueError, match="expected numbers as labels, got text in 2 of 2 rows, the first 'a' in row 2"):
         Table(path=path, target="y", skip_bad=True).load()
     path = write(tmp_path, ["x,y", ",1", ",2"])
     with pytest.raises(ValueError, match="expected usable columns, got none of 1; the first is 'x'"):
