@@ -154,6 +154,15 @@ def test_every_method_of_the_grid_trains(method: str, rows: tuple[Array, Array])
     assert np.isfinite(model.predict(inputs)).all()
 
 
+def test_a_first_stage_without_criterion_is_not_judged_by_its_head(rows: tuple[Array, Array]) -> None:
+    model = ConRRegressor("rnc-pretraining", **SMALL).fit(*rows)
+    first, second = model.history_[: SMALL["max_epochs"]], model.history_[SMALL["max_epochs"] :]
+    assert all("mae" not in record for record in first)
+    assert len(second) > 0
+    assert all("mae" in record for record in second)
+    assert model.best_epoch_ > len(first)
+
+
 def test_a_mix_of_methods_in_any_order(rows: tuple[Array, Array]) -> None:
     one = ConRRegressor("lds+fds+conr", **SMALL).fit(*rows)
     two = ConRRegressor("conr+fds+lds", **SMALL).fit(*rows)

@@ -106,7 +106,8 @@ def fit_network(
     if objective.make_smoothing is not None:
         smoothing = objective.make_smoothing(network.encoder.out_features).to(train.inputs.device)
     stage = _Stage(network, objective, smoothing, schedule, bins=bins, density=density)
-    fitted = stage.run(train, validation, epochs=schedule.max_epochs, power=objective.sampling_power)
+    chooses = validation if objective.criterion_coefficient else None  # no head has learnt whose error could tell
+    fitted = stage.run(train, chooses, epochs=schedule.max_epochs, power=objective.sampling_power)
     if objective.rrt is not None:
         _retrain_head(stage, train, validation, fitted)
     return fitted
@@ -121,6 +122,7 @@ def _retrain_head(stage: "_Stage", train: Part, validation: Part | None, fitted:
     stage.objective = copy.copy(objective)
     stage.objective.density = retraining_density(rrt, train.labels.cpu(), stage.bins)
     stage.objective.regularizers = {}
+    stage.objective.criterion_coefficient = 1.0
     second = stage.run(train, validation, epochs=rrt["epochs"], power=0.0, frozen=True)
     network.encoder.requires_grad_()
     fitted.best_epoch = len(fitted.history) + second.best_epoch
@@ -228,7 +230,7 @@ class _Stage:
         smoothed = flattened if self.smoothing is None else self.smoothing(flattened, repeated)
         outputs = network.head(smoothed)  # (n * members, ...)
         own = None if weights is None else weights[rows].repeat_interleave(members)
-        loss = self.objective.criterion(outputs, repeated, own)
+        loss = self.objective.criterion_coefficient * self.objective.criterion(outputs, repeated, own)
         if self.objective.regularizers:
             with torch.no_grad():
                 plain = outputs if self.smoothing is None else network.head(flattened)

@@ -78,6 +78,7 @@ class Objective:
         regularizers: by name.
         make_smoothing: a layer between encoder and head from a number of features.
         sampling_power: how evenly samples are drawn over the bins.
+        criterion_coefficient: of the criterion; 0 lets the regularizers alone train the encoder.
         rrt: settings of a second training of the head, as `conr.training.RRT` has them.
     """
 
@@ -87,6 +88,7 @@ class Objective:
     regularizers: dict[str, Regularized] = field(default_factory=dict)
     make_smoothing: Callable[[int], nn.Module] | None = None
     sampling_power: float = 0.0
+    criterion_coefficient: float = 1.0
     rrt: Mapping[str, Any] | None = None
 
 
@@ -172,6 +174,7 @@ def build_objective(
         criterion=_built(model["criterion"]) if "criterion" in model else L1(),
         make_head=head_maker(method, targets, inner),
         sampling_power=preset.get("sampling_power", 0.0),
+        criterion_coefficient=model.get("criterion_coefficient", 1.0),
         rrt=preset.get("rrt"),
     )
     _fit(objective.criterion, flat_targets, inner)

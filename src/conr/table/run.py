@@ -121,6 +121,6 @@ def _write_history(folder: Path, history: list[dict[str, Any]]) -> None:
         for record in history
     ]
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(renamed[0]))
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for record in renamed for name in record)))
         writer.writeheader()
         writer.writerows(renamed)
