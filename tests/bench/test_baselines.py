@@ -158,3 +158,8 @@ def test_settings_that_do_not_parse_are_an_error(table: Path, tmp_path: Path) ->
         run("hgb", tmp_path, table, {"data.batch_size": "many"})
     with pytest.raises(ValueError, match="iterations: expected a number of at least 1, got 0"):
         run_baseline("abalone", "hgb", seed=0, folder=tmp_path, iterations=0)
+
+
+def test_a_name_near_boosting_is_answered_with_it() -> None:
+    with pytest.raises(ValueError, match="got 'hgbb'; did you mean 'hgb'"):
+        grid_tasks(["abalone"], ["vanilla", "hgbb"], 1)

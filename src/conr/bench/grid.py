@@ -1,5 +1,6 @@
 """Runs a grid of datasets, methods and seeds: what is finished stays, what was killed goes on, what failed is told."""
 
+import difflib
 import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from conr._checks import check_choice, check_number
-from conr.bench.baselines import applying_settings, check_baseline, is_baseline, run_baseline
+from conr.bench.baselines import HGB, TABLES, applying_settings, check_baseline, is_baseline, run_baseline
 from conr.bench.datasets import TABLE, GridDataset
 from conr.bench.settings import check_settings
 from conr.bench.workers import BACKENDS, LOKY, run_apart
-from conr.configs import VANILLA, preset_config
+from conr.configs import VANILLA, method_names, preset_config
 from conr.data.catalog import dataset_class
 from conr.training.command import planned_data, run_command
 from conr.training.failures import FAILURE, Failure
@@ -251,8 +252,11 @@ def _run_here(task: Task, folder: Path, tell: Callable[[int], None]) -> None:
 def _check_method(task: Task) -> None:
     if is_baseline(task.method):
         check_baseline(task.dataset, task.method)
-    else:
-        preset_config(task.preset)
+        return
+    wrong = [name for name in task.method.split("+") if name not in method_names(task.dataset)]
+    if wrong and task.dataset in TABLES and difflib.get_close_matches(wrong[0], [HGB]):
+        raise ValueError(f"method: expected one of the dataset's or {HGB!r}, got {wrong[0]!r}; did you mean {HGB!r}?")
+    preset_config(task.preset)
 
 
 def _planned(task: Task) -> Task:
