@@ -15,6 +15,7 @@ SHORT = {"fit": ["--trainer.max_epochs", "1"], "bench": ["--trainer.max_epochs",
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", sorted(TUTORIALS.glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.filterwarnings("ignore:The number of training batches")  # small data
 def test_a_tutorial_works_as_it_is_written(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
