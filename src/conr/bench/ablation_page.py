@@ -1,18 +1,17 @@
 """An ablation as pictures: error over the value of each factor, as PNG and inside one HTML page."""
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from conr.bench.ablation import FACTORS, Ablation, Point
 from conr.report.aggregate import REGIONS, Spread
+from conr.report.html import write_page
 from conr.report.style import HEIGHT, INK_ON_WHITE, REGION_COLORS, WIDTH, drawing, inline_svg, new_figure
 
 PAGE = "ablation.html"
@@ -35,14 +34,10 @@ def write_ablation(ablation: Ablation, folder: Path) -> list[Path]:
     """
     numbers = ablation.write(folder)
     images = [_write_png(ablation, name, points, folder / f"{name}.png") for name, points in ablation.factors.items()]
-    environment = Environment(
-        loader=PackageLoader("conr.bench"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("ablation.html.j2").render(
+    page = write_page(
+        folder / PAGE,
+        "conr.bench",
+        "ablation.html.j2",
         ablation=ablation,
         metric=_metric(ablation),
         regions=REGIONS,
@@ -51,10 +46,7 @@ def write_ablation(ablation: Ablation, folder: Path) -> list[Path]:
             for name, points in ablation.factors.items()
         ],
     )
-    page = folder / PAGE
-    temporary = page.with_name(f".{page.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    return [temporary.replace(page), numbers, *images]
+    return [page, numbers, *images]
 
 
 def _write_png(ablation: Ablation, name: str, points: Sequence[Point], path: Path) -> Path:

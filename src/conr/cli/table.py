@@ -14,7 +14,8 @@ from rich.console import Console
 from conr._checks import check_choice
 
 if TYPE_CHECKING:
-    from conr.table import FileFormat
+    from conr.table import FileFormat, TableModel
+    from conr.table.rows import Rows
 
 DESCRIPTION = """conr table fit data.csv --target price   trains a model into a folder, with a report on held-out rows
 conr table predict MODEL new.csv         writes a CSV with a prediction for each row
@@ -98,7 +99,6 @@ def _fit(words: list[str]) -> None:
 
 
 def _predict(words: list[str]) -> None:
-    from conr.table import TableModel
     from conr.training.results import write_whole
     from conr.training.run_folder import free_path
 
@@ -110,8 +110,7 @@ def _predict(words: list[str]) -> None:
     path = Path(chosen.file)
     out = free_path(Path(f"{path.stem}-predictions.csv")) if chosen.out is None else Path(chosen.out)
     _check_free(out)
-    model = TableModel.load(Path(chosen.model))
-    rows = model.rows(path, labels=False, file_format=_format(chosen, model.header), skip_bad=chosen.skip_bad)
+    model, rows = _model_and_rows(chosen, labels=False)
     predictions = model.predict(rows, new_categories=chosen.new_categories)
     names = ["prediction"] if len(model.targets) == 1 else [f"prediction of {name}" for name in model.targets]
 
@@ -130,19 +129,18 @@ def _predict(words: list[str]) -> None:
 
 def _evaluate(words: list[str]) -> None:
     from conr.report import write_report
-    from conr.table import TableModel, write_run
+    from conr.table import write_run
     from conr.training.run_folder import free_path
 
     parser = _model_parser("evaluate", "Test a model on a file with labels.", "the table, with the target's column")
     parser.add_argument(
-        "--out", type=str | None, default=None, help="folder of metrics.json and report.html (default: FILE-evaluation)"
+        "--out", type=str | None, default=None, help="folder of result.json and report.html (default: FILE-evaluation)"
     )
     chosen = parser.parse_args(words)
     path = Path(chosen.file)
     out = free_path(Path(f"{path.stem}-evaluation")) if chosen.out is None else Path(chosen.out)
     _check_free(out)
-    model = TableModel.load(Path(chosen.model))
-    rows = model.rows(path, labels=True, file_format=_format(chosen, model.header), skip_bad=chosen.skip_bad)
+    model, rows = _model_and_rows(chosen, labels=True)
     console = Console()
 
     def write(inside: Path) -> None:
@@ -154,6 +152,14 @@ def _evaluate(words: list[str]) -> None:
     console.print(
         f"metrics: {out / 'result.json'}\nreport: {(out / 'report.html').resolve()}", markup=False, soft_wrap=True
     )
+
+
+def _model_and_rows(chosen: Namespace, *, labels: bool) -> "tuple[TableModel, Rows]":
+    from conr.table import TableModel
+
+    model = TableModel.load(Path(chosen.model))
+    file_format = _format(chosen, model.header)
+    return model, model.rows(Path(chosen.file), labels=labels, file_format=file_format, skip_bad=chosen.skip_bad)
 
 
 def _model_parser(verb: str, description: str, file: str) -> ArgumentParser:

@@ -3,14 +3,12 @@
 import base64
 import io
 import json
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.image import imsave
 from numpy.typing import NDArray
@@ -19,6 +17,7 @@ from conr.density import REGIONS
 from conr.report.embedding import embed_features
 from conr.report.explanation import GAP_NEIGHBOURS, Embedded, Explanation, Sample
 from conr.report.gallery import Picture
+from conr.report.html import write_page
 from conr.report.style import INK, REGION_COLORS, WIDTH, drawing, inline_svg, label_colors, new_figure
 from conr.report.tables import NOTHING, REGION_TITLES
 
@@ -40,14 +39,10 @@ def write_explanation(found: Explanation, out: Path) -> Path:
     Raises:
         OSError: the page cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("conr.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("explanation.html.j2").render(
+    return write_page(
+        out,
+        "conr.report",
+        "explanation.html.j2",
         found=found,
         label=label_title(found),
         colors={},
@@ -70,10 +65,6 @@ def write_explanation(found: Explanation, out: Path) -> Path:
         worst=[_card(one) for one in found.worst],
         data=Markup(_embedded_numbers(found)),  # noqa: S704  JSON without angle brackets
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    temporary.write_text(page, encoding="utf-8")
-    return temporary.replace(out)
 
 
 _DISTRIBUTION = (

@@ -1,17 +1,15 @@
 """The report: one HTML file that needs nothing else."""
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from conr.report.aggregate import REGIONS, DatasetRuns, Run, load_runs
 from conr.report.comparison import compare
 from conr.report.configuration import configuration_differences, configuration_text, unequal_runs
 from conr.report.gallery import MOST_COMPARED, dataset_gallery, ranks_gallery, trade_off_gallery
 from conr.report.grid import GRID_METRICS
+from conr.report.html import write_page
 from conr.report.published import published_table
 from conr.report.style import REGION_COLORS, MethodStyles
 from conr.report.tables import (
@@ -52,14 +50,10 @@ def write_report(
     groups = load_runs(paths, baseline=baseline)
     styles = MethodStyles(groups)
     comparison = _comparison(groups, styles)
-    environment = Environment(
-        loader=PackageLoader("conr.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.j2").render(
+    return write_page(
+        out,
+        "conr.report",
+        "report.html.j2",
         title=title,
         comparison=comparison,
         failures=[_failure_row(folder, failure) for folder, failure in find_failures(paths)],
@@ -69,10 +63,6 @@ def write_report(
         region_colors=REGION_COLORS,
         colors={method: styles.color(method) for group in groups for method in group.methods},
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    temporary.write_text(page, encoding="utf-8")
-    return temporary.replace(out)
 
 
 def _comparison(groups: Sequence[DatasetRuns], styles: MethodStyles) -> dict[str, Any] | None:
