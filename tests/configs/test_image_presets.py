@@ -163,7 +163,7 @@ def test_the_recipes_are_the_published_ones() -> None:
 @pytest.mark.slow
 def test_a_model_learns_ages_that_can_be_seen(tmp_path: Path, roots: dict[str, Path]) -> None:
     options = (
-        "--trainer.max_epochs=60",
+        "--trainer.max_epochs=90",
         "--data.batch_size=16",
         "--model.optimizer.lr=1e-2",
         "--data.check_images=true",
@@ -171,5 +171,5 @@ def test_a_model_learns_ages_that_can_be_seen(tmp_path: Path, roots: dict[str, P
     folder = _fit(tmp_path, "agedb-dir", "sqinv+conr", roots["agedb-dir"], *SMALL, *options)
     assert main(["test", f"--run={folder}", "--trainer.enable_progress_bar=false"]) == 0
     metrics = json.loads((folder / "result.json").read_text())["metrics"]["all"]
-    assert metrics["mae"] < 8  # 10.7 for the median age of the training images
+    assert metrics["mae"] < 7  # 10.7 for the median age of the training images
     assert metrics["spearman"] > 0.8
