@@ -1,8 +1,8 @@
 """Time of RankSim and Rank-N-Contrast against their plain forms: ``python -m benchmarks.peers``, two minutes.
 
 The plain forms of `benchmarks.plain_peers` loop over the rows, or over the positives, as the papers state the losses.
-One thread and the processors' time, so that other programs on the machine disturb little. Labels are continuous, so that
-nothing ties: the plain form of RankSim leaves ties to a sort. The result file is ``benchmarks/results/peers.json``.
+One thread and the processors' time, so that other programs on the machine disturb little. Labels are continuous, so
+that nothing ties: the plain form of RankSim leaves ties to a sort. The result is ``benchmarks/results/peers.json``.
 """
 
 from functools import partial
@@ -29,16 +29,15 @@ def forms(n: int, d: int) -> dict[str, dict[str, Form]]:
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(n, d, generator=generator).requires_grad_()
     labels = torch.rand(n, generator=generator)
-    ranksim = {"interpolation": INTERPOLATION}
-    contrast = {"temperature": TEMPERATURE}
+    lam, tau = INTERPOLATION, TEMPERATURE
     return {
         "RankSim": {
-            "plain": partial(plain_ranksim, features, labels, **ranksim),
-            "ours": partial(ranksim_loss, features, labels, **ranksim, reduction="sum"),
+            "plain": partial(plain_ranksim, features, labels, interpolation=lam),
+            "ours": partial(ranksim_loss, features, labels, interpolation=lam, reduction="sum"),
         },
         "Rank-N-Contrast": {
-            "plain": partial(plain_rank_n_contrast, features, labels, **contrast),
-            "ours": partial(rank_n_contrast_loss, features, labels, **contrast),
+            "plain": partial(plain_rank_n_contrast, features, labels, temperature=tau),
+            "ours": partial(rank_n_contrast_loss, features, labels, temperature=tau),
         },
     }
 

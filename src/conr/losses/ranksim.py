@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conr._checks import check_choice, check_number
@@ -105,10 +106,15 @@ def _one_of_each(labels: Tensor) -> Tensor:
 def _ranks(values: Tensor) -> Tensor:
     """Rank of each number in its row, (n, m): 1 for the largest; equal numbers share the mean of their ranks."""
     # NOTE[DIFF]: the released code leaves ties to the order in which a sort happens to put them.
-    ascending = values.sort(dim=1).values  # (n, m)
-    below = torch.searchsorted(ascending, values)  # (n, m)
-    not_above = torch.searchsorted(ascending, values, right=True)  # (n, m)
-    return values.shape[1] - (below + not_above - 1).to(values.dtype) / 2
+    m = values.shape[1]
+    descending, order = values.sort(dim=1, descending=True)  # (n, m), (n, m)
+    differs = descending[:, 1:] != descending[:, :-1]  # (n, m - 1)
+    position = torch.arange(1, m + 1, dtype=values.dtype, device=values.device)  # (m,)
+    # Of each run of equal numbers the first and the last position.
+    first = torch.where(F.pad(differs, (1, 0), value=True), position, 0).cummax(dim=1).values  # (n, m)
+    ends = torch.where(F.pad(differs, (0, 1), value=True), position, m)  # (n, m)
+    last = ends.flip(1).cummin(dim=1).values.flip(1)  # (n, m)
+    return torch.empty_like(values).scatter_(1, order, (first + last) / 2)
 
 
 class _RankError(torch.autograd.Function):
