@@ -181,6 +181,19 @@ def training() -> str:
     return table(["network", *kinds, "the loss alone"], rows)
 
 
+def peers() -> str:
+    """Milliseconds of RankSim and Rank-N-Contrast and of their plain forms, over n."""
+    cases = load("peers")["cases"]
+    rows = []
+    for n, d in dict.fromkeys((case["n"], case["d"]) for case in cases):
+        cells = []
+        for loss in dict.fromkeys(case["loss"] for case in cases):
+            found = [case for case in cases if (case["n"], case["d"], case["loss"]) == (n, d, loss)]
+            cells += [f"{number(full(case, 'plain'))}, {number(full(case, 'ours'))}" for case in found] or [""]
+        rows.append([f"{n:,}, {d:,}", *cells])
+    return table(["n, d", "RankSim: plain, ours", "Rank-N-Contrast: plain, ours"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "aims": aims,
     "times-few-features": lambda: times(128),
@@ -192,6 +205,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "scaling": scaling,
     "choice": choice,
     "training": training,
+    "peers": peers,
 }
 
 
