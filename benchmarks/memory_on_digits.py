@@ -1,0 +1,147 @@
+"""What a memory of earlier batches does for ConR on rotated digits, at batches of 16 and of 64.
+
+Five forms with the preset's settings and the same epochs: no ConR; ConR of the batch alone; with a memory of the last 2
+batches, of the last 16, and of the last 16 as a momentum encoder sees them. The learning rate of batches of 16 is chosen
+first, without ConR, by the validation error of one further seed. Each run is in ``results/memory_on_digits.json`` with its
+settings, seed and versions; runs that are there are not repeated. Run: ``python -m benchmarks.memory_on_digits``, about
+half an hour of one core.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.timing import RESULTS, environment
+from conr.configs import preset_config
+from conr.training.command import run_command
+from conr.training.results import RunResult, read_history, write_whole
+
+PATH = RESULTS / "memory_on_digits.json"
+VIEWS = 2  # of each input: a batch of 16 is 32 samples
+EPOCHS = {16: 15, 64: 30}  # 2,820 and 1,410 steps
+SEEDS = (0, 1, 2)
+TRIAL_SEED = 100
+TRIAL_FACTORS = (1.0, 0.5, 0.25)  # of the preset's learning rate; a quarter is in proportion to the batch
+FORMS: dict[str, dict[str, Any]] = {
+    "vanilla": {},
+    "ConR": {"batches": 0},
+    "ConR, memory of 2 batches": {"batches": 2},
+    "ConR, memory of 16 batches": {"batches": 16},
+    "ConR, memory of 16 batches, momentum encoder": {"batches": 16, "momentum": 0.99},
+}
+REGIONS = ("all", "many", "median", "few")
+
+_PRESET = preset_config("rotated-digits-conr")["model"]
+_CONR = _PRESET["regularizers"]["conr"]
+PRESET_LR: float = _PRESET["optimizer"]["init_args"]["lr"]
+PRESET_BATCH: int = preset_config("rotated-digits-conr")["data"]["init_args"]["batch_size"]
+
+Run = dict[str, Any]
+
+
+def settings(form: str, batch: int, lr: float) -> dict[str, Any]:
+    """Everything that a run has beside the preset and the seed, as the result file keeps it."""
+    given = {"batch_size": batch, "epochs": EPOCHS[batch], "lr": lr}
+    if form == "vanilla":
+        return given
+    known = FORMS[form]
+    given |= {"coefficient": _CONR["coefficient"], "memory": known["batches"] * VIEWS * batch}
+    return given | ({"momentum": known["momentum"]} if "momentum" in known else {})
+
+
+def arguments(chosen: dict[str, Any], seed: int, root: str) -> list[str]:
+    """The run as typed after ``conr``."""
+    typed = [
+        "fit",
+        f"--config=rotated-digits-{'conr' if 'coefficient' in chosen else 'vanilla'}",
+        f"--seed_everything={seed}",
+        f"--output.root={root}",
+        f"--data.batch_size={chosen['batch_size']}",
+        f"--trainer.max_epochs={chosen['epochs']}",
+        f"--model.optimizer.init_args.lr={chosen['lr']}",
+        "--trainer.enable_progress_bar=false",
+        "--trainer.enable_model_summary=false",
+    ]
+    if chosen.get("memory"):
+        memory = {"regularizer": _CONR["loss"], "size": chosen["memory"]}
+        whole = {**_CONR, "loss": {"class_path": "conr.losses.CrossBatchMemory", "init_args": memory}}
+        typed.append(f"--model.regularizers={json.dumps({'conr': whole})}")
+    if "momentum" in chosen:
+        encoder = {"class_path": "conr.training.MomentumMemory", "init_args": {"momentum": chosen["momentum"]}}
+        typed.append(f"--trainer.callbacks={json.dumps([encoder])}")
+    return typed
+
+
+def measured(chosen: dict[str, Any], seed: int, *, test: bool) -> dict[str, Any]:
+    """Train once; validation and, if asked for, test MAE of the epoch with the lowest validation MAE, by region."""
+    start = time.process_time()
+    with tempfile.TemporaryDirectory() as root:
+        folder = run_command(arguments(chosen, seed, root))
+        seconds = time.process_time() - start
+        history = read_history(folder)
+        epoch = min(history["val/mae"], key=lambda logged: logged[1])[0]
+        names = {region: "val/mae" if region == "all" else f"val/mae_{region}" for region in REGIONS}
+        found = {"epoch": epoch, "validation": {one: round(dict(history[names[one]])[epoch], 4) for one in REGIONS}}
+        if test:
+            run_command(["test", f"--run={folder}"])
+            metrics = RunResult.read(folder).metrics
+            found["test"] = {region: round(metrics[region]["mae"], 4) for region in REGIONS}
+    return {**found, "processor_seconds": round(seconds, 1)}
+
+
+def trials() -> Iterator[Run]:
+    """The learning rates that are tried for batches of 16."""
+    for factor in TRIAL_FACTORS:
+        yield {"form": "vanilla", "seed": TRIAL_SEED, "settings": settings("vanilla", 16, PRESET_LR * factor)}
+
+
+def chosen_rate(runs: list[Run]) -> float:
+    """The learning rate of batches of 16 with the lowest validation MAE."""
+    tried = [run for run in runs if run["seed"] == TRIAL_SEED]
+    best: float = min(tried, key=lambda run: run["validation"]["all"])["settings"]["lr"]
+    return best
+
+
+def comparison(rate: float) -> Iterator[Run]:
+    """All runs that are tested, seed by seed."""
+    for seed in SEEDS:
+        for batch in EPOCHS:
+            lr = PRESET_LR if batch == PRESET_BATCH else rate
+            for form in FORMS:
+                yield {"form": form, "seed": seed, "settings": settings(form, batch, lr)}
+
+
+def main() -> None:
+    """Choose the learning rate, then compare; go on where an earlier call was stopped."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=PATH)
+    path = parser.parse_args().results
+    torch.set_num_threads(1)
+    record: dict[str, Any] = {"schema": "conr.memory_on_digits/1", "runs": []}
+    if path.is_file():
+        record = json.loads(path.read_text())
+    ran_on = environment()
+
+    def run_missing(planned: Iterator[Run], *, test: bool) -> None:
+        done = [{name: run[name] for name in ("form", "seed", "settings")} for run in record["runs"]]
+        for task in planned:
+            if task in done:
+                continue
+            found = measured(task["settings"], task["seed"], test=test)
+            made = {"commit": ran_on["commit"], "versions": ran_on["versions"], "device": ran_on["device"]}
+            record["runs"].append({**task, **found, **made})
+            write_whole(path, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
+            print(task["settings"]["batch_size"], task["form"], task["seed"], found, flush=True)
+
+    run_missing(trials(), test=False)
+    run_missing(comparison(chosen_rate(record["runs"])), test=True)
+
+
+if __name__ == "__main__":
+    main()
