@@ -3,9 +3,9 @@
 The learning rate of a dataset's network is chosen first, without any method (four trials); it holds for all methods
 there. Then every method of one part gets four trials on every dataset: four values of its own strength, or of the
 learning rate again for SQINV, which has no strength. One seed, which is none of the comparison's; the value whose best
-epoch has the lowest validation error is chosen, and ties go to the value that the preset had. A mix takes what its parts chose and
-has no trials of its own. The test split is not evaluated in a trial. Boosting, a reference on tables, runs with
-scikit-learn's defaults.
+epoch has the lowest validation error is chosen, and ties go to the value that the preset had. A mix takes what its
+parts chose and has no trials of its own. The test split is not evaluated in a trial. Boosting, a reference on tables,
+runs with scikit-learn's defaults.
 
 Run ``python -m benchmarks.grid --data DIR`` where DIR holds imbalanced-tabular/, uci/ and sts-b-dir/: it goes on where
 it was stopped. Trials and choice go to ``results/grid/tuning.json`` and ``results/grid/settings.yaml``, the runs to
@@ -73,7 +73,7 @@ BEFORE = {
     ("abalone", "conr"): 1.0,
     ("table", "conr"): 0.3,
 }
-"""What presets, by dataset and method, had as their dial when the trials began; they have what the trials chose since."""
+"""What presets, by dataset and method, had when the trials began; since then they have what the trials chose."""
 
 
 def datasets(data: str) -> list[GridDataset]:

@@ -1,10 +1,10 @@
 """What a memory of earlier batches does for ConR on rotated digits, at batches of 16 and of 64.
 
-Five forms with the preset's settings and the same epochs: no ConR; ConR of the batch alone; with a memory of the last 2
-batches, of the last 16, and of the last 16 as a momentum encoder sees them. The learning rate of batches of 16 is chosen
-first, without ConR, by the validation error of one further seed. Each run is in ``results/memory_on_digits.json`` with its
-settings, seed and versions; runs that are there are not repeated. Run: ``python -m benchmarks.memory_on_digits``, about
-half an hour of one core.
+Five forms with the preset's settings and the same epochs: no ConR; ConR of the batch alone; with a memory of the last
+2 batches, of the last 16, and of the last 16 as a momentum encoder sees them. The learning rate of batches of 16 is
+chosen first, without ConR, by the validation error of one further seed. Each run is in
+``results/memory_on_digits.json`` with its settings, seed and versions; runs that are there are not repeated. Run:
+``python -m benchmarks.memory_on_digits``, about half an hour of one core.
 """
 
 import argparse

@@ -37,9 +37,7 @@ def record() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("dataset", ["rotated-digits", "abalone", "table", "sts-b-dir"])
 @pytest.mark.parametrize("method", TUNED)
-def test_every_method_has_as_many_different_trials_and_begins_with_its_presets_value_then(
-    dataset: str, method: str
-) -> None:
+def test_every_method_has_as_many_different_trials_and_begins_with_the_value_before(dataset: str, method: str) -> None:
     network = {} if method == "vanilla" else {LR: 0.5}
     trials = trial_options(dataset, method, network)
     assert len({json.dumps(one) for one in trials}) == len(trials) == TRIALS

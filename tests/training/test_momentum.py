@@ -10,6 +10,7 @@ from tests.training.toy import Toy
 from torch import Tensor
 
 from conr import ConRLoss
+from conr.data import ArrayDataset
 from conr.losses import CrossBatchMemory
 from conr.models import MLP
 from conr.training import MomentumMemory, RegressionModule, Regularizer
@@ -38,7 +39,7 @@ class Watch(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *others: Any) -> None:
         del trainer, others
         assert self.momentum.network is not None
-        self.trained.append(next(iter(pl_module.encoder.parameters())).detach().clone())  # type: ignore[operator, union-attr]
+        self.trained.append(next(iter(pl_module.encoder.parameters())).detach().clone())  # type: ignore[union-attr]
         self.copied.append(next(iter(self.momentum.network["encoder"].parameters())).clone())
 
 
@@ -64,8 +65,9 @@ def test_the_memory_holds_what_the_copy_makes_of_the_same_rows(view_mode: str, r
     assert isinstance(memory, CrossBatchMemory)
     assert len(memory.features) == 3 * rows
     data = Toy(batch_size=8)
-    inputs = torch.stack([data.splits.train[i][0] for i in range(24)])
-    labels = torch.stack([data.splits.train[i][1] for i in range(24)])
+    train = data.splits.train
+    assert isinstance(train, ArrayDataset)
+    inputs, labels = train.inputs, train.labels
     assert momentum.network is not None
     with torch.no_grad():
         known = momentum.network["encoder"](inputs)  # (24, d)
@@ -118,7 +120,7 @@ def test_nothing_is_left_in_the_module_and_the_copy_is_in_the_checkpoint(tmp_pat
 def test_refuses_bad_arguments_and_modules_without_a_memory(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="momentum: expected a number below 1, got 1"):
         MomentumMemory(1)
-    with pytest.raises(ValueError, match="momentum: expected a number of at least 0, got -0.5"):
+    with pytest.raises(ValueError, match=r"momentum: expected a number of at least 0, got -0\.5"):
         MomentumMemory(-0.5)
     plain = RegressionModule(MLP(3, hidden=(8, 6)), regularizers={"conr": Regularizer(ConRLoss(window=0.5))})
     with pytest.raises(ValueError, match="expected a RegressionModule with CrossBatchMemory among its regularizers"):

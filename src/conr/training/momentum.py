@@ -16,9 +16,9 @@ from conr.training.module import RegressionModule
 class MomentumMemory(Callback):
     r"""Fills `conr.losses.CrossBatchMemory` by a momentum encoder, as momentum contrast does (He et al., CVPR 2020).
 
-    A copy of encoder and head follows the trained ones, $\theta_m \leftarrow m\, \theta_m + (1 - m)\, \theta$ after each
-    step, and the memory keeps its features and predictions of each batch. The batch itself is compared as before. On the
-    command line: ``--trainer.callbacks+=conr.training.MomentumMemory``.
+    A copy of encoder and head follows the trained ones after each step, $\theta_m \leftarrow m\, \theta_m + (1 - m)\,
+    \theta$, and the memory keeps its features and predictions of each batch. The batch itself is compared as before. On
+    the command line: ``--trainer.callbacks+=conr.training.MomentumMemory``.
 
     Source: "Momentum Contrast for Unsupervised Visual Representation Learning", CVPR 2020.
 
@@ -63,12 +63,9 @@ class MomentumMemory(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *others: Any) -> None:
         """Follow the trained network by a small step."""
         del trainer, others
-        module = cast("RegressionModule", pl_module)
-        assert self.network is not None  # since on_train_start
         with torch.no_grad():
-            for name in ("encoder", "head"):
-                pairs = zip(self.network[name].parameters(), getattr(module, name).parameters(), strict=True)
-                for own, trained in pairs:
+            for name, part in cast("nn.ModuleDict", self.network).items():
+                for own, trained in zip(part.parameters(), getattr(pl_module, name).parameters(), strict=True):
                     own.lerp_(trained, 1 - self.momentum)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -103,14 +100,13 @@ class MomentumMemory(Callback):
 
     @torch.no_grad()
     def _encode(self, n: int) -> tuple[Tensor, Tensor]:
-        assert self.network is not None  # since on_train_start
-        assert self._inputs is not None  # the encoder comes before the regularizers
+        encoder, head = cast("nn.ModuleDict", self.network).values()
         # Regularizers see all rows of the encoder's inputs or the last of them: see `conr.data.make_views`.
-        inputs = self._inputs
+        inputs = cast("Inputs", self._inputs)
         rows = inputs[-n:] if isinstance(inputs, Tensor) else {name: part[-n:] for name, part in inputs.items()}
-        features = self.network["encoder"](rows)  # (n, d)
-        outputs = self.network["head"](features)  # (n,) or (n, k), or what the criterion expects
-        point = getattr(self.network["head"], "point", None)
+        features = encoder(rows)  # (n, d)
+        outputs = head(features)  # (n,) or (n, k), or what the criterion expects
+        point = getattr(head, "point", None)
         return features, outputs if point is None else point(outputs)
 
 
