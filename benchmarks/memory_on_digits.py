@@ -9,13 +9,15 @@ chosen first, without ConR, by the validation error of one further seed. Each ru
 
 import argparse
 import json
+import math
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from joblib import Parallel, delayed
 
 from benchmarks.timing import RESULTS, environment
 from conr.configs import preset_config
@@ -117,30 +119,50 @@ def comparison(rate: float) -> Iterator[Run]:
                 yield {"form": form, "seed": seed, "settings": settings(form, batch, lr)}
 
 
+def run_missing(
+    record: dict[str, Any], path: Path, planned: Iterable[Run], jobs: int, end: float, *, test: bool
+) -> None:
+    """Train what the record does not have yet, and write it after each run; no run begins after ``end``."""
+    done = [{name: run[name] for name in ("form", "seed", "settings")} for run in record["runs"]]
+    ran_on = environment()
+    made = {"commit": ran_on["commit"], "versions": ran_on["versions"], "device": ran_on["device"]}
+    waiting = [task for task in planned if task not in done]
+    for run in Parallel(n_jobs=jobs, return_as="generator_unordered")(
+        delayed(_one)(task, end, test=test) for task in waiting
+    ):
+        if run is not None:
+            record["runs"].append({**run, **made})
+            record["runs"].sort(key=_order)
+            write_whole(path, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
+            print(json.dumps(run), flush=True)
+
+
 def main() -> None:
     """Choose the learning rate, then compare; go on where an earlier call was stopped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=PATH)
-    path = parser.parse_args().results
-    torch.set_num_threads(1)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="no run begins later than that")
+    given = parser.parse_args()
+    end = time.time() + 60 * given.minutes
     record: dict[str, Any] = {"schema": "conr.memory_on_digits/1", "runs": []}
-    if path.is_file():
-        record = json.loads(path.read_text())
-    ran_on = environment()
+    if given.results.is_file():
+        record = json.loads(given.results.read_text())
+    run_missing(record, given.results, trials(), given.jobs, end, test=False)
+    if sum(run["seed"] == TRIAL_SEED for run in record["runs"]) == len(TRIAL_FACTORS):
+        rate = chosen_rate(record["runs"])
+        run_missing(record, given.results, comparison(rate), given.jobs, end, test=True)
 
-    def run_missing(planned: Iterator[Run], *, test: bool) -> None:
-        done = [{name: run[name] for name in ("form", "seed", "settings")} for run in record["runs"]]
-        for task in planned:
-            if task in done:
-                continue
-            found = measured(task["settings"], task["seed"], test=test)
-            made = {"commit": ran_on["commit"], "versions": ran_on["versions"], "device": ran_on["device"]}
-            record["runs"].append({**task, **found, **made})
-            write_whole(path, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
-            print(task["settings"]["batch_size"], task["form"], task["seed"], found, flush=True)
 
-    run_missing(trials(), test=False)
-    run_missing(comparison(chosen_rate(record["runs"])), test=True)
+def _one(task: Run, end: float, *, test: bool) -> Run | None:
+    if time.time() > end:
+        return None
+    torch.set_num_threads(1)
+    return {**task, **measured(task["settings"], task["seed"], test=test)}
+
+
+def _order(run: Run) -> tuple[Any, ...]:
+    return run["seed"] != TRIAL_SEED, run["seed"], run["settings"]["batch_size"], list(FORMS).index(run["form"])
 
 
 if __name__ == "__main__":
