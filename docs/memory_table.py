@@ -1,4 +1,4 @@
-"""The table about memories of earlier batches as Markdown, from the file that ``benchmarks/memory_on_digits.py`` writes."""
+"""The table about memories of earlier batches as Markdown, from the file of ``benchmarks/memory_on_digits.py``."""
 
 import json
 from pathlib import Path
@@ -36,8 +36,8 @@ def comparison(path: Path) -> str:
 def _block(batch: int, seeds: int, of: dict[str, list[Run]]) -> str:
     chosen = next(iter(of.values()))[0]["settings"]
     lines = [
-        f"**Batches of {batch}**, {chosen['epochs']} epochs, learning rate {chosen['lr']:g}, {seeds} seed(s); MAE in degrees, "
-        "mean ± standard deviation over seeds; processor time of the training relative to vanilla's.",
+        f"**Batches of {batch}**, {chosen['epochs']} epochs, learning rate {chosen['lr']:g}, seeds: {seeds}. MAE in",
+        "degrees, mean ± standard deviation; processor time of the training over vanilla's.",
         "",
         "| | remembered samples | few-shot, validation | few-shot, test | all, test | time |",
         "|---|---:|---:|---:|---:|---:|",
@@ -56,6 +56,6 @@ def _block(batch: int, seeds: int, of: dict[str, list[Run]]) -> str:
             cells.append(f"**{fmean(values):.2f}**{spread}" if best else f"{fmean(values):.2f}{spread}")
         seconds = fmean(run["processor_seconds"] for run in runs)
         lines.append(
-            f"| {form} | {runs[0]['settings'].get('memory', 0)} | {' | '.join(cells)} | {seconds / first:.1f} × |"
+            f"| {form} | {runs[0]['settings'].get('memory', 0)} | {' | '.join(cells)} | {seconds / first:.1f} |"
         )
     return "\n".join(lines)
