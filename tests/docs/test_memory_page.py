@@ -18,7 +18,7 @@ from benchmarks.memory_on_digits import (
     settings,
     trials,
 )
-from docs import memory_table
+from docs.memory_table import comparison as table
 from docs.tables import ROOT, rebuilt
 
 from conr.configs import preset_config
@@ -83,13 +83,13 @@ def test_the_table_has_means_of_seeds_that_all_forms_have_run(tmp_path: Path) ->
     path = tmp_path / "runs.json"
     runs = [run("a", 0, 2.0, 0), run("b", 0, 1.0, 4), run("a", 1, 4.0, 0), run("b", 1, 3.0, 4), run("a", 2, 0.0, 0)]
     path.write_text(json.dumps({"runs": runs}))
-    made = memory_table.comparison(path)
+    made = table(path)
     assert "**Batches of 8**, 3 epochs, learning rate 0.01, seeds: 2." in made
     assert "| a | 0 | 3.00 ± 1.41 | 4.00 ± 1.41 | 1.50 ± 0.71 | 1.0 |" in made
     assert "| b | 4 | **2.00** ± 1.41 | **3.00** ± 1.41 | **1.00** ± 0.71 | 3.0 |" in made
     path.write_text(json.dumps({"runs": runs[:1] + runs[3:4]}))
     with pytest.raises(ValueError, match="expected a batch size with a seed that all forms have run"):
-        memory_table.comparison(path)
+        table(path)
 
 
 def test_the_page_is_not_stale() -> None:
