@@ -1,10 +1,12 @@
 """The comparison of memories: its runs are those that the script plans, and the table is what they say."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from benchmarks.memory_on_digits import (
     EPOCHS,
     FORMS,
@@ -65,6 +67,16 @@ def test_the_chosen_rate_has_the_lowest_validation_error() -> None:
 def test_the_command_line_takes_the_arguments(form: str) -> None:
     words = arguments(settings(form, 16, 0.002), 3, "runs")
     assert planned_data(words[1:]).batch_size == 16
+
+
+def test_the_settings_on_the_page_are_those_of_the_preset_with_a_memory(tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    term = yaml.safe_load(block)["model"]["regularizers"]["conr"]
+    term["loss"] = term["loss"]["init_args"]["regularizer"]
+    assert term == preset_config("rotated-digits-conr")["model"]["regularizers"]["conr"]
+    path = tmp_path / "memory.yaml"
+    path.write_text(block)
+    assert planned_data(["--config=rotated-digits-vanilla", f"--config={path}"]).name == "rotated-digits"
 
 
 def test_the_table_has_means_of_seeds_that_all_forms_have_run(tmp_path: Path) -> None:
