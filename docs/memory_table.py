@@ -7,6 +7,9 @@ from typing import Any
 
 Run = dict[str, Any]
 
+PLANNED = 30
+"""Trainings of the whole comparison: five forms, two batch sizes, three seeds."""
+
 
 def comparison(path: Path) -> str:
     """Few-shot MAE of each form per batch size; only seeds that all forms of a batch size have run count.
@@ -30,7 +33,8 @@ def comparison(path: Path) -> str:
             blocks.append(_block(batch, len(seeds), of))
     if not blocks:
         raise ValueError(f"{path}: expected a batch size with a seed that all forms have run, got none")
-    return "\n\n".join(blocks)
+    state = [] if len(runs) >= PLANNED else [f"**Not finished: {len(runs)} of {PLANNED} trainings are done.**"]
+    return "\n\n".join(state + blocks)
 
 
 def _block(batch: int, seeds: int, of: dict[str, list[Run]]) -> str:
