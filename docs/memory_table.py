@@ -34,7 +34,7 @@ def comparison(path: Path) -> str:
     if not blocks:
         raise ValueError(f"{path}: expected a batch size with a seed that all forms have run, got none")
     state = [] if len(runs) >= PLANNED else [f"**Not finished: {len(runs)} of {PLANNED} trainings are done.**"]
-    return "\n\n".join(state + blocks)
+    return "\n\n".join(state + blocks) + "\n"
 
 
 def _block(batch: int, seeds: int, of: dict[str, list[Run]]) -> str:
