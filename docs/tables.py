@@ -3,7 +3,8 @@
 A table stands between ``<!-- KIND: PATHS -->`` and ``<!-- /KIND -->``; PATHS are folders with result files below the
 project's root. KIND is ``table`` (headline metric of each dataset), one of the tables of a comparison (``grid``,
 ``paired``, ``where``, ``ranks``, ``cost``, ``published``), ``trade-off`` for a picture per dataset, which goes to
-``docs/images/PAGE/``, or ``estimator`` and ``estimator-search``, whose path is a file of ``benchmarks/results``.
+``docs/images/PAGE/``, or ``estimator``, ``estimator-search`` and ``memory``, whose path is a file of
+``benchmarks/results``.
 ``--check`` changes nothing and fails if a table is not what its files say.
 """
 
@@ -14,11 +15,15 @@ from pathlib import Path
 
 from conr.report import comparison_markdown, load_runs, summary_markdown, trade_off_pictures
 from conr.report.comparison import TABLES
-from docs import estimator_tables
+from docs import estimator_tables, memory_table
 
 ROOT = Path(__file__).parents[1]
 _PICTURES = "trade-off"
-_OF_FILES = {"estimator": estimator_tables.comparison, "estimator-search": estimator_tables.search}
+_OF_FILES = {
+    "estimator": estimator_tables.comparison,
+    "estimator-search": estimator_tables.search,
+    "memory": memory_table.comparison,
+}
 _KINDS = "|".join(("table", *TABLES, *_OF_FILES, _PICTURES))
 _TABLE = re.compile(
     rf"(<!-- (?P<kind>{_KINDS}): (?P<paths>[^>]+?) -->\n).*?(<!-- /(?P=kind) -->)",

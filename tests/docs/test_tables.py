@@ -32,8 +32,9 @@ def test_a_table_without_files_is_an_error(tmp_path: Path) -> None:
 
 def test_all_kinds_of_tables(tmp_path: Path) -> None:
     """Each mark becomes what its kind says, links lead to the pictures that are drawn, and nothing changes twice."""
-    for name in ("abalone", "rotated-digits"):
-        shutil.copytree(ROOT / "results" / "demo" / name, tmp_path / "results" / name)
+    for method in ("vanilla", "conr", "sqinv", "sqinv+conr"):
+        for name, source in (("abalone", "grid"), ("rotated-digits", "demo")):
+            shutil.copytree(ROOT / "results" / source / name / method, tmp_path / "results" / name / method)
     page = tmp_path / "docs" / "how-to" / "what-works.md"
     marks = "\n".join(
         f"<!-- {kind}: results -->\n<!-- /{kind} -->"

@@ -67,9 +67,10 @@ def suggest_settings(labels: Tensor, bins: Bins, *, criterion: str = "l1", batch
             or an unknown criterion.
 
     Notes:
-        A starting point, not a choice: ``conr tune`` chooses on a validation split. The window is what a person knows
-        best, as it is the finest difference of labels that matters. Of more than 2048 samples as many are compared,
-        evenly spaced.
+        A starting point, not a choice: ``conr tune`` chooses on a validation split. There the coefficient was 12 for
+        rotated digits, where the rule says 3.6, and 0.1 for abalone, where it says 1.1. The window is what a person
+        knows best, as it is the finest difference of labels that matters. Of more than 2048 samples as many are
+        compared, evenly spaced.
 
     Example:
         >>> import torch

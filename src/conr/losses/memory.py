@@ -1,5 +1,6 @@
 r"""Cross-batch memory: compare a batch with what earlier batches left (Wang et al., CVPR 2020)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,6 +21,11 @@ class CrossBatchMemory(nn.Module):
     Args:
         regularizer: how batch and memory are compared.
         size: how many samples are remembered; positive.
+
+    Attributes:
+        encode: gets the number n of samples of the batch and returns the features (n, d) and predictions, (n,) or
+            (n, k), that are remembered of it; None remembers those of the batch. `conr.training.MomentumMemory` sets
+            it to an encoder that changes slowly.
 
     Notes:
         With several processes each remembers the batches of all, so that all memories are equal. Only in training mode
@@ -46,6 +52,7 @@ class CrossBatchMemory(nn.Module):
             raise TypeError(f"regularizer: expected a ConRLoss, got {type(regularizer).__name__}")
         self.regularizer = regularizer
         self.size = size
+        self.encode: Callable[[int], tuple[Tensor, Tensor]] | None = None
         for name in Samples._fields:
             self.register_buffer(name, torch.empty(0, 0))
 
@@ -54,6 +61,8 @@ class CrossBatchMemory(nn.Module):
         remembered = Samples(self.features, self.labels, self.predictions) if len(self.features) else None
         loss: Tensor = self.regularizer(features, labels, predictions, weights, candidates=remembered)
         if self.training:
+            if self.encode is not None:
+                features, predictions = self.encode(len(features))
             self._remember(Samples(features, labels, predictions))
         return loss
 
