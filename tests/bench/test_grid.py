@@ -1,3 +1,4 @@
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,22 @@ def test_a_killed_run_is_finished(tmp_path: Path) -> None:
     (folder / LAST_CHECKPOINT).unlink()  # as if killed in the first epoch
     assert run_grid([task], tmp_path, options=QUICK) == [folder]
     assert RunResult.read(folder).metrics["all"]["mae"] == pytest.approx(whole.metrics["all"]["mae"])
+
+
+def test_ctrl_c_stops_the_grid_and_not_only_its_run(tmp_path: Path) -> None:
+    tasks = grid_tasks(["abalone"], ["vanilla"], 2)
+
+    def press(task: Task, epochs: int) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run_grid(tasks, tmp_path, options=QUICK, report=press)
+    assert signal.getsignal(signal.SIGINT) is before  # the next one counts, too
+    assert [folder.name for folder in tmp_path.glob("abalone/vanilla/*")] == ["seed-0"]
+    folders = run_grid(tasks, tmp_path, options=QUICK)
+    assert failed(folders) == []
+    assert all(RunResult.read(folder) for folder in folders)
 
 
 def test_a_run_that_fails_is_recorded_and_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

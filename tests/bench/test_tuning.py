@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from matplotlib.figure import Figure
 
 from conr.bench import GridDataset, Task
 from conr.bench import tuning as module
@@ -149,6 +150,44 @@ def test_another_search_in_the_folder_is_refused(tmp_path: Path, trained: list[T
         tune(search(tmp_path, seeds=2), trials=1)
     with pytest.raises(ValueError, match=r"expected a search with options = .*max_epochs"):
         tune(search(tmp_path, options={"trainer.max_epochs": "2"}), trials=1)
+
+
+def test_ctrl_c_stops_the_search_which_then_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = {"trainer.max_epochs": "2", "trainer.limit_train_batches": "2", "trainer.log_every_n_steps": "1"}
+    tuning = search(tmp_path, options=quick)
+
+    def press(number: int, done: int, total: int) -> None:
+        if number == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(tuning, trials=3, report=press)
+    assert not list(tmp_path.rglob("failure.json"))
+    trials = tune(tuning, trials=3)
+    assert [(trial.number, trial.state) for trial in trials] == [(number, "complete") for number in range(3)]
+
+
+def test_numbers_of_the_pictures_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tuning = search(tmp_path, space={"beta": Range(0.01, 1000.0), "window": Range(0.25, 4.0)})
+    scores = [5.0, 4.5, 99.0, 4.2, 4.0]
+    trials = [
+        Trial(number, {"beta": 10.0 ** (number - 1), "window": 0.3 + number / 2}, score, "complete")
+        for number, score in enumerate(scores)
+    ]
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    draw_tuning(tuning, trials)
+    history, settings = drawn
+    window = settings.axes[1]
+    low, high = window.get_xlim()
+    shown = [text.get_text() for text in window.get_xticklabels() if low <= text.get_position()[0] <= high]
+    assert shown == ["0.5", "1", "2"]
+    # One score is far above all others: it is a triangle at the edge and does not flatten them.
+    assert 5.0 < history.axes[0].get_ylim()[1] < 10
+    assert history.axes[0].get_title().endswith("; triangles lie above")
+    drawn.clear()
+    draw_tuning(tuning, [trial for trial in trials if trial.score != 99.0])
+    assert "triangles" not in drawn[0].axes[0].get_title()
 
 
 def test_several_seeds_are_averaged_and_bad_points_get_no_more(tmp_path: Path, trained: list[Task]) -> None:

@@ -121,13 +121,20 @@ def test_columns_without_values_and_small_or_missing_files_are_told(capsys: pyte
     assert "found none at fisch.csv" in capsys.readouterr().err
 
 
+def test_a_file_without_names_of_columns_is_recognised(capsys: pytest.CaptureFixture[str]) -> None:
+    path = fish(60)
+    path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[1:]), encoding="utf-8")
+    assert main(["inspect", "fish.csv", "--target", "gewicht"]) == 2
+    assert "a file without names needs header: false, and positions instead" in capsys.readouterr().err
+
+
 def test_many_problems_are_listed_or_skipped(capsys: pytest.CaptureFixture[str]) -> None:
     fish(changes=dict.fromkeys(range(10, 40), "1;sea;1;?"))
     words = ["inspect", "fish.csv", "--target", "gewicht"]
     assert main(words) == 2
     printed = capsys.readouterr().err
     assert printed.count("expected a finite number as label, got none") == 20
-    assert "... and 10 more" in printed
+    assert "... and 10 more\n(skip_bad: true leaves such rows and columns out, ignore names" in printed
     assert main([*words, "--skip-bad"]) == 0
     assert f"note: fish.csv: 30 of {ROWS} rows left out" in capsys.readouterr().out
 

@@ -26,6 +26,26 @@ def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"rotated-digits-conr", "rotated-digits-vanilla", "abalone-conr"} <= set(capsys.readouterr().out.split())
 
 
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = [sys.executable, "-m", "conr.cli.main", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # as `head` does
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
+def test_ctrl_c_ends_without_a_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def press(options: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("conr.cli.tune.search", press)
+    monkeypatch.setattr("conr.cli.report.report", press)
+    assert main(["tune"]) == main(["report"]) == 130
+    assert capsys.readouterr().err == "\nconr tune: stopped; the same command goes on\n\nconr report: stopped\n"
+
+
 def test_an_unknown_verb_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["repport"]) == 2
     assert "conr repport: verb: expected one of 'demo'" in (message := capsys.readouterr().err)

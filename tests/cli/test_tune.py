@@ -32,7 +32,7 @@ def test_a_search_is_made_longer_and_its_settings_are_trained(
     assert main([*words, "--trials=1"]) == 0
     assert main([*words, "--trials=2"]) == 0
     printed = capsys.readouterr().out
-    assert "2 points, 1 seeds each, by val/bmae" in printed
+    assert "2 points, 1 seed each, by val/bmae" in printed
     folder = Path("runs/tuning/abalone/conr")
     assert f"conr fit --config {folder / 'best.yaml'}" in printed
     names = {"best.yaml", "history.png", "settings.png", "study.db", "tuning.json"}

@@ -12,7 +12,16 @@ from matplotlib.figure import Figure
 from conr.bench.ablation import FACTORS, Ablation, Point
 from conr.report.aggregate import REGIONS, Spread
 from conr.report.html import write_page
-from conr.report.style import HEIGHT, INK_ON_WHITE, REGION_COLORS, WIDTH, drawing, inline_svg, new_figure
+from conr.report.style import (
+    HEIGHT,
+    INK_ON_WHITE,
+    REGION_COLORS,
+    WIDTH,
+    drawing,
+    inline_svg,
+    name_powers,
+    new_figure,
+)
 
 PAGE = "ablation.html"
 SHOWN = {"few": ("few-shot", REGION_COLORS["few"], "-"), "all": ("all", "#1f83cb", "--")}
@@ -93,6 +102,7 @@ def _draw(axes: Axes, ablation: Ablation, name: str, points: Sequence[Point]) ->
         axes.margins(x=0.25)
     elif position.min() > 0 and position.max() >= _LOG_FROM * position.min():
         axes.set_xscale("log")
+        name_powers(axes.xaxis)
     axes.set(xlabel=FACTORS[name].title, ylabel=_metric(ablation))
     axes.legend()
 

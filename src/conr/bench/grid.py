@@ -3,6 +3,8 @@
 import difflib
 import json
 import shlex
+import signal
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -101,6 +103,7 @@ def check_options(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
     Raises:
         ValueError, FileNotFoundError: a table that cannot be used.
         SystemExit: options that do not parse; the message is printed.
+        KeyboardInterrupt: it was stopped by hand.
     """
     seen = set()
     for task in tasks:
@@ -216,7 +219,7 @@ def _run(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> None:
         on_epoch(0)
         return
     train_task(task, folder, on_epoch)
-    run_command(["test", "--run", str(folder), *_QUIET], show_metrics=False)
+    _command(["test", "--run", str(folder), *_QUIET], show_metrics=False)
 
 
 def train_task(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> None:
@@ -230,11 +233,25 @@ def train_task(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> Non
     Raises:
         ValueError, FileNotFoundError: as `conr.training.command.run_command`.
         SystemExit: options that do not parse; the message is printed.
+        KeyboardInterrupt: it was stopped by hand.
     """
     begun = (folder / CONFIG).is_file()
     new = [*task.arguments, f"--output.root={folder.parents[2]}"]  # ROOT/DATASET/METHOD/seed-SEED
     start = ["fit", "--resume", str(folder)] if begun else ["fit", *new]
-    run_command([*start, *_QUIET], folder=folder, on_epoch=on_epoch)
+    _command([*start, *_QUIET], folder=folder, on_epoch=on_epoch)
+
+
+def _command(words: list[str], **named: Any) -> None:
+    """Run a command whose Ctrl-C stops all: Lightning turns it into an exit, and ignores each that follows."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        run_command(words, **named)
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from error
 
 
 def _run_here(task: Task, folder: Path, tell: Callable[[int], None]) -> None:

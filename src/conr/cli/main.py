@@ -41,22 +41,28 @@ _COMMANDS = {
 }
 
 TRACEBACK_VARIABLE = "CONR_TRACEBACK"
+STOPPED = 130  # the exit status of what Ctrl-C has stopped, by the shells' convention
+
+_GO_ON = ("demo", "bench", "ablate", "tune")  # what is finished is kept, and what was begun goes on
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status: 0, 1 if a check found something, 2 for unusable input."""
+    """Run the command line and return the exit status.
+
+    It is 0, 1 if a check found something, 2 for unusable input, 130 if it was stopped by hand.
+    """
     if arguments is None:
         sys.path.append(str(Path.cwd()))  # a dataset or encoder of one's own is found by its path from here
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or words[0] in ("-h", "--help", "help"):
-        print("usage: conr VERB [options]      conr VERB --help explains the options\n")
-        print("\n".join(f"  {verb:<10}{summary}" for verb, summary in VERBS.items()))
-        return 0
-    if words[0] == "--version":
-        print(f"conr {__version__}")
-        return 0
     try:
-        return _run(words[0], words[1:])
+        return _run(words)
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        go_on = "; the same command goes on" if words[0] in _GO_ON else ""
+        print(f"\nconr {words[0]}: stopped{go_on}", file=sys.stderr)
+        return STOPPED
     except (ValueError, TypeError, OSError, ImportError) as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
@@ -64,7 +70,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _run(verb: str, options: list[str]) -> int:
+def _run(words: list[str]) -> int:
+    status = _run_verb(words)
+    sys.stdout.flush()  # a pipe without a reader tells now, not when the interpreter ends
+    return status
+
+
+def _run_verb(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print("usage: conr VERB [options]      conr VERB --help explains the options\n")
+        print("\n".join(f"  {verb:<10}{summary}" for verb, summary in VERBS.items()))
+        return 0
+    if words[0] == "--version":
+        print(f"conr {__version__}")
+        return 0
+    verb, *options = words
     check_choice("verb", verb, VERBS)
     require(f"conr {verb}", "lightning", "torchmetrics", "jsonargparse", "rich", "matplotlib", "jinja2", "sklearn")
     if verb in _COMMANDS:

@@ -32,7 +32,7 @@ def table(options: Sequence[str]) -> None:
         print(DESCRIPTION)
         return
     verbs: dict[str, Callable[[list[str]], None]] = {"fit": _fit, "predict": _predict, "evaluate": _evaluate}
-    check_choice("conr table", words[0], verbs)
+    check_choice("verb", words[0], verbs)
     verbs[words[0]](words[1:])
 
 

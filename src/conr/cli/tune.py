@@ -58,8 +58,10 @@ def search(options: Sequence[str]) -> int:
     )
     check_options(tuning.tasks({}, 0), {})
     console = Console(highlight=False)
-    budget = f"{chosen.trials} points" + ("" if chosen.minutes is None else f" or {chosen.minutes:g} minutes")
-    console.print(f"{budget}, {chosen.seeds} seeds each, by {tuning.metric}. Kept in {tuning.folder}.", soft_wrap=True)
+    budget = _count(chosen.trials, "point") + ("" if chosen.minutes is None else f" or {chosen.minutes:g} minutes")
+    console.print(
+        f"{budget}, {_count(chosen.seeds, 'seed')} each, by {tuning.metric}. Kept in {tuning.folder}.", soft_wrap=True
+    )
     with _progress(console) as progress:
         points = progress.add_task("points", total=chosen.trials)
         runs = progress.add_task("epochs", total=None)
@@ -84,13 +86,17 @@ def _summary(tuning: Tuning, trials: list[Trial]) -> Table:
     own = preset_point(tuning.dataset, tuning.method, tuning.space)
     preset = next((trial for trial in trials if trial.values == own), None)
     failed = sum(trial.state == "failed" for trial in trials)
-    title = f"{len(trials)} points, {failed} of which failed" if failed else f"{len(trials)} points"
+    title = _count(len(trials), "point") + (f", {failed} of which failed" if failed else "")
     table = Table("setting", "preset", f"best (trial {best.number})", title=title)
     for name in tuning.space:
         table.add_row(name, "" if own is None else _text(own[name]), _text(best.values[name]))
     known = preset is not None and preset.score is not None
     table.add_row(tuning.metric, _text(preset.score) if known and preset else "", _text(best.score))
     return table
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _text(value: object) -> str:

@@ -19,6 +19,7 @@ FEWEST_TESTED = 5
 
 FEWEST_BINS = 10
 MOST_UNTESTED = 0.25
+_WAY_ROUND = "(skip_bad: true leaves such rows and columns out, ignore names columns that are no inputs)"
 _MOST_LISTED = 20
 
 
@@ -109,7 +110,8 @@ def inspect_table(data: Table) -> Inspection:
     problems = data.problems()
     if problems:
         more = [f"... and {len(problems) - _MOST_LISTED} more"] if len(problems) > _MOST_LISTED else []
-        raise ValueError("\n".join([*problems[:_MOST_LISTED], *more]))
+        can_go = any(", row " in one or "none in any row" in one for one in problems)
+        raise ValueError("\n".join([*problems[:_MOST_LISTED], *more, *([_WAY_ROUND] if can_go else [])]))
     splits, density = data.splits, data.shot_density()
     labels, bins = splits.train.labels, splits.bins
     mean, std = labels.double().mean(dim=0), labels.double().std(dim=0, correction=0)

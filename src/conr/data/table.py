@@ -1,6 +1,7 @@
 """Any table: a CSV or Parquet file with one target column, or several."""
 
 import difflib
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -330,6 +331,9 @@ class _Unlabelled(Dataset[Tensor]):
         return self.inputs[index]
 
 
+_NUMBER = re.compile(r"[-+]?\d+[.,]\d*")  # not a whole number, such as a year, which may well be a name
+
+
 def column_name(path: Path, names: Sequence[str], argument: str, wanted: int | str) -> str:
     """The column that a name or position stands for.
 
@@ -344,6 +348,8 @@ def column_name(path: Path, names: Sequence[str], argument: str, wanted: int | s
         raise ValueError(f"{argument}: expected a position in the {len(names)} columns of {path}, got {wanted}")
     near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
+    if any(_NUMBER.fullmatch(name) for name in names):
+        hint = "; some of these are numbers: a file without names needs header: false, and positions instead of names"
     some = ", ".join(map(repr, names[:MOST_NAMES])) + (", ..." if len(names) > MOST_NAMES else "")
     raise ValueError(f"{argument}: expected a column of {path} ({some}), got {wanted!r}{hint}")
 

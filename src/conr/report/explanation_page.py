@@ -18,7 +18,7 @@ from conr.report.embedding import embed_features
 from conr.report.explanation import GAP_NEIGHBOURS, Embedded, Explanation, Sample
 from conr.report.gallery import Picture
 from conr.report.html import write_page
-from conr.report.style import INK, REGION_COLORS, WIDTH, drawing, inline_svg, label_colors, new_figure
+from conr.report.style import INK, REGION_COLORS, WIDTH, count_whole, drawing, inline_svg, label_colors, new_figure
 from conr.report.tables import NOTHING, REGION_TITLES
 
 SCHEMA = "conr.explanation/1"
@@ -148,8 +148,9 @@ def collapse_svg(found: Explanation) -> str | None:
                 color, line = (INK, "--") if region == "all" else (REGION_COLORS[region], "-")
                 axes.plot(*zip(*values, strict=True), line, color=color, linewidth=1.6, label=REGION_TITLES[region])
         axes.set(xlabel="epoch", ylabel="share of pairs")
+        count_whole(axes.xaxis)
         axes.set_ylim(bottom=0)
-        axes.legend(loc="upper right")
+        axes.legend()
         return inline_svg(figure, "Share of pairs with agreeing predictions and different labels, over epochs")
 
 

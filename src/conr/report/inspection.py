@@ -237,6 +237,6 @@ def _write_picture(inspection: Inspection, path: Path) -> Path:
             clip_on=False,
         )
         below.set(xlabel=label, ylabel="test samples")
-        below.legend(loc="upper right")
+        below.legend(loc="lower right", bbox_to_anchor=(1, 0.96), ncols=2)  # above: any bar may be full
         figure.savefig(path, format="png", dpi=160)
     return path

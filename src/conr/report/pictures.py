@@ -26,6 +26,7 @@ from conr.report.style import (
     REGION_SHADES,
     WIDTH,
     MethodStyles,
+    count_whole,
     drawing,
     inline_svg,
     label_colors,
@@ -64,6 +65,7 @@ def training_svg(group: DatasetRuns, metric: str, title: str, styles: MethodStyl
             if curve is not None:
                 _draw_curve(axes, curve, styles.line(method))
         axes.set_xlabel("epoch")
+        count_whole(axes.xaxis)
         axes.set_ylabel(title)
         axes.legend()
         return inline_svg(figure, f"{title} over epochs: {' and '.join(curves)}")

@@ -11,8 +11,10 @@ from xml.sax.saxutils import quoteattr
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from conr.report.aggregate import DatasetRuns
 
@@ -71,6 +73,22 @@ def label_colors() -> Colormap:
     """Colours of labels from low to high."""
     # Without the ends: they vanish on a white or on a black page.
     return LinearSegmentedColormap.from_list("labels", mpl.colormaps["plasma"](np.linspace(0.18, 0.86, 256)))
+
+
+def name_powers(axis: Axis) -> None:
+    """Plain numbers at 1, 2 and 5 of each power of ten, for a logarithmic axis.
+
+    matplotlib writes them as formulas, which `drawing` does not read: a name may have a dollar sign.
+    """
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def count_whole(axis: Axis) -> None:
+    """No ticks between whole numbers, for an axis of epochs or trials."""
+    axis.set_major_locator(MaxNLocator(integer=True))
 
 
 @contextmanager

@@ -240,7 +240,8 @@ def _with_spread(text: str, value: Spread, seeds: int, decimals: int) -> str:
     if value.seeds == 0:
         return NOTHING
     some = "" if value.seeds == seeds else f" ({value.seeds} of {seeds} seeds)"
-    return f"{text} ± {number_text(value.std, decimals)}{some}"
+    spread = "" if math.isnan(value.std) else f" ± {number_text(value.std, decimals)}"  # one seed has none
+    return f"{text}{spread}{some}"
 
 
 def _decimals(metric: Metric, values: Sequence[float]) -> int:
