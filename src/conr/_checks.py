@@ -5,7 +5,7 @@ Only shapes, dtypes and devices are looked at, never values: none of these check
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -92,6 +92,23 @@ def check_number(name: str, value: float, *, low: float = -math.inf, open_low: b
         raise ValueError(f"{name}: expected a finite number, got {value}")
     if value < low or (open_low and value == low):
         raise ValueError(f"{name}: expected a number {'above' if open_low else 'of at least'} {low:g}, got {value}")
+
+
+def check_whole(name: str, value: int, *, low: int) -> None:
+    """Require a whole number of at least ``low``."""
+    check_number(name, value, low=low)
+    if not isinstance(value, int):
+        raise TypeError(f"{name}: expected a whole number, got {value}")
+
+
+def check_range(name: str, value: Sequence[float]) -> None:
+    """Require two finite numbers, 0 < low <= high."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{name}: expected two numbers, got {value!r:.80}")
+    for one in value:
+        check_number(name, one)
+    if not 0 < value[0] <= value[1]:
+        raise ValueError(f"{name}: expected 0 < low <= high, got {tuple(value)}")
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:

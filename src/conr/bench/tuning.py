@@ -20,7 +20,7 @@ from conr.bench.grid import Task, record_failure, task_epochs, train_task
 from conr.bench.tuning_space import Choices, Space, check_space, point_tasks, preset_point, space_content
 from conr.training.command import Output
 from conr.training.results import read_history, write_whole
-from conr.training.run_folder import CONFIG, LAST_CHECKPOINT
+from conr.training.run_folder import LAST_CHECKPOINT, read_config
 
 STUDY = "study.db"
 NUMBERS = "tuning.json"
@@ -185,7 +185,7 @@ def write_tuning(tuning: Tuning, trials: list[Trial]) -> list[Path]:
     """
     best = best_trial(trials)
     (task, *_) = tuning.tasks(best.values, best.number)
-    config = yaml.safe_load((tuning.run_folder(task) / CONFIG).read_text(encoding="utf-8"))
+    config = read_config(tuning.run_folder(task))
     config["output"] |= {"method": f"{task.method},tuned", "root": Output.root}
     content = {
         "schema": SCHEMA,

@@ -18,6 +18,7 @@ from rich.console import Console
 from conr.configs import preset_config
 from conr.data import Protocol, RegressionData
 from conr.training.callbacks import EpochClock, EpochSeed, MapWriter, MemoryClock, PredictionWriter, ResultWriter
+from conr.training.checkpoints import ReadError, first_line, is_from_restoring, keep_checkpoints_whole
 from conr.training.metrics_table import metrics_table
 from conr.training.module import RegressionModule
 from conr.training.results import write_whole
@@ -27,13 +28,16 @@ from conr.training.run_folder import (
     CONFIG,
     FIRST_STAGE,
     best_checkpoint,
-    check_run_folder,
     end_first_stage,
     first_stage_epochs,
     free_path,
     new_run_folder,
+    read_config,
     resume_checkpoint,
 )
+
+# What Lightning and torch raise for the content of another run's checkpoint, or of one that was tampered with.
+_MISFITS = (RuntimeError, LookupError, TypeError, AttributeError, ValueError)
 
 OWN_WAYS: dict[str, Any] = {  # of this command line, where Lightning's differ
     "subclass_mode_data": True,
@@ -87,7 +91,8 @@ def run_command(
     flag = "--resume" if verb == "fit" else "--run"
     options, named = _take_option(options, flag)
     if named is not None:
-        folder = check_run_folder(Path(named))
+        folder = Path(named)
+        read_config(folder)  # a damaged one is told by its name
         options = [f"--config={folder / CONFIG}", *options]
         if verb != "fit":
             options.append(f"--ckpt_path={best_checkpoint(folder)}")
@@ -96,10 +101,19 @@ def run_command(
     if verb in ("validate", "test"):
         options = ["--verbose=false", *options]  # Lightning's own table has a line per metric and region
     options = _expand_presets(options)
-    command = RunCommand([verb, *options, *resume], folder=folder, on_epoch=on_epoch)
-    if command.is_first_stage:
-        options, _ = _take_option(options, "--ckpt_path")  # is for the first
-        command = RunCommand([verb, *options], folder=command.folder, on_epoch=on_epoch)
+    try:
+        command = RunCommand([verb, *options, *resume], folder=folder, on_epoch=on_epoch)
+        if command.is_first_stage:
+            options, _ = _take_option(options, "--ckpt_path")  # is for the first
+            command = RunCommand([verb, *options], folder=command.folder, on_epoch=on_epoch)
+    except _MISFITS as error:
+        if isinstance(error, ReadError) or not is_from_restoring(error):
+            raise
+        given = [option for option in (*options, *resume) if option.startswith("--ckpt_path=")]
+        path = given[-1].removeprefix("--ckpt_path=") if given else "ckpt_path"
+        raise ValueError(
+            f"{path}: expected a checkpoint of this run, got one that does not fit it: {first_line(error)}"
+        ) from error
     if verb in ("validate", "test") and show_metrics:
         prefix = {"validate": "val/", "test": "test/"}[verb]
         Console().print(metrics_table(command.trainer.callback_metrics, prefix, title=f"{verb}: {command.folder}"))
@@ -197,12 +211,14 @@ class RunCommand(LightningCLI):
                 callbacks.append(second)
                 kwargs |= {"max_epochs": second.first_epoch + second.rrt.epochs, "max_steps": -1}
         callbacks += self._callbacks(configured)
-        return super().instantiate_trainer(
+        trainer: Trainer = super().instantiate_trainer(
             logger=self._loggers() + [item for item in _as_list(configured.logger) if isinstance(item, Logger)],
             default_root_dir=self.folder,
             callbacks=callbacks,
             **kwargs,
         )
+        keep_checkpoints_whole(trainer)
+        return trainer
 
     def after_fit(self) -> None:
         """Note that the first of two stages has ended."""
