@@ -110,3 +110,17 @@ def test_a_configuration_that_names_no_object_runs_nothing(run: Path, tmp_path: 
     with pytest.raises(ValueError, match=r"config\.yaml: expected the configuration of a run"):
         read_config(run)
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES.keys() - {"empty"}))  # to SQLite, that is a new database
+def test_a_damaged_study_is_refused_in_one_line(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("optuna")
+    folder = tmp_path / "tuning" / "abalone" / "conr"
+    folder.mkdir(parents=True)
+    mark = tmp_path / "executed"
+    (folder / "study.db").write_bytes(DAMAGES[damage](b"SQLite format 3\x00" + bytes(range(256)) * 40, mark))
+    words = ["tune", "--dataset", "abalone", "--trials=1", "--trainer.max_epochs=1", f"--out={tmp_path}"]
+    refused(words, capsys, names=folder / "study.db")
+    assert not mark.exists()

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from conr.bench.ablation import FACTORS, Ablation, Point
 from conr.report.aggregate import REGIONS, Spread
 from conr.report.html import write_page
-from conr.report.style import HEIGHT, INK_ON_WHITE, REGION_COLORS, WIDTH, drawing, inline_svg, new_figure
+from conr.report.style import HEIGHT, INK_ON_WHITE, REGION_COLORS, WIDTH, drawing, inline_svg, new_figure, save_picture
 
 PAGE = "ablation.html"
 SHOWN = {"few": ("few-shot", REGION_COLORS["few"], "-"), "all": ("all", "#1f83cb", "--")}
@@ -53,8 +53,7 @@ def _write_png(ablation: Ablation, name: str, points: Sequence[Point], path: Pat
     with drawing(INK_ON_WHITE):
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained", facecolor="white")
         _draw(figure.subplots(), ablation, name, points)
-        figure.savefig(path, format="png")
-    return path
+        return save_picture(figure, path)
 
 
 def _svg(ablation: Ablation, name: str, points: Sequence[Point]) -> str:

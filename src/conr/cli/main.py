@@ -57,10 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         return _run(words[0], words[1:])
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except (ValueError, TypeError, OSError, ImportError, FloatingPointError, MemoryError) as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
-        print(f"conr {words[0]}: {error}\n({TRACEBACK_VARIABLE}=1 shows where)", file=sys.stderr)
+        text = str(error) or type(error).__name__
+        print(f"conr {words[0]}: {text}\n({TRACEBACK_VARIABLE}=1 shows where)", file=sys.stderr)
         return 2
 
 

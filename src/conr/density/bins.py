@@ -28,7 +28,7 @@ class Bins:
         clamp: as given.
 
     Raises:
-        TypeError: edges that are no sequence.
+        TypeError: edges that are no numbers in a sequence.
         ValueError: fewer than two edges, edges that are not finite and strictly increasing, or more than ten million
             bins.
 
@@ -44,11 +44,12 @@ class Bins:
     """
 
     def __init__(self, edges: Sequence[float] | Sequence[Sequence[float]], *, clamp: bool = False) -> None:
-        if not isinstance(edges, Sequence | np.ndarray | torch.Tensor) or isinstance(edges, str):
-            raise TypeError(f"edges: expected numbers, or a list of these per dimension, got {type(edges).__name__}")
-        one_dimension = len(edges) == 0 or np.ndim(edges[0]) == 0
-        per_dimension = [edges] if one_dimension else edges
-        self.edges = tuple(torch.as_tensor(one, dtype=torch.float64).clone() for one in per_dimension)
+        try:
+            one_dimension = len(edges) == 0 or np.ndim(edges[0]) == 0
+            per_dimension = [edges] if one_dimension else edges
+            self.edges = tuple(torch.as_tensor(one, dtype=torch.float64).clone() for one in per_dimension)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"edges: expected numbers, or a list of these per dimension, got {edges!r:.80}") from error
         self.clamp = clamp
         self._inner: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
         for one in self.edges:

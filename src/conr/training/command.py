@@ -2,8 +2,10 @@
 
 import json
 import logging
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -151,13 +153,21 @@ class RunCommand(LightningCLI):
         self._verb = arguments[0]
         self._given_folder = folder
         self._on_epoch = on_epoch
-        super().__init__(
-            RegressionModule,
-            RegressionData,
-            **OWN_WAYS,
-            seed_everything_default=0,
-            args=list(arguments),
-        )
+        try:
+            with _errors_of_writers_once():
+                super().__init__(
+                    RegressionModule,
+                    RegressionData,
+                    **OWN_WAYS,
+                    seed_everything_default=0,
+                    args=list(arguments),
+                )
+        except OSError as error:
+            folder = getattr(self, "folder", None)
+            if error.filename is not None or error.errno is None or folder is None:
+                raise
+            # The write of a logger, for one, does not know its file.
+            raise OSError(error.errno, error.strerror, str(folder)) from error
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """Only the verb of this run, as each parser takes a good part of a second to build (static in Lightning)."""
@@ -327,6 +337,22 @@ class _PlannedCommand(RunCommand):
         built = parser.instantiate_classes(chosen)
         self.datamodule = built.data
         self.datamodule.protocol = built.protocol
+
+
+@contextmanager
+def _errors_of_writers_once() -> Iterator[None]:
+    """Silence the traceback of TensorBoard's thread, as on a full disk: its next call raises the error again."""
+    before = threading.excepthook
+
+    def tell(found: threading.ExceptHookArgs) -> None:
+        if not type(found.thread).__module__.startswith("tensorboard."):
+            before(found)
+
+    threading.excepthook = tell
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def silence_known_noise() -> None:
