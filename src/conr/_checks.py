@@ -57,6 +57,15 @@ def check_outputs(predictions: Tensor, labels: Tensor, per_label: tuple[int | st
     check_device("labels", labels, predictions.device)
 
 
+def check_pair(predictions: Tensor, labels: Tensor) -> None:
+    """Require two tensors of real numbers on one device; shapes are for the caller to look at."""
+    for name, value in (("predictions", predictions), ("labels", labels)):
+        _check_tensor(name, value)
+        if value.dtype is torch.bool or value.is_complex():
+            raise TypeError(f"{name}: expected real numbers, got {value.dtype}")
+    check_device("labels", labels, predictions.device)
+
+
 def check_table(name: str, table: Tensor, shape: tuple[int | str, ...], device: torch.device) -> None:
     """Require a floating-point tensor; ``shape`` has numbers, or names of dimensions of any size above 0."""
     _check_tensor(name, table)

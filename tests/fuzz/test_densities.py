@@ -55,7 +55,7 @@ def test_densities(examples: int) -> None:
             assert (weights > 0).all()
             assert abs(float(weights.double().mean()) - 1) < 1e-3
             other = data.draw(tensors(shape, is_odd=True)).tensor
-            asked = attempt(lambda density=density: density.weights(other))
+            asked = attempt(lambda density=density, other=other: density.weights(other))
             assert isinstance(asked, Refused) or not len(asked) or asked.isfinite().all() or asked.is_meta
         settings = attempt(lambda: suggest_settings(labels, bins))
         if not isinstance(settings, Refused):

@@ -10,9 +10,11 @@ import torch
 from tests.safety.damage import DAMAGES, Hostile, refused
 from tests.training.test_command import fit
 
+from conr.cli.main import main
 from conr.training.checkpoints import read_checkpoint
 from conr.training.run_folder import BEST_CHECKPOINT, CONFIG, LAST_CHECKPOINT, read_config
 
+pytestmark = pytest.mark.filterwarnings("ignore:The dirpath has changed")  # the runs are copies
 QUIET = "--trainer.enable_progress_bar=false"
 
 
@@ -74,7 +76,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "no weights": {"state_dict": {}},
     "an epoch that is text": {"epoch": "last"},
     "loops of another kind": {"loops": [1, 2]},
-    "no optimizer": {"optimizer_states": []},
+    "no optimizer": {"optimizer_states": None},
     "an optimizer of another kind": {"optimizer_states": [{"state": 3}]},
     "schedulers of another kind": {"lr_schedulers": 7},
     "a version that is none": {"pytorch-lightning_version": "none"},
@@ -124,3 +126,13 @@ def test_a_damaged_study_is_refused_in_one_line(
     words = ["tune", "--dataset", "abalone", "--trials=1", "--trainer.max_epochs=1", f"--out={tmp_path}"]
     refused(words, capsys, names=folder / "study.db")
     assert not mark.exists()
+
+
+def test_a_checkpoint_names_no_classes_to_build(run: Path) -> None:
+    """Lightning's command line would take its hyper-parameters for settings of the model."""
+    path = run / LAST_CHECKPOINT
+    named = {"_class_path": "tests.training.toy.Toy", "encoder": {"class_path": "pathlib.Path"}}
+    torch.save({**torch.load(path, weights_only=True), "hyper_parameters": named}, path)
+    words, _ = commands(run)["resume"]
+    assert main([*words, QUIET]) == 0
+    assert read_config(run)["model"]["encoder"]["class_path"] == "conr.models.MLP"

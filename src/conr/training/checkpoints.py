@@ -11,6 +11,7 @@ from torch import Tensor
 
 from conr.training.results import write_whole
 
+_NEEDS_CODE = "WeightsUnpickler error:"
 _RESTORING = "checkpoint_connector.py"  # where Lightning gives a checkpoint's content to model, optimizers and loops
 
 
@@ -59,7 +60,10 @@ def is_from_restoring(error: BaseException) -> bool:
 
 def first_line(error: BaseException) -> str:
     """What an exception says, in one line; its type if it says nothing."""
-    text = " ".join(str(error).split("\n\n")[0].split())
+    text = str(error)
+    if _NEEDS_CODE in text:  # before it torch explains how to run the code nevertheless
+        text = text.partition(_NEEDS_CODE)[2].partition(". Please")[0]
+    text = " ".join(text.split("\n\n")[0].split())
     return f"{type(error).__name__}: {text}" if text and isinstance(error, KeyError) else text or type(error).__name__
 
 

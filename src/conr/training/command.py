@@ -173,6 +173,9 @@ class RunCommand(LightningCLI):
         """Only the verb of this run, as each parser takes a good part of a second to build (static in Lightning)."""
         return {self._verb: LightningCLI.subcommands()[self._verb]}
 
+    def _parse_ckpt_path(self) -> None:
+        """Take no settings from a checkpoint, as Lightning does: one of someone else could name classes to build."""
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add ``--output``, ``--rrt``, ``--sampling_power`` and ``--protocol``."""
         parser.add_class_arguments(Output, "output")
