@@ -33,7 +33,7 @@ def shapes(draw: st.DrawFn) -> tuple[int, ...]:
     return (n,) if k == 1 and draw(st.booleans()) else (n, k)
 
 
-@examples(few=100, many=5_000)
+@examples(few=50, many=3_000)
 def test_densities(examples: int) -> None:
     """Weights of the training labels are finite, positive, and 1 on average."""
 
@@ -65,7 +65,7 @@ def test_densities(examples: int) -> None:
     search(check, examples, data=st.data())
 
 
-@examples(few=60, many=3_000)
+@examples(few=30, many=2_000)
 def test_metrics(examples: int) -> None:
     """Counts are right, and errors of finite numbers are finite where there are samples."""
     training = torch.tensor([0.0, 0.5, 1.5, 1.5, 2.5, 5.0])

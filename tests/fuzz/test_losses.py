@@ -33,7 +33,7 @@ def judge(call: Callable[..., Tensor], differentiable: str, drawn: dict[str, Dra
         assert leaf.grad is None or leaf.grad.isfinite().all(), f"{leaf.grad}"
 
 
-@examples(few=300, many=12_000)
+@examples(few=100, many=8_000)
 def test_regularizers(examples: int) -> None:
     modules = {name: case.build() for name, case in REGULARIZERS.items()}
 
@@ -51,7 +51,7 @@ def test_regularizers(examples: int) -> None:
     search(check, examples, data=st.data())
 
 
-@examples(few=300, many=12_000)
+@examples(few=100, many=8_000)
 def test_criteria(examples: int) -> None:
     modules: dict[tuple[str, int], nn.Module] = {
         (name, k): case.build(k) for name, case in CRITERIA.items() for k in case.label_dimensions
@@ -71,7 +71,7 @@ def test_criteria(examples: int) -> None:
     search(check, examples, data=st.data())
 
 
-@examples(few=100, many=4_000)
+@examples(few=50, many=3_000)
 def test_smoothers(examples: int) -> None:
     """Features of any kind pass through, in training and in evaluation, and epochs end."""
     modules = {(name, k): case.trained(k) for name, case in SMOOTHERS.items() for k in case.label_dimensions}

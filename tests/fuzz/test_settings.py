@@ -66,7 +66,7 @@ def arguments(draw: st.DrawFn, function: Callable[..., Any]) -> dict[str, Any]:
     return chosen
 
 
-@examples(few=150, many=6_000)
+@examples(few=80, many=4_000)
 def test_functions(examples: int) -> None:
     batch = make_batch(3, n=7, d=4, k=1)
 
@@ -86,7 +86,7 @@ def test_functions(examples: int) -> None:
     search(check, examples, data=st.data())
 
 
-@examples(few=150, many=6_000)
+@examples(few=80, many=4_000)
 def test_constructors(examples: int) -> None:
     def check(data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(MODULES)))

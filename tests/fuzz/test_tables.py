@@ -90,7 +90,7 @@ def options_of(words: list[str]) -> dict[str, Any]:
     return {**given, "header": False} if "header" in given else given
 
 
-@examples(few=60, many=6_000)
+@examples(few=40, many=4_000)
 def test_files_are_read_and_inspected(examples: int) -> None:
     def check(data: st.DataObject) -> None:
         content, words = data.draw(files(40))
@@ -116,7 +116,7 @@ def test_files_are_read_and_inspected(examples: int) -> None:
     search(check, examples, data=st.data())
 
 
-@examples(few=6, many=250)
+@examples(few=3, many=150)
 def test_commands_on_files(examples: int, capfd: pytest.CaptureFixture[str]) -> None:
     """Fit and predict: status 0 with finite predictions, or 2 with one line that says why."""
 
@@ -234,7 +234,7 @@ def labels(draw: st.DrawFn, rows: int) -> Any:
     )  # fmt: skip
 
 
-@examples(few=15, many=500)
+@examples(few=8, many=300)
 def test_frames_into_the_estimator(examples: int) -> None:
     """Predictions are finite and of the labels' shape, or the error is one of scikit-learn's kind."""
 

@@ -106,15 +106,13 @@ class TableModel:
         if content.keys() != _KINDS.keys() or not all(isinstance(content[name], kind) for name, kind in _KINDS.items()):
             raise ValueError(f"{path}: expected {', '.join(_KINDS)}, got {', '.join(map(str, content))}")
         regressor = ConRRegressor.load(folder)
-        kinds = None if regressor.encoding_ is None else regressor.encoding_.kinds
-        if kinds is None or (content["numbers"], content["categories"]) != kinds:
-            raise ValueError(f"{path}: expected the columns of the model, {kinds}, got others")
-        if len(content["targets"]) != regressor.n_outputs_ or not all(
-            isinstance(one, str) for one in content["targets"]
-        ):
+        columns, targets = [*content["numbers"], *content["categories"]], content["targets"]
+        if set(columns) != set(regressor.feature_names_in_) or len(columns) != regressor.n_features_in_:
             raise ValueError(
-                f"{path}: expected the names of {regressor.n_outputs_} targets, got {content['targets']!r:.80}"
+                f"{path}: expected the model's columns, {regressor.feature_names_in_}, got {columns!r:.200}"
             )
+        if len(targets) != regressor.n_outputs_ or not all(isinstance(one, str) for one in targets):
+            raise ValueError(f"{path}: expected the names of {regressor.n_outputs_} targets, got {targets!r:.80}")
         return cls(regressor=regressor, **content)
 
     def _choose(self, new_categories: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning import Trainer
+from lightning.fabric.utilities.cloud_io import get_filesystem
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
@@ -88,10 +89,11 @@ class WholeCheckpoints(TorchCheckpointIO):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(path), lambda file: file.write(content.getbuffer()))
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:  # noqa: ARG002
         """Read a checkpoint, see `read_checkpoint`; with code from it only if ``weights_only`` is False."""
         if _is_remote(path) or weights_only is False:
-            loaded: dict[str, Any] = super().load_checkpoint(path, map_location, weights_only is not False)
+            with get_filesystem(path).open(path, "rb") as file:
+                loaded: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=weights_only is not False)
             return loaded
         return read_checkpoint(Path(path))
 
