@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from functools import partial
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ def test_densities(examples: int) -> None:
             return
         assert isinstance(bins, Bins)
         for density in (LabelDensity(**data.draw(st.sampled_from(SCHEMES))), DenseWeight(alpha=0.7, points=256)):
-            fitted = attempt(lambda density=density: density.fit(labels, bins))
+            fitted = attempt(partial(density.fit, labels, bins))
             if isinstance(fitted, Refused):
                 continue
             weights = density.weights(labels)
@@ -55,7 +56,7 @@ def test_densities(examples: int) -> None:
             assert (weights > 0).all()
             assert abs(float(weights.double().mean()) - 1) < 1e-3
             other = data.draw(tensors(shape, is_odd=True)).tensor
-            asked = attempt(lambda density=density, other=other: density.weights(other))
+            asked = attempt(partial(density.weights, other))
             assert isinstance(asked, Refused) or not len(asked) or asked.isfinite().all() or asked.is_meta
         settings = attempt(lambda: suggest_settings(labels, bins))
         if not isinstance(settings, Refused):
@@ -90,7 +91,7 @@ def test_metrics(examples: int) -> None:
                 if one.is_moderate and other.is_moderate and len(labels):
                     assert all(math.isfinite(found[name]) for name in ("mae", "mse", "rmse", "gm", "bmae"))
             for make in (shot_metrics, depth_metrics, gaze_metrics):
-                attempt(lambda make=make: updated(make(density), predictions, labels))
+                attempt(partial(updated, make(density), predictions, labels))
             angles = attempt(lambda: angular_error(predictions, labels))
             if isinstance(angles, Tensor) and one.is_moderate and other.is_moderate:
                 assert ((angles >= 0) & (angles <= 180.001)).all()

@@ -36,7 +36,9 @@ MODULES: dict[str, Callable[..., Any]] = {
     for name in names
 } | {"LabelDensity": LabelDensity, "DenseWeight": DenseWeight, "Bins": Bins}  # fmt: skip
 TENSORS = {"evidential_loss": (4,), "vir_loss": (3,)}
-ODD = st.sampled_from((0, 0.0, -1, -0.5, 1e-300, 1e300, float("nan"), float("inf"), True, None, "text", (1,), [], 2.5))
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    (0, 0.0, -1, -0.5, 1e-300, 1e300, float("nan"), float("inf"), True, None, "text", (1,), [], 2.5)
+)
 USUAL = {
     str: ("mean", "sum", "none", "l1", "mse", "huber", "l2", "linf", "angular", "exp", "linear", "auto", "dense",
           "blockwise", "windowed", "sigmoid", "tanh", "gaussian", "inverse", "sqrt_inverse", "image", "local"),
@@ -49,7 +51,7 @@ USUAL = {
 @st.composite
 def arguments(draw: st.DrawFn, function: Callable[..., Any]) -> dict[str, Any]:
     """Values for the keywords of a function: some as documented, some odd, some left out if they can be."""
-    chosen = {}
+    chosen: dict[str, Any] = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if name in ("weights", "features", "labels", "predictions", "candidates", "regions", "bins", "fixed_regions"):
             continue

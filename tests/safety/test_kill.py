@@ -9,8 +9,9 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_a_file_is_whole_whenever_its_writer_is_killed(tmp_path: Path) -> None:
             child = os.fork()
         if child == 0:
             for number in range(10**6):
-                write_whole(path, lambda file, byte=number % 256: file.write(bytes([byte]) * 200_000))
+                write_whole(path, partial(fill, number % 256))
             os._exit(0)
         wait_for(path.exists, "the first file", pause=0.001)
         time.sleep(chance.uniform(0, 0.02))
@@ -61,7 +62,7 @@ def test_fit_that_is_killed_five_times_ends_as_if_it_had_not(tmp_path: Path) -> 
     kill_when(["fit", *TOY, *SLOW, f"--output.root={tmp_path / 'killed'}"], (folder / CONFIG).exists, chance, 0.3)
     for _ in range(4):
         before = changed_at(last)
-        kill_when(["fit", "--resume", str(folder)], lambda before=before: changed_at(last) != before, chance, 0.4)
+        kill_when(["fit", "--resume", str(folder)], partial(has_changed, last, before), chance, 0.4)
         if last.exists():
             assert torch.load(last, weights_only=True)["epoch"] < EPOCHS
         assert (folder / CONFIG).read_text().startswith("# lightning")
@@ -79,7 +80,7 @@ def test_a_grid_that_is_killed_with_its_workers_goes_on(jobs: int, tmp_path: Pat
     finished: dict[Path, bytes] = {}
     for _ in range(4):
         seen = state(root)
-        kill_when([*words, f"--out={root}"], lambda seen=seen: state(root) != seen, chance, 0.6)
+        kill_when([*words, f"--out={root}"], partial(has_moved, root, seen), chance, 0.6)
         for path, content in finished.items():
             assert path.read_bytes() == content, "a finished result was touched"
         for path in root.rglob("result.json"):
@@ -139,7 +140,7 @@ def test_a_search_that_is_killed_finds_the_same(tmp_path: Path) -> None:
     root, chance = tmp_path / "killed", np.random.default_rng(7)
     for _ in range(4):
         seen = state(root)
-        kill_when([*words, f"--out={root}"], lambda seen=seen: state(root) != seen, chance, 1.0)
+        kill_when([*words, f"--out={root}"], partial(has_moved, root, seen), chance, 1.0)
     assert main([*words, f"--out={root}"]) == 0
     whole, killed = (found(one) for one in (tmp_path / "whole", root))
     assert whole == killed
@@ -184,6 +185,18 @@ def wait_for(condition: Callable[[], bool], what: str, pause: float = 0.02) -> N
     while not condition():
         assert time.monotonic() < end, f"waited in vain: {what}"
         time.sleep(pause)
+
+
+def fill(byte: int, file: BinaryIO) -> int:
+    return file.write(bytes([byte]) * 200_000)
+
+
+def has_changed(path: Path, before: int) -> bool:
+    return changed_at(path) != before
+
+
+def has_moved(root: Path, seen: list[tuple[Path, int]]) -> bool:
+    return state(root) != seen
 
 
 def changed_at(path: Path) -> int:

@@ -171,6 +171,8 @@ def _fields(
     path: Path, text: str, mark: str, bad: BadRows, *, header: bool
 ) -> tuple[list[str], list[list[str]], list[int]]:
     records = list(_records(path, text, mark))
+    if not records:
+        raise ValueError(f"{path}: expected rows, got fields without any text")
     if header:
         _, names = records.pop(0)
         _check_header(path, names)

@@ -154,13 +154,13 @@ def _restored(cls: type[Model], description: Mapping[str, Any], tensors: dict[st
     arrays = {name: value.double().numpy() for name, value in _below(tensors, "encoding.").items()}
     model.encoding_ = None if encoding is None else InputEncoding.from_state(encoding, arrays)
     model.bins_ = Bins([edges.tolist() for edges in _numbered(tensors, "bins.")], clamp=True)
-    if model.bins_.dimensions != model.n_outputs_:
-        raise ValueError(f"bins: expected those of {model.n_outputs_} outputs, got {model.bins_.dimensions}")
     model.density_ = LabelDensity(many=model.many, few=model.few).fit_counts(tensors["counts"], model.bins_)
     scale = LabelScale(tensors["label_mean"].double(), tensors["label_deviation"].double())
     if any(value.shape != (model.n_outputs_,) for value in scale):
         raise ValueError(f"label_mean: expected {model.n_outputs_} numbers, got {tuple(scale.mean.shape)}")
     model._scale = scale
+    if model.bins_.dimensions != model.n_outputs_:
+        raise ValueError(f"bins: expected those of {model.n_outputs_} outputs, got {model.bins_.dimensions}")
     if not isinstance(model._is_flat, bool) or (model._is_flat and model.n_outputs_ > 1):
         raise ValueError(f"is_flat: expected false, or true for one output, got {model._is_flat!r:.80}")
     check_categorical(model.categorical)

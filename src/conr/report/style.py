@@ -112,7 +112,7 @@ def save_picture(figure: Figure, out: Path, *, dpi: int | None = None, kind: str
         OSError: it cannot be written; the message names it, and an earlier one is then still there.
     """
     content = io.BytesIO()
-    figure.savefig(content, format=kind, **({} if dpi is None else {"dpi": dpi}))
+    figure.savefig(content, format=kind, dpi=dpi)
     out.parent.mkdir(parents=True, exist_ok=True)
     return write_whole(out, lambda file: file.write(content.getbuffer()))
 

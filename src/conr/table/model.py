@@ -107,10 +107,9 @@ class TableModel:
             raise ValueError(f"{path}: expected {', '.join(_KINDS)}, got {', '.join(map(str, content))}")
         regressor = ConRRegressor.load(folder)
         columns, targets = [*content["numbers"], *content["categories"]], content["targets"]
-        if set(columns) != set(regressor.feature_names_in_) or len(columns) != regressor.n_features_in_:
-            raise ValueError(
-                f"{path}: expected the model's columns, {regressor.feature_names_in_}, got {columns!r:.200}"
-            )
+        names = [str(name) for name in getattr(regressor, "feature_names_in_", ())]
+        if not all(isinstance(one, str) for one in columns) or sorted(columns) != sorted(names):
+            raise ValueError(f"{path}: expected the model's columns, {names!r:.200}, got {columns!r:.200}")
         if len(targets) != regressor.n_outputs_ or not all(isinstance(one, str) for one in targets):
             raise ValueError(f"{path}: expected the names of {regressor.n_outputs_} targets, got {targets!r:.80}")
         return cls(regressor=regressor, **content)

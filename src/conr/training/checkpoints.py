@@ -46,7 +46,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     for name in ("epoch", "global_step"):
         if not isinstance(content.get(name), int):
             raise ReadError(f"{path}: expected a checkpoint with a whole number {name!r}, got {content.get(name)!r}")
-    return content
+    found: dict[str, Any] = content
+    return found
 
 
 def is_from_restoring(error: BaseException) -> bool:
