@@ -141,7 +141,7 @@ def _named_separator(name: str) -> str:
 def _detected_separator(path: Path, text: str) -> str:
     for mark in SEPARATORS:
         widths = Counter(len(fields) for _, fields in islice(_records(path, text, mark), _SAMPLE))
-        width, count = max(widths.items(), key=lambda item: item[1])
+        width, count = max(widths.items(), key=lambda item: item[1], default=(0, 0))
         if width > 1 and count >= _CONSISTENT * widths.total():
             return mark
     raise ValueError(
