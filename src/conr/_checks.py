@@ -5,7 +5,7 @@ Only shapes, dtypes and devices are looked at, never values: none of these check
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -57,6 +57,15 @@ def check_outputs(predictions: Tensor, labels: Tensor, per_label: tuple[int | st
     check_device("labels", labels, predictions.device)
 
 
+def check_pair(predictions: Tensor, labels: Tensor) -> None:
+    """Require two tensors of real numbers on one device; shapes are for the caller to look at."""
+    for name, value in (("predictions", predictions), ("labels", labels)):
+        _check_tensor(name, value)
+        if value.dtype is torch.bool or value.is_complex():
+            raise TypeError(f"{name}: expected real numbers, got {value.dtype}")
+    check_device("labels", labels, predictions.device)
+
+
 def check_table(name: str, table: Tensor, shape: tuple[int | str, ...], device: torch.device) -> None:
     """Require a floating-point tensor; ``shape`` has numbers, or names of dimensions of any size above 0."""
     _check_tensor(name, table)
@@ -92,6 +101,23 @@ def check_number(name: str, value: float, *, low: float = -math.inf, open_low: b
         raise ValueError(f"{name}: expected a finite number, got {value}")
     if value < low or (open_low and value == low):
         raise ValueError(f"{name}: expected a number {'above' if open_low else 'of at least'} {low:g}, got {value}")
+
+
+def check_whole(name: str, value: int, *, low: int) -> None:
+    """Require a whole number of at least ``low``."""
+    check_number(name, value, low=low)
+    if not isinstance(value, int):
+        raise TypeError(f"{name}: expected a whole number, got {value}")
+
+
+def check_range(name: str, value: Sequence[float]) -> None:
+    """Require two finite numbers, 0 < low <= high."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{name}: expected two numbers, got {value!r:.80}")
+    for one in value:
+        check_number(name, one)
+    if not 0 < value[0] <= value[1]:
+        raise ValueError(f"{name}: expected 0 < low <= high, got {tuple(value)}")
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:

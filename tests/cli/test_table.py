@@ -167,7 +167,7 @@ def test_nothing_is_overwritten(model: Path, houses: Path, tmp_path: Path, capsy
 @pytest.mark.parametrize(
     "damage",
     [
-        ("table.json", "{", "table.json: expected JSON"),
+        ("table.json", "{", "table.json: expected a complete JSON"),
         ("table.json", '{"schema": "other"}', "expected schema 'conr.table/1'"),
         ("table.json", '{"schema": "conr.table/1", "targets": 3}', "table.json: expected targets"),
         ("weights.safetensors", "broken", "weights.safetensors"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from conr.density import REGIONS
-from conr.training import results
+from conr.training import result_check
 from conr.training.results import Outputs, RunResult, find_runs, read_history
 
 
@@ -46,7 +46,7 @@ def outputs() -> Outputs:
 
 def test_regions_are_the_library_s() -> None:
     """The file format stands alone, so it repeats these names."""
-    assert ("all", *REGIONS) == results._REGIONS
+    assert ("all", *REGIONS) == result_check.REGIONS
 
 
 def test_result_round_trip(tmp_path: Path) -> None:

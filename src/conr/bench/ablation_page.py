@@ -21,6 +21,7 @@ from conr.report.style import (
     inline_svg,
     name_powers,
     new_figure,
+    save_picture,
 )
 
 PAGE = "ablation.html"
@@ -62,8 +63,7 @@ def _write_png(ablation: Ablation, name: str, points: Sequence[Point], path: Pat
     with drawing(INK_ON_WHITE):
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained", facecolor="white")
         _draw(figure.subplots(), ablation, name, points)
-        figure.savefig(path, format="png")
-    return path
+        return save_picture(figure, path)
 
 
 def _svg(ablation: Ablation, name: str, points: Sequence[Point]) -> str:

@@ -28,7 +28,7 @@ from conr.data import ArrayDataset, Protocol, RegressionData
 from conr.density import SampleWeights
 from conr.training.callbacks import MAX_FEATURES, described, spread
 from conr.training.metrics_table import metrics_by_region
-from conr.training.results import Outputs, RunResult
+from conr.training.results import Outputs, RunResult, write_whole
 from conr.training.run_folder import CONFIG
 
 HGB = "hgb"
@@ -215,7 +215,8 @@ def _built(
         "output": {"method": parts.method, "monitor": parts.monitor},
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).write_text(yaml.safe_dump(configuration, sort_keys=False), encoding="utf-8")
+    text = yaml.safe_dump(configuration, sort_keys=False)
+    write_whole(folder / CONFIG, lambda file: file.write(text.encode()))
     return built.data, built.density
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from conr.training.run_folder import CONFIG
+from conr.training.run_folder import CONFIG, read_config
 
 Difference = tuple[str, Any, Any]
 """Name of a setting, its value in the run, and the value asked for."""
@@ -21,12 +21,12 @@ def check_settings(folder: Path, options: Mapping[str, Any], preset: Mapping[str
         preset: what all other settings have to be, as far as it says.
 
     Raises:
-        ValueError: the run has another value; the message names folder, setting and both values.
+        ValueError: its configuration is damaged, or has another value; the message names folder, setting and both
+            values.
     """
-    path = folder / CONFIG
-    if not path.is_file():
+    if not (folder / CONFIG).is_file():
         return
-    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    found = read_config(folder)
     given = tuple(f"{_typed(name)}." for name in options)
     differences = [
         (name, value, wanted)

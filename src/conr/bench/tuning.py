@@ -4,7 +4,8 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -20,13 +21,14 @@ from conr.bench.grid import Task, record_failure, task_epochs, train_task
 from conr.bench.tuning_space import Choices, Space, check_space, point_tasks, preset_point, space_content
 from conr.training.command import Output
 from conr.training.results import read_history, write_whole
-from conr.training.run_folder import CONFIG, LAST_CHECKPOINT
+from conr.training.run_folder import LAST_CHECKPOINT, read_config
 
 STUDY = "study.db"
 NUMBERS = "tuning.json"
 BEST = "best.yaml"
 SCHEMA = "conr.tuned/1"
 
+_DATABASE = ("sqlalchemy", "alembic", "sqlite3", "optuna")
 _RANDOM = 8  # points before the sampler learns from earlier ones
 
 Report = Callable[[int, int, int], None]
@@ -131,8 +133,9 @@ def tune(
         All trials so far.
 
     Raises:
-        ValueError: a budget that is none, a space or metric that cannot be used, another search in the folder, or no
-            point that could be trained; the message then has the first error.
+        OSError: the study cannot be written, as on a full disk.
+        ValueError: a budget that is none, a space or metric that cannot be used, another search in the folder, a file
+            in its place that is none, or no point that could be trained; the message then has the first error.
         ImportError: Optuna is not installed.
     """
     check_number("trials", trials, low=1)
@@ -140,15 +143,16 @@ def tune(
         check_number("minutes", minutes, low=0, open_low=True)
     check_number("seeds", tuning.seeds, low=1)
     check_space(tuning.dataset, tuning.method, tuning.space)
-    study = _open_study(tuning)
-    begun = time.monotonic()
-    for trial in _unfinished(study):
-        _run_trial(tuning, study, trial, report)
-    while (number := _begun(study)) < trials and (minutes is None or time.monotonic() - begun < 60 * minutes):
-        study.sampler = _sampler(number)
-        _run_trial(tuning, study, study.ask(), report)
-        _check_some_work(tuning, study, at_least=min(2, trials))
-    return read_trials(study)
+    with _naming_the_study(tuning.folder / STUDY):
+        study = _open_study(tuning)
+        begun = time.monotonic()
+        for trial in _unfinished(study):
+            _run_trial(tuning, study, trial, report)
+        while (number := _begun(study)) < trials and (minutes is None or time.monotonic() - begun < 60 * minutes):
+            study.sampler = _sampler(number)
+            _run_trial(tuning, study, study.ask(), report)
+            _check_some_work(tuning, study, at_least=min(2, trials))
+        return read_trials(study)
 
 
 def read_trials(study: Any) -> list[Trial]:
@@ -185,7 +189,7 @@ def write_tuning(tuning: Tuning, trials: list[Trial]) -> list[Path]:
     """
     best = best_trial(trials)
     (task, *_) = tuning.tasks(best.values, best.number)
-    config = yaml.safe_load((tuning.run_folder(task) / CONFIG).read_text(encoding="utf-8"))
+    config = read_config(tuning.run_folder(task))
     config["output"] |= {"method": f"{task.method},tuned", "root": Output.root}
     content = {
         "schema": SCHEMA,
@@ -203,6 +207,20 @@ def write_tuning(tuning: Tuning, trials: list[Trial]) -> list[Path]:
     ]
 
 
+@contextmanager
+def _naming_the_study(path: Path) -> Iterator[None]:
+    """Turn what the database below Optuna says into an error that names its file."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in _DATABASE:
+            raise
+        text = str(error.__cause__ or error).splitlines()[0]
+        if any(word in text for word in ("full", "readonly", "unable to open", "I/O")):
+            raise OSError(f"{path}: {text}") from error
+        raise ValueError(f"{path}: expected a study that conr tune wrote, got a file that breaks: {text}") from error
+
+
 def _open_study(tuning: Tuning) -> Any:
     optuna = _optuna()
     tuning.folder.mkdir(parents=True, exist_ok=True)
@@ -216,6 +234,8 @@ def _open_study(tuning: Tuning) -> Any:
     )
     question = tuning.question()
     asked = study.user_attrs.get("question")
+    if asked is not None and (not isinstance(asked, dict) or asked.keys() != question.keys()):
+        raise ValueError(f"{path}: expected a study that conr tune wrote, got one of something else")
     if asked is None:
         study.set_user_attr("question", question)
         own = preset_point(tuning.dataset, tuning.method, tuning.space)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from conr.bench.ablation import FACTORS
 from conr.bench.tuning import Trial, Tuning, best_trial
 from conr.bench.tuning_space import Choices, preset_point
-from conr.report.style import HEIGHT, INK_ON_WHITE, WIDTH, count_whole, drawing, label_colors, name_powers
+from conr.report.style import HEIGHT, INK_ON_WHITE, WIDTH, count_whole, drawing, label_colors, name_powers, save_picture
 
 HISTORY, SETTINGS = "history.png", "settings.png"
 
@@ -48,7 +48,7 @@ def draw_tuning(tuning: Tuning, trials: Sequence[Trial]) -> list[Path]:
         figure = Figure(figsize=(1.4 * WIDTH, HEIGHT), layout="constrained", facecolor="white")
         _draw_history(figure.subplots(), scored, best, preset)
         figure.axes[0].set(xlabel="trial", ylabel=metric, title=f"{title}{far}")
-        figure.savefig(tuning.folder / HISTORY, format="png", dpi=160)
+        save_picture(figure, tuning.folder / HISTORY, dpi=160)
 
         names = list(tuning.space)
         columns = min(2, len(names))
@@ -65,7 +65,7 @@ def draw_tuning(tuning: Tuning, trials: Sequence[Trial]) -> list[Path]:
         for axes in panels[len(names) :]:
             axes.set_axis_off()
         figure.suptitle(f"{title}; later trials are lighter, the best has a ring{far}", fontsize=11)
-        figure.savefig(tuning.folder / SETTINGS, format="png", dpi=160)
+        save_picture(figure, tuning.folder / SETTINGS, dpi=160)
     return [tuning.folder / HISTORY, tuning.folder / SETTINGS]
 
 

@@ -63,10 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         go_on = "; the same command goes on" if words[0] in _GO_ON else ""
         print(f"\nconr {words[0]}: stopped{go_on}", file=sys.stderr)
         return STOPPED
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except (ValueError, TypeError, OSError, ImportError, FloatingPointError, MemoryError) as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
-        print(f"conr {words[0]}: {error}\n({TRACEBACK_VARIABLE}=1 shows where)", file=sys.stderr)
+        text = str(error) or type(error).__name__
+        print(f"conr {words[0]}: {text}\n({TRACEBACK_VARIABLE}=1 shows where)", file=sys.stderr)
         return 2
 
 

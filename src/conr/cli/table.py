@@ -213,8 +213,10 @@ def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
         write(temporary)
         temporary.chmod(0o755)
         temporary.rename(folder)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(folder)) from error  # a write does not know its file
         raise
 
 

@@ -8,8 +8,11 @@ from torch import Tensor
 
 from conr._checks import check_number
 from conr.density import Bins
+from conr.density.bins import finite_columns
 
 FEWEST, MOST = 10, 100
+
+_LEAST_SPREAD = 1e-300
 
 
 def label_bins(labels: Tensor, *, width: float | Sequence[float] | None = None, count: int | None = None) -> Bins:
@@ -28,7 +31,9 @@ def label_bins(labels: Tensor, *, width: float | Sequence[float] | None = None, 
         count: bins per label dimension, from the lowest to the highest label.
 
     Raises:
-        ValueError: both width and count, a number outside its range, or labels that are all equal in a dimension.
+        TypeError: labels that are no tensor of real numbers.
+        ValueError: both width and count, a number outside its range, no labels, one that is not finite, or labels that
+            are all equal, or nearly so, in a dimension.
 
     Example:
         >>> import torch
@@ -39,14 +44,16 @@ def label_bins(labels: Tensor, *, width: float | Sequence[float] | None = None, 
     """
     if width is not None and count is not None:
         raise ValueError(f"width and count: expected one of them, got {width} and {count}")
-    columns = (labels.unsqueeze(1) if labels.ndim == 1 else labels).double()  # (n, k)
+    columns = finite_columns(labels)  # (n, k)
     for column in columns.T:
-        if column.min() == column.max():
-            raise ValueError(f"labels: expected numbers that differ, got {column[0]:g} in all {len(column)} samples")
+        low, high = float(column.min()), float(column.max())
+        if low == high:
+            raise ValueError(f"labels: expected numbers that differ, got {low:g} in all {len(column)} samples")
+        if not _LEAST_SPREAD < high - low < math.inf:
+            raise ValueError(f"labels: expected a range above {_LEAST_SPREAD:g} and finite, got {low:g} to {high:g}")
     if count is not None:
         check_number("count", count, low=1)
-        low, high = columns.amin(dim=0), columns.amax(dim=0)
-        return Bins.by_width(columns, width=((high - low) / count).tolist())
+        return Bins.by_width(columns, width=((columns.amax(dim=0) - columns.amin(dim=0)) / count).tolist())
     if width is None:
         widths = [_default_width(column, columns.shape[1]) for column in columns.T]
     else:
@@ -59,6 +66,8 @@ def _range(column: Tensor, width: float) -> tuple[float, float]:
     """Multiples of the width around the labels; a highest whole number begins a bin of its own, as all others do."""
     check_number("width", width, low=0, open_low=True)
     low, high = float(column.min()), float(column.max())
+    if not max(abs(low), abs(high)) / width < math.inf:
+        raise ValueError(f"width: expected one that suits labels from {low:g} to {high:g}, got {width:g}")
     first, last = math.floor(low / width + 1e-9), math.ceil(high / width - 1e-9)
     if last == first or (_whole(column) and abs(high / width - last) < 1e-9):
         last += 1

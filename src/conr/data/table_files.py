@@ -141,7 +141,7 @@ def _named_separator(name: str) -> str:
 def _detected_separator(path: Path, text: str) -> str:
     for mark in SEPARATORS:
         widths = Counter(len(fields) for _, fields in islice(_records(path, text, mark), _SAMPLE))
-        width, count = max(widths.items(), key=lambda item: item[1])
+        width, count = max(widths.items(), key=lambda item: item[1], default=(0, 0))
         if width > 1 and count >= _CONSISTENT * widths.total():
             return mark
     raise ValueError(
@@ -171,6 +171,8 @@ def _fields(
     path: Path, text: str, mark: str, bad: BadRows, *, header: bool
 ) -> tuple[list[str], list[list[str]], list[int]]:
     records = list(_records(path, text, mark))
+    if not records:
+        raise ValueError(f"{path}: expected rows, got fields without any text")
     if header:
         _, names = records.pop(0)
         _check_header(path, names)

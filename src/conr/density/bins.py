@@ -10,6 +10,9 @@ from torch import Tensor
 
 from conr._checks import check_number
 
+MOST_BINS = 10**7
+"""In all; a mistyped width would fill the memory."""
+
 
 class Bins:
     r"""Half-open bins $[e_b, e_{b+1})$ over each label dimension; the last one is closed.
@@ -25,7 +28,9 @@ class Bins:
         clamp: as given.
 
     Raises:
-        ValueError: fewer than two edges, or edges that are not finite and strictly increasing.
+        TypeError: edges that are no numbers in a sequence.
+        ValueError: fewer than two edges, edges that are not finite and strictly increasing, or more than ten million
+            bins.
 
     Notes:
         Labels and edges are compared in the labels' own floating-point type, so that the float32 label 0.3 lies in the
@@ -39,9 +44,12 @@ class Bins:
     """
 
     def __init__(self, edges: Sequence[float] | Sequence[Sequence[float]], *, clamp: bool = False) -> None:
-        one_dimension = len(edges) == 0 or np.ndim(edges[0]) == 0
-        per_dimension = [edges] if one_dimension else edges
-        self.edges = tuple(torch.as_tensor(one, dtype=torch.float64).clone() for one in per_dimension)
+        try:
+            one_dimension = len(edges) == 0 or np.ndim(edges[0]) == 0
+            per_dimension = [edges] if one_dimension else edges
+            self.edges = tuple(torch.as_tensor(one, dtype=torch.float64).clone() for one in per_dimension)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"edges: expected numbers, or a list of these per dimension, got {edges!r:.80}") from error
         self.clamp = clamp
         self._inner: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
         for one in self.edges:
@@ -49,6 +57,8 @@ class Bins:
                 raise ValueError(f"edges: expected at least two numbers per label dimension, got {one.tolist()}")
             if not (torch.isfinite(one).all() and (one.diff() > 0).all()):
                 raise ValueError(f"edges: expected finite, strictly increasing numbers, got {one.tolist()}")
+        if len(self) > MOST_BINS:
+            raise ValueError(f"edges: expected at most {MOST_BINS:,} bins in all, got {len(self):,}")
 
     @classmethod
     def by_width(
@@ -72,7 +82,7 @@ class Bins:
 
         Raises:
             ValueError: a width that is not positive; neither labels nor a range; no labels, or one that is not finite;
-                high below low.
+                high below low; more than ten million bins.
 
         Example:
             >>> len(Bins.by_width(width=0.1, low=0, high=5))
@@ -217,6 +227,10 @@ def finite_columns(labels: Tensor) -> Tensor:
 
 
 def _equal_edges(first: float, last: float, step: float) -> list[float]:
+    if (last - first) / step > MOST_BINS:
+        raise ValueError(
+            f"width: expected at most {MOST_BINS:,} bins, got a width of {step:g} on [{first:g}, {last:g}]"
+        )
     count = max(1, math.ceil((last - first) / step - 1e-6))  # 5 / 0.1 is 50 here, in spite of rounding
     # To twelve significant digits, so that an edge is the number a person would write: 0.3, not 0.30000000000000004.
     digits = 12 - math.ceil(math.log10(max(abs(first), abs(last), step)))

@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_number
+from conr._checks import check_number, check_whole
 from conr.density.bins import Bins, finite_columns, label_columns
 from conr.density.kde import distinct_labels, relative_density, rule_of_thumb
 
@@ -66,7 +66,7 @@ class DenseWeight(nn.Module):
         check_number("eps", eps, low=0, open_low=True)
         if bandwidth is not None:
             check_number("bandwidth", bandwidth, low=0, open_low=True)
-        check_number("points", points, low=2)
+        check_whole("points", points, low=2)
         self.alpha = alpha
         self.eps = eps
         self.bandwidth = bandwidth

@@ -1,13 +1,14 @@
 """Kernels of label distribution smoothing (LDS), number for number as the DIR benchmarks use them."""
 
-import math
-
 import torch
 from torch import Tensor
 
 from conr._checks import check_choice, check_number
 
 KERNELS = ("gaussian", "triangular", "laplace")
+
+
+_WIDEST = 100_000
 
 
 def lds_kernel(name: str, *, size: int, sigma: float = 2.0) -> Tensor:
@@ -31,7 +32,8 @@ def lds_kernel(name: str, *, size: int, sigma: float = 2.0) -> Tensor:
         Shape (size,), float64.
 
     Raises:
-        ValueError: an unknown name, an even or non-positive size, or a sigma that is not positive.
+        ValueError: an unknown name, an even or non-positive size, a sigma that is not positive, or more than 100,000
+            bins.
 
     Example:
         >>> lds_kernel("triangular", size=3)
@@ -42,6 +44,8 @@ def lds_kernel(name: str, *, size: int, sigma: float = 2.0) -> Tensor:
     if not isinstance(size, int) or size % 2 == 0:
         raise ValueError(f"kernel_size: expected an odd integer, got {size}")
     check_number("sigma", sigma, low=0, open_low=True)
+    if max(size, sigma) > _WIDEST:
+        raise ValueError(f"kernel_size and sigma: expected at most {_WIDEST:,} bins, got {size} and {sigma:g}")
     half = size // 2
     offsets = torch.arange(-half, half + 1, dtype=torch.float64)  # (size,)
     if name == "gaussian":
@@ -55,14 +59,9 @@ def lds_kernel(name: str, *, size: int, sigma: float = 2.0) -> Tensor:
 
 def _reflected_gaussian(size: int, sigma: float) -> Tensor:
     radius = int(4 * sigma + 0.5)
-    middle = size // 2
-    response = torch.zeros(size, dtype=torch.float64)
-    total = sum(math.exp(-0.5 * (step / sigma) ** 2) for step in range(-radius, radius + 1))
-    for position in range(size):
-        for step in range(-radius, radius + 1):
-            # Half-sample reflection (d c b a | a b c d | d c b a) repeats with period 2 * size.
-            source = (position + step) % (2 * size)
-            source = min(source, 2 * size - 1 - source)
-            if source == middle:
-                response[position] += math.exp(-0.5 * (step / sigma) ** 2) / total
-    return response
+    steps = torch.arange(-radius, radius + 1)  # (steps,)
+    weights = torch.exp(-0.5 * (steps.double() / sigma).square())
+    # Half-sample reflection (d c b a | a b c d | d c b a) repeats with period 2 * size.
+    folded = torch.bincount(steps % (2 * size), weights=weights / weights.sum(), minlength=2 * size)  # (2 size,)
+    middle, positions = size // 2, torch.arange(size)
+    return folded[(middle - positions) % (2 * size)] + folded[(2 * size - 1 - middle - positions) % (2 * size)]

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_number
+from conr._checks import check_choice, check_number, check_range, check_whole
 from conr.density.bins import Bins
 from conr.density.kernels import lds_kernel
 
@@ -95,13 +95,13 @@ class LabelDensity(nn.Module):
         check_choice("boundary", boundary, BOUNDARIES)
         if kernel is not None and scheme == "none":
             raise ValueError(f"kernel: expected a scheme that counts samples to go with {kernel!r}, got 'none'")
-        check_number("first_bin", first_bin, low=0)
+        check_whole("first_bin", first_bin, low=0)
         check_number("few", few, low=0)
         check_number("many", many, low=few)
         if clip is not None and scheme != "inverse":
             raise ValueError(f"clip: expected scheme 'inverse', got {scheme!r}")
-        if clip is not None and not 0 < clip[0] <= clip[1]:
-            raise ValueError(f"clip: expected 0 < low <= high, got {clip}")
+        if clip is not None:
+            check_range("clip", clip)
         if (power is not None) != (scheme == "power"):
             raise ValueError(f"power: expected a number with scheme 'power' only, got {power} with {scheme!r}")
         if power is not None:

@@ -32,7 +32,12 @@ class Kinds(NamedTuple):
 
 
 def has_texts(table: Any, categorical: Sequence[int | str] | None) -> bool:
-    """Whether a table must be read column by column, as some of it is not plain numbers."""
+    """Whether a table must be read column by column, as some of it is not plain numbers.
+
+    Raises:
+        TypeError: as `check_categorical`.
+    """
+    check_categorical(categorical)
     if categorical is not None and len(categorical) > 0:
         return True
     if is_frame(table):
@@ -43,6 +48,19 @@ def has_texts(table: Any, categorical: Sequence[int | str] | None) -> bool:
     if array is None or array.ndim != 2 or array.dtype.kind not in "OUS":
         return False
     return array.dtype.kind != "O" or any(isinstance(value, str) for value in array.flat)
+
+
+def check_categorical(categorical: Any) -> None:
+    """Require names or positions of columns, or None.
+
+    Raises:
+        TypeError: something else.
+    """
+    if categorical is not None and (isinstance(categorical, str) or not isinstance(categorical, Sequence | np.ndarray)):
+        raise TypeError(f"categorical: expected a list of names or positions, got {type(categorical).__name__}")
+    for one in () if categorical is None else categorical:
+        if not isinstance(one, str | int | np.integer):
+            raise TypeError(f"categorical: expected names or positions of columns, got {one!r:.80}")
 
 
 def is_frame(table: Any) -> bool:
@@ -172,11 +190,28 @@ class InputEncoding:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, NDArray[np.float64]]) -> Self:
-        """The encoding that `state` and its arrays describe."""
+        """The encoding that `state` and its arrays describe.
+
+        Raises:
+            ValueError: texts, positions or arrays that do not fit together.
+            KeyError: a part is missing.
+        """
         encoding = cls(scaling=state["scaling"], new_categories=state["new_categories"])
-        encoding.kinds = Kinds(list(state["numbers"]), list(state["categories"]))
-        encoding.indicators = list(state["indicators"])
-        encoding.categories = {name: list(values) for name, values in state["categories"].items()}
+        numbers, categories, indicators = state["numbers"], state["categories"], state["indicators"]
+        if not _is_list_of(str, numbers) or not all(_is_list_of(str, values) for values in categories.values()):
+            raise ValueError("encoding: expected lists of texts for numbers and categories")
+        if not _is_list_of(int, indicators) or not all(0 <= one < len(numbers) for one in indicators):
+            raise ValueError(f"encoding: expected positions in {len(numbers)} numbers, got {indicators!r:.80}")
+        for name, values in arrays.items():
+            if values.shape[-1:] != (len(numbers),) or values.ndim != (2 if name == "quantiles" else 1):
+                raise ValueError(f"encoding: {name}: expected one per each of {len(numbers)} numbers")
+        if {"standard": "means", "quantile": "quantiles"}.get(encoding.scaling, "medians") not in arrays and numbers:
+            raise ValueError(f"encoding: expected the arrays of scaling {encoding.scaling!r}, got {sorted(arrays)}")
+        if (arrays.get("deviations", np.ones(1)) <= 0).any():
+            raise ValueError("encoding: deviations: expected positive numbers")
+        encoding.kinds = Kinds(list(numbers), list(categories))
+        encoding.indicators = list(indicators)
+        encoding.categories = {name: list(values) for name, values in categories.items()}
         encoding.arrays = dict(arrays)
         return encoding
 
@@ -208,6 +243,10 @@ class InputEncoding:
                 raise ValueError(message)
             warnings.warn(f"{message}: taken as none of them", stacklevel=2)
         return columns
+
+
+def _is_list_of(kind: type, values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is kind for value in values)
 
 
 def _chosen(names: Sequence[str], categorical: Sequence[int | str] | None) -> set[str]:

@@ -15,9 +15,10 @@ from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
 import conr
+from conr.data.table_columns import InputColumns
 from conr.density import Bins, LabelDensity
-from conr.estimators.inputs import InputEncoding
-from conr.estimators.network import Layout, TableNetwork
+from conr.estimators.inputs import InputEncoding, check_categorical, number_columns
+from conr.estimators.network import Layout, TableNetwork, in_batches
 from conr.estimators.objective import ConRSettings, LabelScale, head_maker
 from conr.estimators.regressor import ConRRegressor
 from conr.estimators.support import chosen_device
@@ -34,6 +35,18 @@ _KEYS = {
     "embedded", "plain", "encoding", "conr_settings", "history", "best_epoch",
 }  # fmt: skip
 
+
+# What numbers and names that do not fit together come to, in this package and those below it.
+_BREAKS = (
+    SafetensorError,
+    LookupError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+)
 
 Model = TypeVar("Model", bound=ConRRegressor)
 
@@ -95,9 +108,10 @@ def load_model(cls: type[Model], folder: Path, *, device: str) -> Model:
     try:
         tensors = load_tensors(content)
         return _restored(cls, description, tensors, device)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
+    except _BREAKS as error:
+        text = " ".join(f"{error}".split())
         raise ValueError(
-            f"{folder}: expected a model that ConRRegressor.save wrote, got one that breaks: {error}"
+            f"{folder}: expected a model that ConRRegressor.save wrote, got one that breaks: {text:.400}"
         ) from error
 
 
@@ -130,7 +144,7 @@ def _restored(cls: type[Model], description: Mapping[str, Any], tensors: dict[st
     model._check_settings()
     model.n_features_in_ = _whole(description, "n_features", 1)
     model.n_outputs_ = _whole(description, "n_outputs", 1)
-    model._is_flat = bool(description["is_flat"])
+    model._is_flat = description["is_flat"]
     names = description["feature_names"]
     if names is not None:
         if len(names) != model.n_features_in_ or not all(isinstance(name, str) for name in names):
@@ -145,9 +159,16 @@ def _restored(cls: type[Model], description: Mapping[str, Any], tensors: dict[st
     if any(value.shape != (model.n_outputs_,) for value in scale):
         raise ValueError(f"label_mean: expected {model.n_outputs_} numbers, got {tuple(scale.mean.shape)}")
     model._scale = scale
+    if model.bins_.dimensions != model.n_outputs_:
+        raise ValueError(f"bins: expected those of {model.n_outputs_} outputs, got {model.bins_.dimensions}")
+    if not isinstance(model._is_flat, bool) or (model._is_flat and model.n_outputs_ > 1):
+        raise ValueError(f"is_flat: expected false, or true for one output, got {model._is_flat!r:.80}")
+    check_categorical(model.categorical)
     model.settings_ = ConRSettings(**description["conr_settings"])
-    model.history_ = list(description["history"])
-    model.best_epoch_ = _whole(description, "best_epoch", 0)
+    model.history_ = _history(description["history"])
+    model.best_epoch_ = _whole(description, "best_epoch", 1)
+    if model.best_epoch_ > len(model.history_):
+        raise ValueError(f"best_epoch: expected one of {len(model.history_)}, got {model.best_epoch_}")
     model.device_ = chosen_device(device)
     model._layout = Layout(
         _positions(description["embedded"]), _positions(description["plain"]), list(_numbered(tensors, "edges."))
@@ -155,7 +176,41 @@ def _restored(cls: type[Model], description: Mapping[str, Any], tensors: dict[st
     if "targets" in tensors:
         model._targets = tensors["targets"]
     model.network_ = _network(model, tensors)
+    _try_out(model)
     return model
+
+
+def _try_out(model: ConRRegressor) -> None:
+    """Predict a row without values: parts that do not fit together are found now and not in the first prediction."""
+    names = model._names()
+    if model.encoding_ is None:
+        columns = number_columns(np.zeros((1, model.n_features_in_)), names)
+    else:
+        kinds = model.encoding_.kinds
+        if sorted((*kinds.numbers, *kinds.categories)) != sorted(names):
+            raise ValueError(f"encoding: expected the columns {names!r:.200}, got {kinds!r:.200}")
+        missing = np.array([None], dtype=object)
+        columns = InputColumns(
+            {name: np.array([np.nan]) for name in kinds.numbers}, dict.fromkeys(kinds.categories, missing), {}
+        )
+    inputs = model._inputs(columns).to(model.device_, torch.float64)  # (1, columns)
+    features, predictions = in_batches(model.network_, inputs)
+    if features.shape != (1, model.width) or predictions.numel() != model.n_outputs_:
+        raise ValueError(
+            f"network: expected {model.width} features and {model.n_outputs_} predictions of a row, got "
+            f"{features.numel()} and {predictions.numel()}"
+        )
+
+
+def _history(values: Any) -> list[dict[str, Any]]:
+    if not isinstance(values, list):
+        raise TypeError(f"history: expected a list of epochs, got {values!r:.80}")
+    for one in values:
+        if not isinstance(one, dict) or not {"epoch", "loss"} <= one.keys():
+            raise ValueError(f"history: expected epoch and loss by name, got {one!r:.80}")
+        if not all(value is None or type(value) in (int, float) for value in one.values()):
+            raise ValueError(f"history: expected numbers, got {one!r:.80}")
+    return values
 
 
 def _network(model: ConRRegressor, tensors: Mapping[str, Tensor]) -> TableNetwork:

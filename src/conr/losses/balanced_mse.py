@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_number, check_outputs, check_table
+from conr._checks import check_choice, check_outputs, check_table, check_whole
 from conr._extras import require
 from conr.density import Bins
 from conr.density.bins import finite_columns
@@ -63,7 +63,7 @@ def bmc_loss(
         tensor([2.5061, 5.5452])
     """
     if candidates is not None:
-        check_number("candidates", candidates, low=1)
+        check_whole("candidates", candidates, low=1)
     check_outputs(predictions, labels)
     predictions, labels = paired_columns(predictions, labels)  # (n, k), (n, k)
     n = len(labels)
@@ -242,7 +242,7 @@ class BMC(nn.Module):
     ) -> None:
         super().__init__()
         if candidates is not None:
-            check_number("candidates", candidates, low=1)
+            check_whole("candidates", candidates, low=1)
         check_choice("reduction", reduction, REDUCTIONS)
         self.noise_scale = NoiseScale(noise_scale, learn=learn_noise_scale)
         self.candidates = candidates
@@ -292,7 +292,7 @@ class GAI(nn.Module):
         self, *, noise_scale: float, learn_noise_scale: bool = True, components: int = 8, reduction: str = "mean"
     ) -> None:
         super().__init__()
-        check_number("components", components, low=1)
+        check_whole("components", components, low=1)
         check_choice("reduction", reduction, REDUCTIONS)
         self.noise_scale = NoiseScale(noise_scale, learn=learn_noise_scale)
         self.components = components

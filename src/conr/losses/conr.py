@@ -5,7 +5,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_device, check_features, check_labels, check_number, check_weights
+from conr._checks import (
+    check_choice,
+    check_device,
+    check_features,
+    check_labels,
+    check_number,
+    check_weights,
+    check_whole,
+)
 from conr.pairwise import (
     DISTANCES,
     ENGINES,
@@ -249,6 +257,7 @@ def conr_statistics(
         ([1.0, 0.0, 1.0], [1.0])
     """
     check_number("window", window, low=0, open_low=True)
+    check_whole("num_regions", num_regions, low=1)
     if not isinstance(labels, Tensor):
         raise TypeError(f"labels: expected a torch.Tensor, got {type(labels).__name__}")
     n = len(labels) if labels.ndim else 0

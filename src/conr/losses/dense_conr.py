@@ -3,7 +3,7 @@ r"""ConR for dense labels: contrast whole images, or pixels and patches within a
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_device, check_number
+from conr._checks import check_choice, check_device, check_whole
 from conr.losses.conr import ConRLoss, conr_loss
 from conr.losses.dense_labels import check_like_labels, check_map, image_means, sample_patches, valid_pixels
 from conr.pairwise import Push
@@ -169,8 +169,8 @@ class DenseConR(nn.Module):
             reference=reference,
         )
         check_choice("reduce", reduce, REDUCE)
-        check_number("samples", samples, low=1)
-        check_number("patch", patch, low=1)
+        check_whole("samples", samples, low=1)
+        check_whole("patch", patch, low=1)
         self.window = window
         self.temperature = temperature
         self.distance_scale = distance_scale

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from conr._checks import check_device, check_number
+from conr._checks import check_device, check_whole
 
 
 def image_means(values: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -154,8 +154,8 @@ def sample_patches(valid: Tensor, *, samples: int, patch: int = 1) -> Patches:
         tensor([[0.0000],
                 [2.5000]])
     """
-    check_number("samples", samples, low=1)
-    check_number("patch", patch, low=1)
+    check_whole("samples", samples, low=1)
+    check_whole("patch", patch, low=1)
     if valid.ndim != 3 or valid.dtype != torch.bool:
         raise ValueError(f"valid: expected torch.bool of shape (n, h, w), got {valid.dtype} of {tuple(valid.shape)}")
     n, height, width = valid.shape

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_device, check_number, check_outputs
+from conr._checks import check_choice, check_device, check_number, check_outputs, check_whole
 from conr.density import Bins, LabelDensity
 from conr.losses._samples import REDUCTIONS, reduce_samples
 
@@ -34,7 +34,7 @@ def label_hierarchy(counts: Tensor, *, levels: int) -> Tensor:
         >>> label_hierarchy(torch.tensor([16, 9, 4, 1]), levels=2).tolist()
         [[0, 1, 1, 1], [0, 1, 2, 2], [0, 1, 2, 3]]
     """
-    check_number("levels", levels, low=1)
+    check_whole("levels", levels, low=1)
     if counts.ndim != 1 or len(counts) == 0:
         raise ValueError(f"counts: expected shape (bins,) with at least one bin, got {tuple(counts.shape)}")
     roots = counts.double().sqrt()
@@ -179,7 +179,7 @@ class HCA(nn.Module):
 
     def __init__(self, *, levels: int = 6, power: float = 1.0, reduction: str = "mean") -> None:
         super().__init__()
-        check_number("levels", levels, low=1)
+        check_whole("levels", levels, low=1)
         check_number("power", power, low=0)
         check_choice("reduction", reduction, REDUCTIONS)
         self.levels = levels

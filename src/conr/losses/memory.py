@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_number
+from conr._checks import check_whole
 from conr.losses.conr import ConRLoss
 from conr.pairwise import Samples, gather_samples, join, world_size
 
@@ -47,7 +47,7 @@ class CrossBatchMemory(nn.Module):
 
     def __init__(self, regularizer: ConRLoss, *, size: int) -> None:
         super().__init__()
-        check_number("size", size, low=1)
+        check_whole("size", size, low=1)
         if not isinstance(regularizer, ConRLoss):
             raise TypeError(f"regularizer: expected a ConRLoss, got {type(regularizer).__name__}")
         self.regularizer = regularizer

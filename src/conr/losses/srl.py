@@ -6,7 +6,7 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
-from conr._checks import check_device, check_number
+from conr._checks import check_device, check_number, check_whole
 from conr._product import product
 from conr.density import Bins
 from conr.losses._features import checked, no_terms
@@ -214,8 +214,10 @@ class SRLLoss(nn.Module):
         momentum: float = 0.9,
     ) -> None:
         super().__init__()
-        check_number("num_features", num_features, low=1)
-        check_number("num_points", num_points, low=1)
+        check_whole("num_features", num_features, low=1)
+        check_whole("num_points", num_points, low=1)
+        for name, value in (("low", low), ("high", high), ("bin_width", bin_width)):
+            check_number(name, value)
         _check_hyperparameters(envelope=envelope, homogeneity=homogeneity, contrast=contrast, temperature=temperature)
         check_number("momentum", momentum, low=0)
         if momentum >= 1:

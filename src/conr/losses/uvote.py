@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_number, check_outputs, check_table
+from conr._checks import check_choice, check_number, check_outputs, check_range, check_table, check_whole
 from conr.density import Bins, LabelDensity
 from conr.losses._samples import REDUCTIONS, reduce_samples
 
@@ -150,10 +150,9 @@ class UVOTE(nn.Module):
 
     def __init__(self, *, heads: int = 2, clip: tuple[float, float] = (5.0, 1000.0), reduction: str = "mean") -> None:
         super().__init__()
-        check_number("heads", heads, low=1)
+        check_whole("heads", heads, low=1)
         check_choice("reduction", reduction, REDUCTIONS)
-        if not 0 < clip[0] <= clip[1]:
-            raise ValueError(f"clip: expected 0 < low <= high, got {clip}")
+        check_range("clip", clip)
         self.heads = heads
         self.clip = clip
         self.reduction = reduction

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
+from conr._checks import check_pair
 from conr.density import REGIONS, LabelDensity
 from conr.metrics.shot import shot_metrics
 
@@ -39,6 +40,7 @@ def angular_error(predictions: Tensor, labels: Tensor) -> Tensor:
         >>> angular_error(torch.tensor([[0.0, 0.0]]), torch.tensor([[0.3, 0.4]])).item()
         28.366903044283656
     """
+    check_pair(predictions, labels)
     if predictions.shape != labels.shape or labels.ndim != 2 or labels.shape[1] != 2:
         raise ValueError(
             "predictions and labels: expected equal shapes (n, 2) of pitch and yaw, "

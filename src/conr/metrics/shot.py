@@ -11,6 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.utilities import dim_zero_cat
 
+from conr._checks import check_pair
 from conr.density import REGIONS, LabelDensity
 
 METRIC_NAMES = ("count", "mae", "mse", "rmse", "gm", "bmae", "pearson", "spearman")
@@ -185,6 +186,7 @@ class CorrelationMetric(Metric):
 
 
 def _check_shapes(predictions: Tensor, labels: Tensor) -> None:
+    check_pair(predictions, labels)
     if predictions.shape != labels.shape or labels.ndim not in (1, 2):
         raise ValueError(
             "predictions and labels: expected equal shapes (n,) or (n, k), "

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from rich.text import Text
 
 from conr.density import REGIONS, LabelDensity
-from conr.report.style import HEIGHT, INK_ON_WHITE, REGION_COLORS, WIDTH, drawing
+from conr.report.style import HEIGHT, INK_ON_WHITE, REGION_COLORS, WIDTH, drawing, save_picture
 from conr.report.tables import REGION_TITLES
 
 # Told apart without colours too, as in a log file.
@@ -66,9 +66,7 @@ def histogram_picture(
         ):
             draw_histogram(axes, edges=edges, counts=counts, regions=regions, label=name)
         figure.suptitle(title, fontsize=11)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out, dpi=160)
-    return out
+        return save_picture(figure, out, dpi=160, kind=out.suffix.removeprefix(".") or "png")
 
 
 def terminal_histogram(density: LabelDensity, label: str, dimensions: Sequence[str] = ()) -> Text:

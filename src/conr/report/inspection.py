@@ -16,7 +16,7 @@ from conr.configs import preset_config
 from conr.data.inspection import FEWEST_TESTED, Inspection
 from conr.density import REGIONS, ConRSettings
 from conr.report.histogram import draw_histogram, histogram_picture, terminal_histogram
-from conr.report.style import INK_ON_WHITE, WIDTH, drawing
+from conr.report.style import INK_ON_WHITE, WIDTH, drawing, save_picture
 from conr.report.tables import NOTHING, REGION_TITLES
 from conr.training.results import write_whole
 
@@ -238,5 +238,4 @@ def _write_picture(inspection: Inspection, path: Path) -> Path:
         )
         below.set(xlabel=label, ylabel="test samples")
         below.legend(loc="lower right", bbox_to_anchor=(1, 0.96), ncols=2)  # above: any bar may be full
-        figure.savefig(path, format="png", dpi=160)
-    return path
+        return save_picture(figure, path, dpi=160)

@@ -31,6 +31,7 @@ from conr.report.style import (
     inline_svg,
     label_colors,
     new_figure,
+    save_picture,
 )
 
 MOST_SCATTERED = 5000
@@ -150,9 +151,7 @@ def picture(paths: Iterable[Path], out: Path, *, baseline: str | None = None) ->
         if not _draw_label_errors(right, group, group.highlighted, MethodStyles(groups)):
             raise ValueError(f"paths: expected runs that kept their predictions, got none in {group.dataset}")
         right.set_title(f"test error on {group.dataset}")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out, format="png", dpi=160)
-    return out
+        return save_picture(figure, out, dpi=160)
 
 
 def _draw_histogram(axes: Axes, group: DatasetRuns) -> None:

@@ -5,6 +5,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from conr.report.aggregate import DatasetRuns
+from conr.training.results import write_whole
 
 # A colour that nothing else has: it stands for the page's text colour, which is not known when the picture is drawn.
 INK = "#010203"
@@ -119,6 +121,18 @@ def new_figure(height: float = HEIGHT) -> tuple[Figure, Axes]:
     """An empty picture of the page, ``height`` in inches."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="none")
     return figure, figure.subplots()
+
+
+def save_picture(figure: Figure, out: Path, *, dpi: int | None = None, kind: str = "png") -> Path:
+    """Write the picture, complete or not at all, into its folder, which is made if needed; return its path.
+
+    Raises:
+        OSError: it cannot be written; the message names it, and an earlier one is then still there.
+    """
+    content = io.BytesIO()
+    figure.savefig(content, format=kind, dpi=dpi)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return write_whole(out, lambda file: file.write(content.getbuffer()))
 
 
 _picture_numbers = itertools.count()

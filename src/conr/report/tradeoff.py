@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from conr.report.aggregate import BASELINE_NAMES, DatasetRuns, Spread, load_runs
 from conr.report.grid import PART, error_of, grid_methods, method_pairs
-from conr.report.style import BASELINE_LOOK, FAMILY_LOOKS, INK, INK_ON_WHITE, WIDTH, drawing, inline_svg
+from conr.report.style import BASELINE_LOOK, FAMILY_LOOKS, INK, INK_ON_WHITE, WIDTH, drawing, inline_svg, save_picture
 from conr.report.tables import headline_metric, unit_of
 
 FEWEST_METHODS = 2
@@ -101,10 +101,7 @@ def trade_off_pictures(paths: Iterable[Path], folder: Path) -> list[Path]:
         with drawing(INK_ON_WHITE):
             figure = _figure(group, found, looks, ink=INK_ON_WHITE, background="white")
             figure.axes[0].set_title(group.dataset)
-            out = folder / f"{group.dataset}.png"
-            out.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(out, format="png", dpi=160)
-        pictures.append(out)
+            pictures.append(save_picture(figure, folder / f"{group.dataset}.png", dpi=160))
     return pictures
 
 

@@ -6,9 +6,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_features, check_labels, check_number
+from conr._checks import check_features, check_labels, check_number, check_range, check_whole
 from conr.density import Bins
-from conr.smoothing.calibration import check_clip
 
 
 class BinSmoother(nn.Module, ABC):
@@ -29,9 +28,9 @@ class BinSmoother(nn.Module, ABC):
         fill: bool,
     ) -> None:
         super().__init__()
-        check_number("num_features", num_features, low=1)
+        check_whole("num_features", num_features, low=1)
         _check_schedule(momentum, start_update, start_smooth)
-        check_clip(clip)
+        check_range("clip", clip)
         self.num_features = num_features
         self.momentum = momentum
         self.clip = clip
@@ -76,7 +75,8 @@ def _check_schedule(momentum: float | None, start_update: int, start_smooth: int
         check_number("momentum", momentum, low=0)
         if momentum >= 1:
             raise ValueError(f"momentum: expected a number below 1, got {momentum}")
-    check_number("start_update", start_update, low=0)
+    check_whole("start_update", start_update, low=0)
+    check_whole("start_smooth", start_smooth, low=0)
     if start_smooth <= start_update:
         raise ValueError(f"start_smooth: expected an epoch after start_update {start_update}, got {start_smooth}")
 

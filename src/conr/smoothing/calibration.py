@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_number
+from conr._checks import check_number, check_range, check_whole
 from conr.smoothing.grid import fill_bins, smooth_bins
 
 LEAST_VARIANCE = 1e-10
@@ -53,7 +53,7 @@ def calibrate(
         >>> calibrate(3 * one, mean=one, variance=one, smoothed_mean=2 * one, smoothed_variance=4 * one)
         tensor([[6.]])
     """
-    check_clip(clip)
+    check_range("clip", clip)
     for name, table in (
         ("mean", mean),
         ("variance", variance),
@@ -67,12 +67,6 @@ def calibrate(
     ratio = (smoothed_variance / torch.where(spread, variance, 1)).clamp(*clip)  # (n, d)
     moved = (rows - mean) * ratio.sqrt() + smoothed_mean  # (n, d)
     return torch.where(spread, moved, rows).to(features.dtype)
-
-
-def check_clip(clip: tuple[float, float]) -> None:
-    """Require 0 < low <= high."""
-    if not 0 < clip[0] <= clip[1]:
-        raise ValueError(f"clip: expected 0 < low <= high, got {clip}")
 
 
 class BinCalibration(nn.Module):
@@ -113,8 +107,8 @@ class BinCalibration(nn.Module):
         super().__init__()
         for size in shape:
             check_number("shape", size, low=1)
-        check_number("num_features", num_features, low=1)
-        check_clip(clip)
+        check_whole("num_features", num_features, low=1)
+        check_range("clip", clip)
         self.shape = tuple(shape)
         self.clip = clip
         bins = torch.Size(shape).numel()

@@ -4,7 +4,7 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
-from conr._checks import check_number
+from conr._checks import check_whole
 
 
 class BinMoments(nn.Module):
@@ -50,8 +50,8 @@ class BinMoments(nn.Module):
 
     def __init__(self, bins: int, num_features: int) -> None:
         super().__init__()
-        check_number("bins", bins, low=1)
-        check_number("num_features", num_features, low=1)
+        check_whole("bins", bins, low=1)
+        check_whole("num_features", num_features, low=1)
         self.register_buffer("count", torch.zeros(bins, dtype=torch.long))
         self.register_buffer("mean", torch.zeros(bins, num_features))
         self.register_buffer("deviations", torch.zeros(bins, num_features))

@@ -16,7 +16,7 @@ from conr.data.splits import balanced_split
 from conr.estimators import ConRRegressor
 from conr.estimators.inputs import NEW_CATEGORIES
 from conr.table.rows import FileFormat, Rows, data_frame, read_rows
-from conr.training.results import write_whole
+from conr.training.results import read_json, write_whole
 
 TABLE = "table.json"
 FEWEST_ROWS = 50
@@ -100,15 +100,19 @@ class TableModel:
         path = folder / TABLE
         if not path.is_file():
             raise FileNotFoundError(f"expected the folder of a model, as `conr table fit` writes it, found no {path}")
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path}: expected JSON, got a broken file: {error}") from error
+        content = read_json(path)
         if not isinstance(content, dict) or content.pop("schema", None) != _FORMAT:
             raise ValueError(f"{path}: expected schema {_FORMAT!r}")
         if content.keys() != _KINDS.keys() or not all(isinstance(content[name], kind) for name, kind in _KINDS.items()):
             raise ValueError(f"{path}: expected {', '.join(_KINDS)}, got {', '.join(map(str, content))}")
-        return cls(regressor=ConRRegressor.load(folder), **content)
+        regressor = ConRRegressor.load(folder)
+        columns, targets = [*content["numbers"], *content["categories"]], content["targets"]
+        names = [str(name) for name in getattr(regressor, "feature_names_in_", ())]
+        if not all(isinstance(one, str) for one in columns) or sorted(columns) != sorted(names):
+            raise ValueError(f"{path}: expected the model's columns, {names!r:.200}, got {columns!r:.200}")
+        if len(targets) != regressor.n_outputs_ or not all(isinstance(one, str) for one in targets):
+            raise ValueError(f"{path}: expected the names of {regressor.n_outputs_} targets, got {targets!r:.80}")
+        return cls(regressor=regressor, **content)
 
     def _choose(self, new_categories: str) -> None:
         check_choice("new_categories", new_categories, NEW_CATEGORIES)

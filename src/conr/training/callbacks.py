@@ -1,6 +1,7 @@
 """What a run needs around it: seeds for exact resuming, time and memory, the result file, the predictions file."""
 
 import csv
+import io
 import platform
 import random
 import time
@@ -20,10 +21,11 @@ import conr
 from conr.data import RegressionData
 from conr.data.sampling import mixed_seed
 from conr.density import REGIONS, LabelDensity
+from conr.training.checkpoints import read_checkpoint
 from conr.training.memory import peak_memory, reset_peak_memory
 from conr.training.metrics_table import metrics_by_region
 from conr.training.module import RegressionModule
-from conr.training.results import Outputs, RunResult, read_history
+from conr.training.results import Outputs, RunResult, read_history, write_whole
 
 MAX_FEATURES = 2000
 
@@ -180,7 +182,7 @@ class ResultWriter(Callback):
     def _checkpoint_summary(self, history: dict[str, list[tuple[int, float]]]) -> dict[str, Any]:
         if self.checkpoint is None:
             return {"path": None, "epoch": None, "monitor": self.monitor, "value": None}
-        epoch = torch.load(self.checkpoint, map_location="cpu", weights_only=True)["epoch"]
+        epoch = read_checkpoint(self.checkpoint)["epoch"]
         inside = self.checkpoint.is_relative_to(self.folder)
         return {
             "path": str(self.checkpoint.relative_to(self.folder) if inside else self.checkpoint),
@@ -252,15 +254,14 @@ class PredictionWriter(BasePredictionWriter):
         first = next(iter(rows.values()))
         width = len(first) if isinstance(first, list) else 1
         names = [""] if width == 1 else [f"_{dimension}" for dimension in range(width)]
-        temporary = self.path.with_suffix(".tmp")
-        with temporary.open("w", newline="") as file:
-            writer = csv.writer(file)
-            label_columns = [] if known is None else [f"label{name}" for name in names]
-            writer.writerow(["id", *label_columns, *(f"prediction{name}" for name in names)])
-            for index in sorted(rows):
-                label = [] if known is None else _as_list(known[index])
-                writer.writerow([dataset.ids[index], *label, *_as_list(rows[index])])
-        temporary.replace(self.path)
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        label_columns = [] if known is None else [f"label{name}" for name in names]
+        writer.writerow(["id", *label_columns, *(f"prediction{name}" for name in names)])
+        for index in sorted(rows):
+            label = [] if known is None else _as_list(known[index])
+            writer.writerow([dataset.ids[index], *label, *_as_list(rows[index])])
+        write_whole(self.path, lambda file: file.write(text.getvalue().encode()))
 
 
 class MapWriter(BasePredictionWriter):

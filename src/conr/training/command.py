@@ -2,8 +2,10 @@
 
 import json
 import logging
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +20,7 @@ from rich.console import Console
 from conr.configs import preset_config
 from conr.data import Protocol, RegressionData
 from conr.training.callbacks import EpochClock, EpochSeed, MapWriter, MemoryClock, PredictionWriter, ResultWriter
+from conr.training.checkpoints import ReadError, first_line, is_from_restoring, keep_checkpoints_whole
 from conr.training.metrics_table import metrics_table
 from conr.training.module import RegressionModule
 from conr.training.results import write_whole
@@ -27,13 +30,16 @@ from conr.training.run_folder import (
     CONFIG,
     FIRST_STAGE,
     best_checkpoint,
-    check_run_folder,
     end_first_stage,
     first_stage_epochs,
     free_path,
     new_run_folder,
+    read_config,
     resume_checkpoint,
 )
+
+# What Lightning and torch raise for the content of another run's checkpoint, or of one that was tampered with.
+_MISFITS = (RuntimeError, LookupError, TypeError, AttributeError, ValueError)
 
 OWN_WAYS: dict[str, Any] = {  # of this command line, where Lightning's differ
     "subclass_mode_data": True,
@@ -87,7 +93,8 @@ def run_command(
     flag = "--resume" if verb == "fit" else "--run"
     options, named = _take_option(options, flag)
     if named is not None:
-        folder = check_run_folder(Path(named))
+        folder = Path(named)
+        read_config(folder)  # a damaged one is told by its name
         options = [f"--config={folder / CONFIG}", *options]
         if verb != "fit":
             options.append(f"--ckpt_path={best_checkpoint(folder)}")
@@ -96,10 +103,19 @@ def run_command(
     if verb in ("validate", "test"):
         options = ["--verbose=false", *options]  # Lightning's own table has a line per metric and region
     options = _expand_presets(options)
-    command = RunCommand([verb, *options, *resume], folder=folder, on_epoch=on_epoch)
-    if command.is_first_stage:
-        options, _ = _take_option(options, "--ckpt_path")  # is for the first
-        command = RunCommand([verb, *options], folder=command.folder, on_epoch=on_epoch)
+    try:
+        command = RunCommand([verb, *options, *resume], folder=folder, on_epoch=on_epoch)
+        if command.is_first_stage:
+            options, _ = _take_option(options, "--ckpt_path")  # is for the first
+            command = RunCommand([verb, *options], folder=command.folder, on_epoch=on_epoch)
+    except _MISFITS as error:
+        if isinstance(error, ReadError) or not is_from_restoring(error):
+            raise
+        given = [option for option in (*options, *resume) if option.startswith("--ckpt_path=")]
+        path = given[-1].removeprefix("--ckpt_path=") if given else "ckpt_path"
+        raise ValueError(
+            f"{path}: expected a checkpoint of this run, got one that does not fit it: {first_line(error)}"
+        ) from error
     if verb in ("validate", "test") and show_metrics:
         prefix = {"validate": "val/", "test": "test/"}[verb]
         Console().print(metrics_table(command.trainer.callback_metrics, prefix, title=f"{verb}: {command.folder}"))
@@ -137,17 +153,28 @@ class RunCommand(LightningCLI):
         self._verb = arguments[0]
         self._given_folder = folder
         self._on_epoch = on_epoch
-        super().__init__(
-            RegressionModule,
-            RegressionData,
-            **OWN_WAYS,
-            seed_everything_default=0,
-            args=list(arguments),
-        )
+        try:
+            with _errors_of_writers_once():
+                super().__init__(
+                    RegressionModule,
+                    RegressionData,
+                    **OWN_WAYS,
+                    seed_everything_default=0,
+                    args=list(arguments),
+                )
+        except OSError as error:
+            folder = getattr(self, "folder", None)
+            if error.filename is not None or error.errno is None or folder is None:
+                raise
+            # The write of a logger, for one, does not know its file.
+            raise OSError(error.errno, error.strerror, str(folder)) from error
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """Only the verb of this run, as each parser takes a good part of a second to build (static in Lightning)."""
         return {self._verb: LightningCLI.subcommands()[self._verb]}
+
+    def _parse_ckpt_path(self) -> None:
+        """Take no settings from a checkpoint, as Lightning does: one of someone else could name classes to build."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add ``--output``, ``--rrt``, ``--sampling_power`` and ``--protocol``."""
@@ -197,12 +224,14 @@ class RunCommand(LightningCLI):
                 callbacks.append(second)
                 kwargs |= {"max_epochs": second.first_epoch + second.rrt.epochs, "max_steps": -1}
         callbacks += self._callbacks(configured)
-        return super().instantiate_trainer(
+        trainer: Trainer = super().instantiate_trainer(
             logger=self._loggers() + [item for item in _as_list(configured.logger) if isinstance(item, Logger)],
             default_root_dir=self.folder,
             callbacks=callbacks,
             **kwargs,
         )
+        keep_checkpoints_whole(trainer)
+        return trainer
 
     def after_fit(self) -> None:
         """Note that the first of two stages has ended."""
@@ -311,6 +340,22 @@ class _PlannedCommand(RunCommand):
         built = parser.instantiate_classes(chosen)
         self.datamodule = built.data
         self.datamodule.protocol = built.protocol
+
+
+@contextmanager
+def _errors_of_writers_once() -> Iterator[None]:
+    """Silence the traceback of TensorBoard's thread, as on a full disk: its next call raises the error again."""
+    before = threading.excepthook
+
+    def tell(found: threading.ExceptHookArgs) -> None:
+        if not type(found.thread).__module__.startswith("tensorboard."):
+            before(found)
+
+    threading.excepthook = tell
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def silence_known_noise() -> None:

@@ -3,12 +3,12 @@
 import json
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from conr.training.results import RESULT, write_whole
+from conr.training.results import RESULT, read_json, write_whole
 
 FAILURE = "failure.json"
 SCHEMA = "conr.failure/1"
@@ -63,9 +63,12 @@ class Failure:
         path = folder / FAILURE
         if not path.is_file():
             return None
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("schema", None) != SCHEMA:
+        content = read_json(path)
+        if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
             raise ValueError(f"{path}: expected schema {SCHEMA!r}")
+        kinds = {field.name: field.type for field in fields(cls)}
+        if content.keys() != kinds.keys() or not all(type(content[name]) is kind for name, kind in kinds.items()):
+            raise ValueError(f"{path}: expected texts and a seed by the names {', '.join(kinds)}")
         return cls(**content)
 
 

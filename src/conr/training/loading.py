@@ -4,15 +4,14 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import torch
-import yaml
 from lightning import Trainer
 from lightning.pytorch.cli import LightningCLI
 
 from conr.data import RegressionData
+from conr.training.checkpoints import first_line, read_checkpoint
 from conr.training.command import OWN_WAYS, RunCommand, silence_known_noise
 from conr.training.module import RegressionModule
-from conr.training.run_folder import CONFIG, best_checkpoint
+from conr.training.run_folder import best_checkpoint, read_config
 
 _OF_FIT = ("ckpt_path", "weights_only")  # arguments of the verb, which a run without one does not have
 
@@ -51,7 +50,7 @@ def load_run(folder: Path, *, trained: bool = True) -> LoadedRun:
     """
     checkpoint = best_checkpoint(folder)
     silence_known_noise()
-    config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    config = read_config(folder)
     kept = {name: value for name, value in config.items() if name not in _OF_FIT}
     command = _LoadedCommand([f"--config={json.dumps(kept)}"])
     data, module = command.datamodule, command.model
@@ -60,12 +59,13 @@ def load_run(folder: Path, *, trained: bool = True) -> LoadedRun:
     module.trainer = trainer
     module.setup("test")
     if trained:
+        content = read_checkpoint(checkpoint)
         try:
-            content = torch.load(checkpoint, map_location="cpu", weights_only=True)
             module.load_state_dict(content["state_dict"])
-        except Exception as error:
-            text = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(f"{checkpoint}: expected a checkpoint of this run, got one that breaks: {text}") from error
+        except RuntimeError as error:
+            raise ValueError(
+                f"{checkpoint}: expected a checkpoint of this run, got one that does not fit it: {first_line(error)}"
+            ) from error
     output: Any = command.config.output
     return LoadedRun(data, module.eval(), output.method, output.monitor)
 

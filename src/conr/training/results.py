@@ -1,13 +1,16 @@
 """The files of a finished run: ``result.json``, ``outputs.npz`` and the metrics of each epoch."""
 
+import contextlib
 import csv
 import io
 import json
 import math
 import os
+import struct
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
@@ -15,27 +18,28 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from conr.training.result_check import KEYS, OPTIONAL, check_content
+
 SCHEMA = "conr.result/1"
 RESULT = "result.json"
 OUTPUTS = "outputs.npz"
 
-_REGIONS = ("all", "many", "median", "few")
-_KEYS: dict[str, tuple[str, ...]] = {
-    "dataset": (),
-    "method": (),
-    "seed": (),
-    "label": ("name", "unit"),
-    "bins": ("edges", "train_counts", "regions"),
-    "headline": (),
-    "metrics": _REGIONS,
-    "checkpoint": ("path", "epoch", "monitor", "value"),
-    "epochs": (),
-    "train_seconds": (),
-    "versions": (),
-    "hardware": (),
-    "created": (),
-}
-_OPTIONAL = ("peak_memory",)  # files of earlier versions lack them
+# What NumPy and zipfile raise depends on where an archive is damaged; NotImplementedError is a RuntimeError.
+_BROKEN_ARCHIVE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    OSError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 Array = NDArray[Any]
 
@@ -103,23 +107,14 @@ class RunResult:
         path = run_dir / RESULT
         if not path.is_file():
             raise FileNotFoundError(f"expected {RESULT} in {run_dir}, found none: has the run been tested?")
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path}: expected a complete JSON file, got one that breaks: {error}") from error
-        schema = content.get("schema") if isinstance(content, dict) else None
-        if schema != SCHEMA:
-            raise ValueError(f"{path}: expected schema {SCHEMA!r}, got {schema!r}")
-        for key, inner in _KEYS.items():
-            _check_keys(path, content, key, inner)
-        for region in _REGIONS:
-            _check_keys(path, content["metrics"], region, ("count", content["headline"]), parent="metrics.")
+        content = read_json(path)
+        check_content(path, content, SCHEMA)
         content["metrics"] = {
             region: {name: math.nan if value is None else value for name, value in values.items()}
             for region, values in content["metrics"].items()
         }
-        optional = {key: content[key] for key in _OPTIONAL if key in content}
-        return cls(**{key: content[key] for key in _KEYS}, **optional)
+        optional = {key: content[key] for key in OPTIONAL if key in content}
+        return cls(**{key: content[key] for key in KEYS}, **optional)
 
 
 class Outputs(NamedTuple):
@@ -147,7 +142,9 @@ class Outputs(NamedTuple):
             OSError: the file cannot be written.
         """
         self._check("outputs")
-        return write_whole(run_dir / OUTPUTS, lambda file: np.savez_compressed(file, **self._asdict()))
+        content = io.BytesIO()  # an archive that a full disk breaks off cannot be closed
+        np.savez_compressed(content, **self._asdict())
+        return write_whole(run_dir / OUTPUTS, lambda file: file.write(content.getbuffer()))
 
     @classmethod
     def read(cls, run_dir: Path) -> Self:
@@ -163,7 +160,7 @@ class Outputs(NamedTuple):
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-        except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        except _BROKEN_ARCHIVE as error:
             raise ValueError(f"{path}: expected a complete NumPy archive, got one that breaks: {error}") from error
         for name in cls._fields:
             if name not in arrays:
@@ -176,6 +173,8 @@ class Outputs(NamedTuple):
         for name, array in self._asdict().items():
             if array.dtype.hasobject:
                 raise ValueError(f"{source}: {name}: expected numbers or strings, got an array of Python objects")
+            if name != "ids" and array.dtype.kind not in "fiu":
+                raise ValueError(f"{source}: {name}: expected numbers, got an array of {array.dtype}")
         if self.labels.ndim not in (1, 2):
             raise ValueError(f"{source}: labels: expected shape (n,) or (n, k), got {self.labels.shape}")
         if self.features.ndim != 2:
@@ -201,18 +200,19 @@ def read_history(run_dir: Path) -> dict[str, list[tuple[int, float]]]:
         By metric, pairs of epoch and value in the order of epochs; empty if the run logged nothing.
 
     Raises:
-        ValueError: a cell that is no number; the message names file, line and column.
+        ValueError: a file that is no table of numbers; the message names file, line and column.
     """
     merged: dict[str, dict[int, float]] = {}
     for path in sorted(run_dir.glob("csv/version_*/metrics.csv"), key=_version):
-        text = path.read_text(encoding="utf-8")
-        reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+        reader = csv.DictReader(io.StringIO(_whole_lines(path)))
         waiting: list[dict[str, float]] = []
-        for row in reader:
+        for row in _rows(path, reader):
             values = {name: _number(path, reader.line_num, name, cell) for name, cell in row.items() if cell}
             waiting.append(values)
             if "epoch" not in values:
                 continue
+            if not math.isfinite(values["epoch"]):
+                raise ValueError(f"{path}, line {reader.line_num}: expected the number of an epoch, got {row['epoch']}")
             for logged in waiting:
                 for name in logged.keys() - {"epoch", "step"}:
                     merged.setdefault(name, {})[int(values["epoch"])] = logged[name]
@@ -256,7 +256,8 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> Path:
         write: called with the open file.
 
     Raises:
-        OSError: the file cannot be written; an earlier one is then still there.
+        OSError: the file cannot be written, as on a full or read-only disk; the message names it, and an earlier one is
+            then still there.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -265,17 +266,27 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> Path:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno is None:
+            raise OSError(f"{path}: {error}") from error
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a write itself does not know its file
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     return path
 
 
-def _check_keys(path: Path, content: Mapping[str, Any], key: str, inner: Iterable[str], parent: str = "") -> None:
-    if key not in content:
-        raise ValueError(f"{path}: expected the key '{parent}{key}', found none")
-    for name in inner:
-        if not isinstance(content[key], dict) or name not in content[key]:
-            raise ValueError(f"{path}: expected the key '{parent}{key}.{name}', found none")
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is truncated or no JSON; the message names it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise ValueError(f"{path}: expected a complete JSON file, got one that breaks: {error}") from error
 
 
 def _finite_or_none(value: Any) -> Any:
@@ -289,6 +300,21 @@ def _finite_or_none(value: Any) -> Any:
 def _version(path: Path) -> tuple[int, str]:
     number = path.parent.name.removeprefix("version_")
     return (int(number) if number.isdecimal() else -1, number)
+
+
+def _whole_lines(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected a CSV file in UTF-8, got one that breaks: {error}") from error
+    return text[: text.rfind("\n") + 1]
+
+
+def _rows(path: Path, reader: "csv.DictReader[str]") -> Iterator[dict[str, str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: expected a row of a CSV file: {error}") from error
 
 
 def _number(path: Path, line: int, column: str, cell: str) -> float:

@@ -2,6 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from conr.training.results import write_whole
 
 CONFIG = "config.yaml"
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
@@ -50,6 +55,24 @@ def check_run_folder(folder: Path) -> Path:
     return folder
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a run.
+
+    Raises:
+        FileNotFoundError: the folder has none.
+        ValueError: a file that is damaged or no configuration; the message names it.
+    """
+    path = check_run_folder(folder) / CONFIG
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        text = " ".join(str(error).split())
+        raise ValueError(f"{path}: expected the configuration of a run, got a file that breaks: {text}") from error
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise ValueError(f"{path}: expected the configuration of a run, got {type(content).__name__}")
+    return content
+
+
 def best_checkpoint(folder: Path) -> Path:
     """The checkpoint of the best epoch of a run; see `run_checkpoint`."""
     return run_checkpoint(folder, BEST_CHECKPOINT)
@@ -78,17 +101,25 @@ def resume_checkpoint(folder: Path) -> Path | None:
 
 
 def first_stage_epochs(folder: Path) -> int | None:
-    """Epochs of the first of two stages, None if it has not ended."""
+    """Epochs of the first of two stages, None if it has not ended.
+
+    Raises:
+        ValueError: the note of it is no number; the message names the file.
+    """
     path = folder / FIRST_STAGE_EPOCHS
-    return int(path.read_text()) if path.is_file() else None
+    if not path.is_file():
+        return None
+    text = path.read_bytes()[:100].decode(errors="replace").strip()
+    if not text.isdecimal():
+        raise ValueError(f"{path}: expected the number of epochs of the first stage, got {text!r}")
+    return int(text)
 
 
 def end_first_stage(folder: Path, epochs: int) -> None:
     """Note that the first of two stages has ended after some epochs; the note appears complete or not at all."""
-    temporary = (folder / FIRST_STAGE_EPOCHS).with_suffix(".tmp")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write_text(f"{epochs}\n")
-    temporary.replace(folder / FIRST_STAGE_EPOCHS)
+    path = folder / FIRST_STAGE_EPOCHS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, lambda file: file.write(f"{epochs}\n".encode()))
 
 
 def free_path(path: Path) -> Path:

@@ -1,0 +1,153 @@
+"""Damaged, hostile and changed models of the estimator and of ``conr table``."""
+
+import hashlib
+import json
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tests.safety.damage import DAMAGES, JSON_DAMAGES, refusal, refused, wrong_values
+
+from conr.estimators import ConRRegressor
+from conr.table import TableModel
+
+SMALL: dict[str, Any] = {"members": 2, "width": 16, "max_epochs": 1, "random_state": 0, "device": "cpu"}
+FILES = ("model.json", "weights.safetensors", "table.json")
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    return pd.DataFrame({"size": random.normal(size=80), "place": random.choice(["north", "south"], 80)})
+
+
+@pytest.fixture(scope="module")
+def whole(frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    fitted = ConRRegressor(**SMALL).fit(frame, np.arange(80.0))
+    model = TableModel(fitted, targets=["price"], numbers=["size"], categories=["place"], source="houses.csv")
+    folder = model.save(tmp_path_factory.mktemp("models") / "whole")
+    frame.assign(price=np.arange(80.0)).to_csv(folder.parent / "houses.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def model(whole: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(whole, tmp_path / "model")
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate"])
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_model_is_refused_in_one_line(
+    verb: str,
+    name: str,
+    damage: str,
+    *,
+    model: Path,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+) -> None:
+    tmp_path, whole = model.parent, request.getfixturevalue("whole")
+    mark = tmp_path / "executed"
+    (model / name).write_bytes(DAMAGES[damage]((model / name).read_bytes(), mark))
+    out = tmp_path / "out"
+    words = ["table", verb, str(model), str(whole.parent / "houses.csv"), f"--out={out}"]
+    refused(words, capsys, names=model)
+    assert not out.exists()
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_weights_file_with_its_own_hash_is_refused(damage: str, model: Path, tmp_path: Path) -> None:
+    """Whoever changes the weights can change the hash, too."""
+    mark = tmp_path / "executed"
+    content = DAMAGES[damage]((model / "weights.safetensors").read_bytes(), mark)
+    (model / "weights.safetensors").write_bytes(content)
+    change(model, weights_sha256=hashlib.sha256(content).hexdigest())
+    message = refusal(lambda: ConRRegressor.load(model))
+    assert message is not None
+    assert f"{model}: expected a model" in message
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("damage", JSON_DAMAGES)
+@pytest.mark.parametrize("name", ["model.json", "table.json"])
+def test_json_of_another_form_is_refused(name: str, damage: str, model: Path) -> None:
+    (model / name).write_text(JSON_DAMAGES[damage])
+    message = refusal(lambda: TableModel.load(model))
+    assert message is not None
+    assert f"{name}: expected" in message
+
+
+def change(folder: Path, **values: Any) -> None:
+    description = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**description, **values}))
+
+
+def test_a_changed_description_is_refused_or_harmless(model: Path, frame: pd.DataFrame) -> None:
+    """A model that loads can predict, transform and be evaluated."""
+    description = json.loads((model / "model.json").read_text())
+    changed = wrong_values(description)
+    for name in ("encoding", "conr_settings", "settings"):
+        changed += [
+            (f"{name}: {what}", {**description, name: inner}) for what, inner in wrong_values(description[name])
+        ]
+    histories: tuple[Any, ...] = ([1], [{"epoch": "x", "loss": []}], [{"a": 1}], [{}] * 2)
+    changed += [(f"history = {value}", {**description, "history": value}) for value in histories]
+    accepted = []
+    for what, content in changed:
+        (model / "model.json").write_text(json.dumps(content))
+        message = refusal(lambda: accepted.append(works(ConRRegressor.load(model), frame)))
+        assert message is None or str(model) in message or "expected" in message, what
+    assert len(accepted) < 0.5 * len(changed)
+
+
+def test_changed_arrays_are_refused_or_harmless(model: Path, frame: pd.DataFrame) -> None:
+    tensors = load_file(model / "weights.safetensors")
+    for name, value in tensors.items():
+        other: dict[str, Any] = {
+            "gone": None,
+            "flat": value.flatten(),
+            "shorter": value[: len(value) // 2] if value.ndim else value,
+            "longer": torch.cat((value, value)) if value.ndim else value.expand(3),
+            "negative": -value,
+            "of integers": value.long(),
+            "zero": value * 0,
+            "scalar": value.flatten()[:1].reshape(()) if value.numel() else value,
+        }
+        for what, one in other.items():
+            changed = {**tensors, name: one}
+            if one is None:
+                del changed[name]
+            save_file({key: each.contiguous().clone() for key, each in changed.items()}, model / "weights.safetensors")
+            change(model, weights_sha256=hashlib.sha256((model / "weights.safetensors").read_bytes()).hexdigest())
+            message = refusal(lambda: works(ConRRegressor.load(model), frame))
+            assert message is None or str(model) in message, (name, what, message)
+
+
+@pytest.mark.parametrize(
+    "values", [{"targets": ["a", "b"]}, {"numbers": []}, {"numbers": [3]}, {"categories": ["size"]}]
+)
+def test_columns_that_are_not_the_model_s_are_refused(values: dict[str, Any], model: Path) -> None:
+    content = json.loads((model / "table.json").read_text())
+    (model / "table.json").write_text(json.dumps({**content, **values}))
+    message = refusal(lambda: TableModel.load(model))
+    assert message is not None
+    assert "table.json: expected" in message
+
+
+def works(model: ConRRegressor, frame: pd.DataFrame) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a category that a changed model does not know
+        predictions = model.predict(frame)
+        assert predictions.shape == (80,)
+        assert model.transform(frame).shape[0] == 80
+        assert model.evaluate(frame, np.arange(80.0))["all"]["count"] == 80
+        assert isinstance(model.history_[model.best_epoch_ - 1].get("loss"), float | int | None)
+    return True
