@@ -40,6 +40,9 @@ SQUARE = ("plain", "vectorised", "supcon", "dense")  # hold n x n numbers
 DISTURBED = 0.15
 """Share of the processors from which on other programs spoil a measurement; a short one is then made again."""
 
+SLOW_SECONDS = 1.0
+"""Forms that take longer run twice, after one run that does not count; the others in turn, five times or more."""
+
 MOST_BYTES = 8e9
 MOST_SECONDS = 10.0  # on two cores without other work
 
@@ -136,13 +139,11 @@ def measure(point: Point) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         skipped.append({**point._asdict(), "form": name, "reason": reason})
     if not every:
         return {"times": {}}, skipped
-    slowest = max(expected_seconds(name, point) for name in every)
-    runs = 7 if slowest < 0.3 else 3 if slowest < 2 else 1
-    if runs == 1:
-        times, memory = once(every)
-    else:
-        times = interleaved(every, seconds=1.0, runs=runs, warmups=2)
-        memory = {name: peak_extra_bytes(form) for name, form in every.items()}
+    slow = {name: form for name, form in every.items() if expected_seconds(name, point) >= SLOW_SECONDS}
+    fast = {name: form for name, form in every.items() if name not in slow}
+    times = interleaved(fast, seconds=1.0, runs=7 if point.n < LARGE else 5, warmups=2) if fast else {}
+    times |= interleaved(slow, seconds=0, runs=2, warmups=1) if slow else {}
+    memory = {name: peak_extra_bytes(form) for name, form in every.items()}
     batch_of = Samples(given.features, *(one.reshape(point.n, -1) for one in given[1:3]))
     rule = Rule(given.window, "l2", SETTINGS["distance_scale"], "exp", SETTINGS["temperature"])
     chosen = choose_engine(batch_of, given.candidates, rule)

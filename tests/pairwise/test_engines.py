@@ -13,6 +13,7 @@ from torch import Tensor
 
 from conr import conr_loss
 from conr.pairwise import Contrast, Distance, Rule, Samples, choose_engine, contrast
+from conr.pairwise.recompute import exponentials_fit
 
 RULE = Rule(window=1.0, distance="l2", distance_scale=0.1, push="exp", temperature=0.4)
 EXACT = TOLERANCE[torch.float64]
@@ -147,6 +148,38 @@ def test_float32_neither_underflows_nor_overflows(engine: str, temperature: floa
         torch.testing.assert_close(term.double(), double, rtol=2e-5, atol=2e-5 / temperature)  # of 1 / temperature
     for gradient, double in zip(gradients, expected_gradients, strict=True):
         torch.testing.assert_close(gradient.double(), double, rtol=1e-3, atol=1e-4 / temperature)
+
+
+@pytest.mark.parametrize("engine", ["blockwise", "windowed"])
+@pytest.mark.parametrize("push", ["exp", "linear"])
+@pytest.mark.parametrize(
+    ("temperature", "distance_scale", "fit"), [(0.07, 0.1, True), (1e-3, 0.1, False), (1, 9e3, False)]
+)
+def test_exponentials_that_do_not_fit_are_taken_with_care(
+    engine: str, push: str, temperature: float, distance_scale: float, *, fit: bool
+) -> None:
+    batch, others = make_batch(7, n=70), make_batch(8, n=30)
+    rule = RULE._replace(push=push, temperature=temperature, distance_scale=distance_scale)
+    if (push, temperature) != ("linear", 1):  # of a large push, the logarithm
+        assert exponentials_fit(samples(batch), samples(others), rule) == fit
+    expected, expected_gradients = terms_and_gradients(batch, rule, others, engine="dense")
+    terms, gradients = terms_and_gradients(batch, rule, others, engine=engine)
+    torch.testing.assert_close(terms, expected, **EXACT)
+    torch.testing.assert_close(gradients, expected_gradients, **EXACT)
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e-90, 1.0, 1e90, 1e150])
+@pytest.mark.parametrize("zero", [False, True])
+def test_length_of_wide_features_does_not_matter(scale: float, *, zero: bool) -> None:
+    """The dense engine takes their lengths from products that might be too large or too small."""
+    batch = make_batch(3, n=12, d=40)
+    batch.features[:6] *= scale
+    batch.features[4] *= 0 if zero else 1
+    expected, expected_gradients = terms_and_gradients(batch, engine="blockwise")
+    terms, gradients = terms_and_gradients(batch, engine="dense")
+    torch.testing.assert_close(terms, expected, **EXACT)
+    lengths = batch.features.norm(dim=1, keepdim=True)  # (n, 1): a gradient is inverse to the length
+    torch.testing.assert_close(gradients[0] * lengths, expected_gradients[0] * lengths, **EXACT)
 
 
 @pytest.mark.parametrize("engine", ["dense", "blockwise", "windowed"])

@@ -5,62 +5,76 @@ import torch
 from torch import Tensor
 
 from conr.pairwise import label_distance
-from conr.pairwise.sweeps import Sweep, box_sweep, full_sweep, interval_sweep
+from conr.pairwise.sweeps import Blocks, Cut, Sweep, box_sweep, cut, full_area, full_sweep, interval_sweep
+
+
+def numbers(blocks: Blocks) -> list[int]:
+    return list(range(blocks.start, blocks.stop)) if isinstance(blocks, slice) else blocks.tolist()
 
 
 def visits(sweep: Sweep) -> Tensor:
     """How often each pair (row, column) lies in a tile, in the order of the samples."""
     counts = torch.zeros(len(sweep.rows), len(sweep.columns), dtype=torch.long)
-    for tile in sweep.tiles:
-        counts[tile.top : tile.bottom, tile.left : tile.right] += 1
+    for batch in sweep.batches:
+        assert len(numbers(batch.rows)) == batch.tiles
+        for row, column in zip(numbers(batch.rows), numbers(batch.columns), strict=True):
+            top, left = row * sweep.block, column * sweep.block
+            inside = counts[top : top + batch.height, left : left + batch.width]
+            assert inside.shape == (batch.height, batch.width)
+            inside += 1
+            assert batch.diagonal == (sweep.own and row == column)
     ordered = torch.empty_like(counts)
     ordered[sweep.rows.unsqueeze(1), sweep.columns.unsqueeze(0)] = counts
     return ordered
 
 
 def above_diagonal(sweep: Sweep) -> Tensor:
-    """Whether column j comes after row i in the order of a mutual sweep."""
+    """Whether column j comes after row i in the order of a symmetric sweep."""
     place = sweep.rows.argsort()
     return place.unsqueeze(1) < place.unsqueeze(0)
 
 
+CUTS = [Cut(1, 3, 2), Cut(4, 5, 3), Cut(4, 1, 1), Cut(4, 64, 64), Cut(100, 2, 2)]
+
+
 @pytest.mark.parametrize("n", [0, 1, 5, 23])
-@pytest.mark.parametrize("block", [1, 4, 100])
-def test_a_full_sweep_visits_every_pair_once(n: int, block: int) -> None:
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_full_sweep_visits_every_pair_once(n: int, cut: Cut) -> None:
     device = torch.device("cpu")
-    assert (visits(full_sweep(n, 9, own=False, mutual=False, block=block, device=device)) == 1).all()
-    mutual = full_sweep(n, n, own=True, mutual=True, block=block, device=device)
+    assert (visits(full_sweep(n, 9, own=False, symmetric=False, cut=cut, device=device)) == 1).all()
+    mutual = full_sweep(n, n, own=True, symmetric=True, cut=cut, device=device)
+    assert mutual.area == full_area(n, n, symmetric=True, block=cut.block)
     assert (visits(mutual)[above_diagonal(mutual)] == 1).all()
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("block", [1, 4, 100])
+@pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("window", [0.1, 1.0, 1e6])
-def test_intervals_hold_every_pair_once(seed: int, block: int, window: float) -> None:
+def test_intervals_hold_every_pair_once(seed: int, cut: Cut, window: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     values = torch.randint(0, 50, (40,), generator=generator) / 10
     others = torch.randint(0, 50, (25,), generator=generator) / 10
     pairs = (values.unsqueeze(1) - others).abs() <= window
-    found = visits(interval_sweep(values, others, window=window, block=block, positives=True))
+    found = visits(interval_sweep(values, others, window=window, cut=cut, positives=True))
     assert found.max() == 1
     assert (found[pairs] == 1).all()
-    mutual = interval_sweep(values, None, window=window, block=block, positives=True)
+    mutual = interval_sweep(values, None, window=window, cut=cut, positives=True)
     pairs = ((values.unsqueeze(1) - values).abs() <= window) & above_diagonal(mutual)
     assert (visits(mutual)[pairs] == 1).all()
 
 
 @pytest.mark.parametrize(("distance", "k"), [("l1", 1), ("l1", 3), ("l2", 2), ("linf", 2), ("angular", 2)])
-@pytest.mark.parametrize("block", [1, 4, 100])
+@pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("window", [0.3, 1.0, 4.0])
-def test_boxes_hold_every_pair_once(distance: str, k: int, block: int, window: float) -> None:
+def test_boxes_hold_every_pair_once(distance: str, k: int, cut: Cut, window: float) -> None:
     generator = torch.Generator().manual_seed(k)
     values = torch.randint(-15, 15, (60, k), generator=generator) / 10
     others = torch.randint(-15, 15, (25, k), generator=generator) / 10
     pairs = label_distance(values, others, distance) <= window
-    found = visits(box_sweep(values, others, window=window, distance=distance, block=block, positives=False))
+    found = visits(box_sweep(values, others, window=window, distance=distance, cut=cut, positives=False))
     assert found.max() == 1
     assert (found[pairs] == 1).all()
-    mutual = box_sweep(values, None, window=window, distance=distance, block=block, positives=False)
+    mutual = box_sweep(values, None, window=window, distance=distance, cut=cut, positives=False)
     pairs = (label_distance(values, values, distance) <= window) & above_diagonal(mutual)
     assert (visits(mutual)[pairs] == 1).all()
 
@@ -68,20 +82,20 @@ def test_boxes_hold_every_pair_once(distance: str, k: int, block: int, window: f
 def test_narrow_windows_leave_most_tiles_out() -> None:
     generator = torch.Generator().manual_seed(0)
     values = torch.rand(2000, generator=generator)
-    share = interval_sweep(values, None, window=0.01, block=32, positives=True).area / 2000**2
-    assert share < 0.01 + 34 / 2000  # half of the pairs' 2 %, and a block more
+    share = interval_sweep(values, None, window=0.01, cut=cut(32, 1), positives=True).area / 2000**2
+    assert share < 0.01 + 2 * 32 / 2000  # half of the pairs' 2 %, and two blocks more
     points = torch.rand(2000, 2, generator=generator)
-    boxes = box_sweep(points, None, window=0.02, distance="l2", block=16, positives=True)
+    boxes = box_sweep(points, None, window=0.02, distance="l2", cut=cut(16, 1), positives=True)
     assert boxes.area / 2000**2 < 0.1
 
 
 def test_what_is_not_a_number_is_visited_with_everything_that_could_be_its_pair() -> None:
     values = torch.tensor([3.0, math.nan, 1.0, math.inf, 2.0, -math.inf, 2.5])
-    mutual = interval_sweep(values, None, window=0.5, block=1, positives=True)
+    mutual = interval_sweep(values, None, window=0.5, cut=Cut(1, 1, 1), positives=True)
     pairs = ((values.unsqueeze(1) - values).abs() <= 0.5) & above_diagonal(mutual)
     assert pairs.sum() == 2
     assert (visits(mutual)[pairs] == 1).all()
     points = values.unsqueeze(1)
-    boxes = box_sweep(points, None, window=0.5, distance="l2", block=2, positives=True)
+    boxes = box_sweep(points, None, window=0.5, distance="l2", cut=Cut(2, 4, 4), positives=True)
     pairs = ((values.unsqueeze(1) - values).abs() <= 0.5) & above_diagonal(boxes)
     assert (visits(boxes)[pairs] == 1).all()

@@ -13,14 +13,14 @@ Distance = str | Callable[[Tensor, Tensor], Tensor]
 """A name of ``DISTANCES``, or a function of labels (n, k) and (m, k) that returns their distances (n, m)."""
 
 
-def _minkowski(first: Tensor, second: Tensor, *, p: float) -> Tensor:
-    if first.shape[1] == 1:
-        return (first - second.T).abs_()  # (n, m); every norm is the absolute difference
+def _minkowski(first: Tensor, second: Tensor, *, p: float, out: Tensor | None = None) -> Tensor:
+    if first.shape[-1] == 1:
+        return torch.sub(first, second.mT, out=out).abs_()  # (n, m); every norm is the absolute difference
     # The product form of the Euclidean distance is faster but loses ties at the window's edge to rounding.
     return torch.cdist(first, second, p=p, compute_mode="donot_use_mm_for_euclid_dist")  # (n, m)
 
 
-def _angular(first: Tensor, second: Tensor) -> Tensor:
+def _angular(first: Tensor, second: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: ARG001
     directions, others = _directions(first), _directions(second)  # (n, 3), (m, 3)
     # Stable for tiny and for opposite angles, where acos of the dot product is not.
     apart = _minkowski(directions, others, p=2.0)  # (n, m)
@@ -29,16 +29,17 @@ def _angular(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _directions(pitch_yaw: Tensor) -> Tensor:
-    pitch, yaw = pitch_yaw[:, 0], pitch_yaw[:, 1]  # (n,), (n,)
-    return torch.stack((pitch.cos() * yaw.sin(), pitch.sin(), pitch.cos() * yaw.cos()), dim=1)  # (n, 3)
+    pitch, yaw = pitch_yaw[..., 0], pitch_yaw[..., 1]  # (n,), (n,)
+    return torch.stack((pitch.cos() * yaw.sin(), pitch.sin(), pitch.cos() * yaw.cos()), dim=-1)  # (n, 3)
 
 
-DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+DISTANCES: dict[str, Callable[..., Tensor]] = {
     "l1": partial(_minkowski, p=1.0),
     "l2": partial(_minkowski, p=2.0),
     "linf": partial(_minkowski, p=float("inf")),
     "angular": _angular,
 }
+"""Functions of labels (n, k) and (m, k), or of many such sets (t, n, k) and (t, m, k); they may write to ``out``."""
 
 
 def label_distance(first: Tensor, second: Tensor, distance: Distance) -> Tensor:

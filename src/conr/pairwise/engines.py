@@ -1,5 +1,7 @@
 """One entry to all engines, and the choice between them."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -7,10 +9,10 @@ from conr._checks import check_choice
 from conr._compile import outside_graphs
 from conr.pairwise.dense import contrast_dense
 from conr.pairwise.distances import check_distance, real
-from conr.pairwise.pairs import NOTHING, Contrast, Rule, Samples, within
+from conr.pairwise.pairs import NOTHING, Contrast, Rule, Samples
 from conr.pairwise.push import log_push
-from conr.pairwise.recompute import contrast_recomputed
-from conr.pairwise.sweeps import Sweep, box_sweep, full_sweep, interval_sweep
+from conr.pairwise.recompute import contrast_recomputed, exponentials_fit
+from conr.pairwise.sweeps import Cut, Sweep, box_sweep, cut, full_area, full_sweep, interval_sweep
 from conr.pairwise.triton_engine import contrast_triton
 from conr.pairwise.unit import unit_vectors
 
@@ -28,8 +30,22 @@ DENSE_COST = 0.58
 TILED_START = 475_000
 """What the tiled engines do besides on a CPU, in the same units."""
 
-BLOCK = {"cpu": 128, "cuda": 2048}
+BLOCK = {"cpu": 64, "cuda": 2048}
 """Rows of a tile: on a CPU few, as small tiles waste less around the pairs; on a GPU enough to keep it busy."""
+CAREFUL_BLOCK = 256
+"""Rows of a tile on a CPU where tiles come one at a time, as exponentials may not fit."""
+
+
+class _Plan(NamedTuple):
+    """The walks of a recomputing engine."""
+
+    sweeps: list[Sweep]
+    bounded: bool  # whether exponentials fit without further care
+
+    @property
+    def area(self) -> int:
+        """How many similarities the tiles hold."""
+        return sum(sweep.area for sweep in self.sweeps)
 
 
 def contrast(
@@ -66,16 +82,16 @@ def contrast(
         got = "a function as distance" if callable(rule.distance) else f"k = {k}"
         raise ValueError(f"engine: 'windowed' expects one-dimensional labels and the name of a distance, got {got}")
     samples, others = _same_dtypes(samples, others)
-    sweeps = None
+    plan = None
     if engine == "auto":
-        engine, sweeps = _chosen(samples, others, rule, block)
+        engine, plan = _chosen(samples, others, rule, block)
     if engine == "dense":
         return _dense(samples, others, weights, rule)
     if engine == "triton":
         return _triton(samples, others, weights, rule, block=block)
-    if sweeps is None:
-        sweeps = _sweeps(samples, others, rule, windowed=engine == "windowed", block=block)
-    return _recomputed(samples, others, weights, rule, sweeps)
+    if plan is None:
+        plan = _plan(samples, others, rule, windowed=engine == "windowed", block=block)
+    return _recomputed(samples, others, weights, rule, plan)
 
 
 def choose_engine(samples: Samples, others: Samples | None, rule: Rule) -> str:
@@ -83,8 +99,8 @@ def choose_engine(samples: Samples, others: Samples | None, rule: Rule) -> str:
     return _chosen(*_same_dtypes(samples, others), rule, block=None)[0]
 
 
-def _chosen(samples: Samples, others: Samples | None, rule: Rule, block: int | None) -> tuple[str, list[Sweep] | None]:
-    """The engine, and its sweeps if they were needed to choose it."""
+def _chosen(samples: Samples, others: Samples | None, rule: Rule, block: int | None) -> tuple[str, _Plan | None]:
+    """The engine, and its plan if it was needed to choose it."""
     n, device = len(samples.labels), samples.labels.device
     pairs = n * (n + (0 if others is None else len(others.labels)))
     if device.type != "cpu":  # intervals and boxes must be known to Python, for which a GPU would have to wait
@@ -96,9 +112,8 @@ def _chosen(samples: Samples, others: Samples | None, rule: Rule, block: int | N
     tiled = "windowed" if windowed else "blockwise"
     if pairs * itemsize > MAX_DENSE_BYTES:
         return tiled, None
-    sweeps = _sweeps(samples, others, rule, windowed=windowed, block=block)
-    dense = dense_is_faster(pairs, sum(sweep.area for sweep in sweeps), itemsize)
-    return ("dense", None) if dense else (tiled, sweeps)
+    plan = _plan(samples, others, rule, windowed=windowed, block=block)
+    return ("dense", None) if dense_is_faster(pairs, plan.area, itemsize) else (tiled, plan)
 
 
 def dense_is_faster(pairs: int, in_tiles: int, itemsize: int) -> bool:
@@ -116,7 +131,7 @@ def tile_similarities(samples: Samples, others: Samples | None, rule: Rule) -> i
     """How many similarities the tiles hold that "auto" would visit on a CPU."""
     samples, others = _same_dtypes(samples, others)
     windowed = samples.labels.shape[1] == 1 and not callable(rule.distance)
-    return sum(sweep.area for sweep in _sweeps(samples, others, rule, windowed=windowed, block=None))
+    return _plan(samples, others, rule, windowed=windowed, block=None).area
 
 
 def _same_dtypes(samples: Samples, others: Samples | None) -> tuple[Samples, Samples | None]:
@@ -141,18 +156,21 @@ def _dense(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule
     labels, predictions = samples.labels, samples.predictions  # (m, k) each
     if others is not None:
         labels, predictions = torch.cat((labels, others.labels)), torch.cat((predictions, others.predictions))
-    # In place wherever possible: on a CPU, memory that is new to the process costs more than the arithmetic.
+    # In place wherever possible: on a CPU, memory that is new to the process costs more than the arithmetic; and in
+    # floats that are 0 or 1, as arithmetic with bools is much slower there.
     between_labels = rule.between(samples.labels, labels)  # (n, m)
-    positives = within(between_labels.clone(), rule.window, dtype)  # (n, m)
-    negatives = within(rule.between(samples.predictions, predictions), rule.window, dtype)  # (n, m)
-    negatives.addcmul_(negatives, positives, value=-1)  # 0 on the diagonal, where labels are alike
+    shape = between_labels.shape
+    positives = torch.le(between_labels, rule.window, out=weights.new_empty(shape))  # (n, m)
+    unlike = torch.gt(between_labels, rule.window, out=weights.new_empty(shape))  # (n, m); 0 on the diagonal
+    agreeing = rule.between(samples.predictions, predictions)  # (n, m)
+    negatives = torch.le(agreeing, rule.window, out=weights.new_empty(shape)).mul_(unlike)  # (n, m)
     positives.fill_diagonal_(0)
     counts = positives.sum(dim=1), negatives.sum(dim=1)  # (n,), (n,)
     scaled = between_labels.to(dtype).mul_(rule.distance_scale)  # (n, m)
     log_weights = log_push(scaled, rule.push).add_(weights.log().unsqueeze(1))  # (n, m)
     log_weights.clamp_(min=NOTHING).mul_(negatives)  # minus infinity times 0 would not be a number
-    log_weights.add_(negatives.add_(positives).sub_(1), alpha=-NOTHING)
-    del negatives, scaled, between_labels  # their memory serves the similarities
+    log_weights.add_(unlike.sub_(negatives), alpha=NOTHING).fill_diagonal_(NOTHING)
+    del negatives, unlike, agreeing, scaled, between_labels  # their memory serves the similarities
     log_total, mean_positive = contrast_dense(
         samples.features,
         positives,
@@ -164,11 +182,11 @@ def _dense(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule
 
 
 @outside_graphs
-def _recomputed(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule, sweeps: list[Sweep]) -> Contrast:
+def _recomputed(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule, plan: _Plan) -> Contrast:
     samples = samples._replace(features=unit_vectors(samples.features))
     if others is not None:
         others = others._replace(features=unit_vectors(others.features))
-    return contrast_recomputed(samples, others, weights.log(), rule, sweeps)
+    return contrast_recomputed(samples, others, weights.log(), rule, plan.sweeps, bounded=plan.bounded)
 
 
 @outside_graphs
@@ -180,42 +198,45 @@ def _triton(samples: Samples, others: Samples | None, weights: Tensor, rule: Rul
 
 
 @outside_graphs
-def _sweeps(samples: Samples, others: Samples | None, rule: Rule, *, windowed: bool, block: int | None) -> list[Sweep]:
+def _plan(samples: Samples, others: Samples | None, rule: Rule, *, windowed: bool, block: int | None) -> _Plan:
     """Sweeps over all tiles that can hold pairs: of the batch with itself, and with the others if there are any."""
-    block = block or BLOCK.get(samples.labels.device.type, BLOCK["cuda"])
-    sweeps = _sweeps_over(samples, None, rule, windowed=windowed, block=block)
+    device = samples.labels.device.type
+    bounded = device == "cpu" and exponentials_fit(samples, others, rule)
+    if bounded:
+        cut_ = cut(block or BLOCK["cpu"], samples.features.shape[1])
+    else:
+        cut_ = Cut(block or (CAREFUL_BLOCK if device == "cpu" else BLOCK["cuda"]), in_place=1, copied=1)
+    sweeps = _sweeps_over(samples, None, rule, windowed=windowed, cut=cut_)
     if others is not None:
-        sweeps += _sweeps_over(samples, others, rule, windowed=windowed, block=block)
-    return sweeps
+        sweeps += _sweeps_over(samples, others, rule, windowed=windowed, cut=cut_)
+    return _Plan(sweeps, bounded)
 
 
-def _sweeps_over(samples: Samples, others: Samples | None, rule: Rule, *, windowed: bool, block: int) -> list[Sweep]:
+def _sweeps_over(samples: Samples, others: Samples | None, rule: Rule, *, windowed: bool, cut: Cut) -> list[Sweep]:
     """Sweeps over the tiles of the batch with itself (others None) or with the others that can hold pairs."""
     n, m = len(samples.labels), len((samples if others is None else others).labels)
     own, named = others is None, not callable(rule.distance)  # a function need not be symmetric
     device = samples.labels.device
-    full = full_sweep(n, m, own=own, mutual=own and named, block=block, device=device)
+    bounded: list[Sweep] = []
     if windowed:
         bounded = [
             interval_sweep(
                 values.squeeze(1),
                 None if other_values is None else other_values.squeeze(1),
                 window=rule.window,
-                block=block,
+                cut=cut,
                 positives=positives,
             )
             for values, other_values, positives in _keys(samples, others)
         ]
     elif named and device.type == "cpu":  # on a GPU, Python would have to wait for the boxes
         bounded = [
-            box_sweep(
-                values, other_values, window=rule.window, distance=rule.distance, block=block, positives=positives
-            )
+            box_sweep(values, other_values, window=rule.window, distance=rule.distance, cut=cut, positives=positives)
             for values, other_values, positives in _keys(samples, others)
         ]
-    else:
-        return [full]
-    return bounded if sum(sweep.area for sweep in bounded) < full.area else [full]
+    if bounded and sum(sweep.area for sweep in bounded) < full_area(n, m, symmetric=own, block=cut.block):
+        return bounded
+    return [full_sweep(n, m, own=own, symmetric=own and named, cut=cut, device=device)]
 
 
 def _keys(samples: Samples, others: Samples | None) -> list[tuple[Tensor, Tensor | None, bool]]:

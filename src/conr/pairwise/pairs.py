@@ -40,6 +40,13 @@ class Rule(NamedTuple):
             return label_distance(first, second, self.distance).clone()
         return DISTANCES[self.distance](first, second)
 
+    def between_tiles(self, first: Tensor, second: Tensor, *, out: Tensor) -> Tensor:
+        """The same for many sets (t, n, k) and (t, m, k) at once, (t, n, m); may write to ``out``, of that shape."""
+        if callable(self.distance):
+            pairs = zip(first, second, strict=True)
+            return torch.stack([label_distance(*pair, self.distance) for pair in pairs])
+        return DISTANCES[self.distance](first, second, out=out)
+
 
 class Contrast(NamedTuple):
     """The two terms of every anchor's loss, and the sizes of its pair sets; each of shape (n,)."""
@@ -48,15 +55,6 @@ class Contrast(NamedTuple):
     mean_positive: Tensor  # mean similarity of positives, over temperature; 0 without positives
     positives: Tensor  # how many, as floats
     negatives: Tensor  # how many, as floats
-
-
-def within(distances: Tensor, window: float, dtype: torch.dtype) -> Tensor:
-    """1 where a distance is within the window, else 0: on a CPU, arithmetic is much faster with floats than with bools.
-
-    Overwrites the distances if they have that dtype. The comparison is made in theirs, whatever the engine, so that
-    ties are decided alike.
-    """
-    return distances.le_(window).to(dtype)  # in place, so that the result is a float
 
 
 class PairSets(NamedTuple):

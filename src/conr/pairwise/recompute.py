@@ -1,22 +1,25 @@
 r"""The recomputing engine: walks over tiles of the similarities and keeps none of them.
 
 Forward saves, for every anchor, only the log of its sum and its count of positives; backward computes each tile again.
+Arithmetic is made for many tiles at once, (t, r, c), in memory that all of them use in turn: on a CPU, calls cost as
+much as short arithmetic, and new memory costs more.
 
-Inside a tile, logarithms have base 2: on a CPU ``exp2`` is faster than ``exp``, which slows down on what underflows.
+Logarithms have base 2: on a CPU ``exp2`` is faster than ``exp``, which slows down on what underflows.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from conr.pairwise.pairs import LOG2_E, NOTHING, Contrast, Rule, Samples, within
+from conr.pairwise.pairs import LOG2_E, NOTHING, Contrast, Rule, Samples
 from conr.pairwise.push import log_push
-from conr.pairwise.sweeps import Sweep, Tile
+from conr.pairwise.sweeps import Batch, Blocks, Sweep
 
 
 def contrast_recomputed(
-    samples: Samples, others: Samples | None, log_weights: Tensor, rule: Rule, sweeps: list[Sweep]
+    samples: Samples, others: Samples | None, log_weights: Tensor, rule: Rule, sweeps: list[Sweep], *, bounded: bool
 ) -> Contrast:
     r"""What `contrast_dense` computes, without ever holding n x n numbers.
 
@@ -26,94 +29,206 @@ def contrast_recomputed(
         log_weights: shape (n,): logarithm of each anchor's weight, which multiplies its negatives.
         rule: what makes and weighs pairs.
         sweeps: the walks; together they must visit every pair that counts once.
+        bounded: whether exponentials of all logits are known to fit (`exponentials_fit`). If not, each tile's largest
+            logit is subtracted first, and batches must hold one tile.
 
     Returns:
         The terms, differentiable once with respect to both unit features.
 
     Notes:
         Time follows the area of the sweeps. Saves the unit features and O(n) numbers; needs two more copies of the
-        features and a few tiles while it runs.
+        features and a few batches of tiles while it runs.
     """
-    problem = _Problem(samples[1:], None if others is None else others[1:], log_weights * LOG2_E, rule, sweeps)
+    keys, other_keys = samples[1:], None if others is None else others[1:]
+    problem = _Problem(keys, other_keys, log_weights * LOG2_E, rule, sweeps, bounded)
     other_features = None if others is None else others.features
     return Contrast(*_Recomputed.apply(samples.features, other_features, problem))
 
 
-class _Sums(NamedTuple):
-    """What a sweep gathers for every anchor, each of shape (n,); logarithms of base 2."""
+def exponentials_fit(samples: Samples, others: Samples | None, rule: Rule) -> bool:
+    """Whether sums of exponentials of similarities and pushes neither overflow nor vanish, without further care.
 
-    log_positive: Tensor
-    log_negative: Tensor
-    similarity: Tensor  # of positives
-    positives: Tensor
-    negatives: Tensor
-
-    @classmethod
-    def empty(cls, like: Tensor) -> "_Sums":
-        n = len(like)
-        return cls(*(like.new_full((n,), NOTHING) for _ in range(2)), *(like.new_zeros(n) for _ in range(3)))
-
-    def merge(self, order: Tensor, found: "_Sums") -> None:
-        """Add what a sweep found for anchors in its own order."""
-        for mine, new in zip(self, found, strict=True):
-            placed = torch.empty_like(new).index_copy_(0, order, new)  # (n,)
-            if mine is self.log_positive or mine is self.log_negative:
-                torch.logaddexp2(mine, placed, out=mine)
-            else:
-                mine.add_(placed)
+    Looks at values, for which a GPU would have to wait.
+    """
+    labels = samples.labels if others is None else torch.cat((samples.labels, others.labels))
+    if callable(rule.push) or callable(rule.distance) or len(labels) == 0:
+        return False
+    farthest = math.pi  # of two labels
+    if rule.distance != "angular":
+        extent = labels.amax(dim=0) - labels.amin(dim=0)  # (k,)
+        farthest = float(extent.sum())  # no norm is larger
+    push = rule.distance_scale * farthest
+    highest = push if rule.push == "exp" else math.log(max(push, 1))
+    logit = LOG2_E * (1 / rule.temperature + highest)
+    return logit <= math.log2(torch.finfo(samples.features.dtype).max) / 2  # a NaN does not fit
 
 
-class _Part(NamedTuple):
-    """One pair set inside a tile of shape (r, c)."""
+class _Scratch:
+    """Memory that sweeps and batches of tiles use in turn, by name."""
 
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    def take(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Numbers of any value; what the name held is lost."""
+        size, key = math.prod(shape), (name, like.dtype)
+        if key not in self._kept or len(self._kept[key]) < size:
+            self._kept[key] = like.new_empty(size)
+        return self._kept[key][:size].view(shape)
+
+    def blocks(self, name: str, tensor: Tensor, order: Tensor, block: int) -> Tensor:
+        """A tensor (n, ...) in another order, in blocks (blocks, block, ...); zeros fill the last one."""
+        n = len(order)
+        found = self.take(name, (-(-n // block), block, *tensor.shape[1:]), tensor)
+        flat = found.flatten(0, 1)
+        torch.index_select(tensor, 0, order, out=flat[:n])
+        flat[n:] = 0
+        return found
+
+
+def _at(tensor: Tensor, blocks: Blocks, length: int) -> Tensor:
+    """Some blocks of a tensor (blocks, block, ...), (t, length, ...)."""
+    return tensor[blocks][:, :length]
+
+
+def _add(target: Tensor, blocks: Blocks, values: Tensor) -> None:
+    """Add values (t, length) to some blocks of a tensor (blocks, block)."""
+    target = target[:, : values.shape[1]]
+    if isinstance(blocks, slice):
+        target[blocks] += values
+    else:
+        target.index_add_(0, blocks, values)
+
+
+def _add_product(target: Tensor, blocks: Blocks, first: Tensor, second: Tensor) -> None:
+    """Add products of matrices (t, length, c) and (t, c, d) to some blocks of a tensor (blocks, block, d)."""
+    target = target[:, : first.shape[1]]
+    if isinstance(blocks, slice):
+        target[blocks].baddbmm_(first, second)
+    else:
+        target.index_add_(0, blocks, first @ second)
+
+
+class _Side(NamedTuple):
+    """The anchors that see a batch of tiles, by rows or by columns."""
+
+    blocks: Blocks
+    length: int  # of each block
+    dim: int  # of a tile, to sum over
+
+    def values(self, tensor: Tensor) -> Tensor:
+        """Values (blocks, block) of the anchors, spread over their tiles: (t, r, 1) or (t, 1, c)."""
+        return _at(tensor, self.blocks, self.length).unsqueeze(self.dim)
+
+
+class _Set(NamedTuple):
+    """One pair set in a batch of tiles."""
+
+    mask: Tensor  # (t, r, c): 1 for a pair of the set, else 0
+    logits: Tensor  # (t, r, c): log2 of what a pair adds to the sum (before the anchor's weight); outside, any number
     positive: bool
-    mask: Tensor  # 1 for a pair of the set, else 0
-    logits: Tensor  # log2 of what the pair adds to the sum (before the anchor's weight); about -1e30 outside the set
+
+    def exponentials_(self) -> Tensor:
+        """What each pair adds to the sums, (t, r, c), 0 outside the set; overwrites the logits."""
+        return self.logits.exp2_().mul_(self.mask)
+
+    def masked_logits(self) -> Tensor:
+        """Logits that are about -1e30 outside the set, (t, r, c)."""
+        return torch.add(self.logits, self.mask - 1, alpha=-NOTHING)
 
 
 class _Walk(NamedTuple):
-    """A sweep with its two sides in order."""
+    """A sweep with its two sides in order, (blocks, block, ...)."""
 
-    rows: Samples  # the anchors
-    columns: Samples  # the candidates
+    rows: Samples
+    columns: Samples
     sweep: Sweep
     rule: Rule
+    scratch: _Scratch
 
-    def spans(self, tile: Tile) -> list[tuple[slice, int]]:
-        """Which anchors see a tile: those in its rows (dim 1), in a mutual sweep also those in its columns (dim 0)."""
-        rows, columns = slice(tile.top, tile.bottom), slice(tile.left, tile.right)
-        return [(rows, 1), (columns, 0)] if self.sweep.mutual else [(rows, 1)]
+    def sides(self, batch: Batch, *, backward: bool) -> list[_Side]:
+        """The sides whose anchors see the tiles.
 
-    def parts(self, tile: Tile) -> tuple[Tensor, list[_Part]]:
-        """Similarities of a tile, (r, c), in units of log2; and each pair set that the sweep looks for."""
-        rule, parts = self.rule, []
-        rows = Samples(*(tensor[tile.top : tile.bottom] for tensor in self.rows))
-        columns = Samples(*(tensor[tile.left : tile.right] for tensor in self.columns))
-        unused = rows.features.new_empty(())
-        scale = LOG2_E / rule.temperature
-        similarity = torch.addmm(unused, rows.features, columns.features.T, beta=0, alpha=scale)  # (r, c)
-        between_labels = rule.between(rows.labels, columns.labels)  # (r, c)
-        kept = between_labels.clone() if self.sweep.negatives else between_labels
-        alike = within(kept, rule.window, similarity.dtype)  # (r, c)
+        Tiles on the diagonal hold both orders of each pair: their rows see all, but gradients come by both.
+        """
+        rows, columns = _Side(batch.rows, batch.height, 2), _Side(batch.columns, batch.width, 1)
+        return [rows, columns] if self.sweep.symmetric and (backward or not batch.diagonal) else [rows]
+
+    def tiles(self, batch: Batch) -> tuple[Tensor, list[_Set]]:
+        """Similarities in units of log2, (t, r, c), and each pair set that the sweep looks for."""
+        rule, sets, take = self.rule, [], self.scratch.take
+        rows = Samples(*(_at(tensor, batch.rows, batch.height) for tensor in self.rows))
+        columns = Samples(*(_at(tensor, batch.columns, batch.width) for tensor in self.columns))
+        shape, like = (batch.tiles, batch.height, batch.width), rows.features
+        similarity, transposed = take("similarity", shape, like), columns.features.transpose(1, 2)  # (t, r, c)
+        torch.baddbmm(similarity, rows.features, transposed, beta=0, alpha=LOG2_E / rule.temperature, out=similarity)
+        between_labels = rule.between_tiles(
+            rows.labels, columns.labels, out=take("between labels", shape, rows.labels)
+        )  # (t, r, c)
         if self.sweep.negatives:
-            between_predictions = rule.between(rows.predictions, columns.predictions)  # (r, c)
-            mask = within(between_predictions, rule.window, similarity.dtype)  # (r, c)
-            mask.addcmul_(mask, alike, value=-1)  # (r, c); 0 on the diagonal, where labels are alike
-            scaled = between_labels.to(similarity.dtype).mul_(rule.distance_scale)  # (r, c)
-            logits = torch.add(similarity, log_push(scaled, rule.push), alpha=LOG2_E)  # (r, c)
-            parts.append(self._part(tile, mask, logits, positive=False))
+            between_predictions = rule.between_tiles(
+                rows.predictions, columns.predictions, out=take("between predictions", shape, rows.predictions)
+            )  # (t, r, c)
+            mask = take("negative mask", shape, like)  # (t, r, c); 0 on the diagonal, where labels are alike
+            torch.gt(between_labels, rule.window, out=mask).mul_(between_predictions.le_(rule.window))
+            logits = take("repelling", shape, like) if self.sweep.positives else similarity  # (t, r, c)
+            if rule.push == "exp":
+                torch.add(similarity, between_labels, alpha=LOG2_E * rule.distance_scale, out=logits)
+            else:
+                scaled = (between_labels.to(like.dtype) * rule.distance_scale).flatten(0, 1)  # (t r, c)
+                torch.add(similarity, log_push(scaled, rule.push).view(shape), alpha=LOG2_E, out=logits)
+            sets.append(_Set(mask, logits, positive=False))
         if self.sweep.positives:
-            parts.append(self._part(tile, alike, similarity, positive=True))
-        return similarity, parts
+            mask = torch.le(between_labels, rule.window, out=take("positive mask", shape, like))  # (t, r, c)
+            if batch.diagonal:
+                mask.diagonal(dim1=1, dim2=2).zero_()
+            sets.append(_Set(mask, similarity, positive=True))
+        return similarity, sets
 
-    def _part(self, tile: Tile, mask: Tensor, logits: Tensor, *, positive: bool) -> _Part:
-        diagonal = tile.top - tile.left  # the column offset at which a sample meets itself
-        if self.sweep.own and diagonal + tile.bottom - tile.top > 0:
-            if self.sweep.mutual:
-                mask.triu_(diagonal + 1)
-            elif positive:
-                mask.diagonal(diagonal).zero_()
-        return _Part(positive, mask, torch.add(logits, mask - 1, alpha=-NOTHING))
+
+class _Sums(NamedTuple):
+    """What a sweep gathers for every anchor, each of shape (n,), or (blocks, block) in the order of a sweep."""
+
+    positive: Tensor  # sum of exponentials, or its log2
+    negative: Tensor  # the same
+    similarity: Tensor  # of positives
+    positives: Tensor  # how many
+    negatives: Tensor
+
+    @classmethod
+    def empty(cls, like: Tensor, shape: tuple[int, ...], nothing: float) -> "_Sums":
+        return cls(*(like.new_full(shape, value) for value in (nothing, nothing, 0, 0, 0)))
+
+    def absorb(self, walk: _Walk, batch: Batch, *, bounded: bool) -> None:
+        """Add a batch of tiles to the sums of the anchors that see it."""
+        similarity, sets = walk.tiles(batch)
+        sides = walk.sides(batch, backward=False)
+        for pairs in sets:
+            total, count = (self.positive, self.positives) if pairs.positive else (self.negative, self.negatives)
+            for side in sides:
+                _add(count, side.blocks, pairs.mask.sum(dim=side.dim))
+            if pairs.positive:
+                out = walk.scratch.take("attracting", similarity.shape, similarity)
+                attracting = torch.mul(similarity, pairs.mask, out=out)  # (t, r, c)
+                for side in sides:
+                    _add(self.similarity, side.blocks, attracting.sum(dim=side.dim))
+            added = pairs.exponentials_() if bounded else pairs.masked_logits()  # (t, r, c)
+            for side in sides:
+                if bounded:
+                    _add(total, side.blocks, added.sum(dim=side.dim))
+                else:
+                    log_sum = _at(total, side.blocks, side.length)  # a view, as there is one tile
+                    torch.logaddexp2(log_sum, _log_sum(added, side.dim), out=log_sum)
+
+    def merge(self, order: Tensor, found: "_Sums", *, bounded: bool) -> None:
+        """Add what a sweep found for anchors in its own order."""
+        for mine, new in zip(self, found, strict=True):
+            placed = torch.empty_like(mine).index_copy_(0, order, new.view(-1)[: len(mine)])  # (n,)
+            if mine is not self.positive and mine is not self.negative:
+                mine.add_(placed)
+                continue
+            log_sum = placed.log2_().clamp_(min=NOTHING) if bounded else placed
+            torch.logaddexp2(mine, log_sum, out=mine)
 
 
 def _log_sum(logits: Tensor, dim: int) -> Tensor:
@@ -121,16 +236,45 @@ def _log_sum(logits: Tensor, dim: int) -> Tensor:
     return (logits - highest).exp2_().sum(dim=dim).log2_().add_(highest.squeeze(dim))
 
 
-def _absorb(sums: _Sums, walk: _Walk, tile: Tile) -> None:
-    """Add a tile to the sums of the anchors that see it."""
-    similarity, parts = walk.parts(tile)
-    for span, dim in walk.spans(tile):
-        for part in parts:
-            log_sum = (sums.log_positive if part.positive else sums.log_negative)[span]
-            torch.logaddexp2(log_sum, _log_sum(part.logits, dim), out=log_sum)
-            (sums.positives if part.positive else sums.negatives)[span] += part.mask.sum(dim=dim)
-            if part.positive:
-                sums.similarity[span] += (similarity * part.mask).sum(dim=dim)
+class _Slopes(NamedTuple):
+    """What backward needs of every anchor, each of shape (n,), or (blocks, block) in the order of a sweep."""
+
+    positive: Tensor  # of log_total over the exponential of a positive: log2, or times `total` if that fits
+    negative: Tensor  # the same for a negative
+    total: Tensor  # gradient of log_total, over temperature
+    mean: Tensor  # gradient of mean_positive, over temperature and count
+
+    def factors(self) -> "_Slopes":
+        """With the slopes themselves for their logarithms, where exponentials fit."""
+        largest = math.log2(torch.finfo(self.total.dtype).max) / 2  # only an empty set has a larger one
+        positive, negative = (one.clamp(max=largest).exp2_().mul_(self.total) for one in self[:2])
+        return self._replace(positive=positive, negative=negative)
+
+    def grad_tiles(self, walk: _Walk, batch: Batch, *, bounded: bool) -> Tensor:
+        """Gradient of the similarities of a batch of tiles, (t, r, c)."""
+        similarity, sets = walk.tiles(batch)
+        factor = walk.scratch.take("factor", similarity.shape, similarity)  # (t, r, c)
+        sides = walk.sides(batch, backward=True)
+        grads = []
+        for pairs in sets:
+            slopes = self.positive if pairs.positive else self.negative
+            if bounded:
+                grad = pairs.exponentials_().mul_(_both(slopes, sides, factor))  # (t, r, c)
+            else:
+                logits, grad = pairs.masked_logits(), torch.zeros_like(similarity)  # (t, r, c)
+                for side in sides:
+                    grad.addcmul_((logits + side.values(slopes)).exp2_(), side.values(self.total))
+            if pairs.positive:
+                grad.addcmul_(pairs.mask, _both(self.mean, sides, factor))
+            grads.append(grad)
+        return grads[0] if len(grads) == 1 else grads[0].add_(grads[1])
+
+
+def _both(values: Tensor, sides: list[_Side], out: Tensor) -> Tensor:
+    """For each pair, the values (blocks, block) of the anchors that see it, added up: (t, r, c) or (t, r, 1)."""
+    if len(sides) == 1:
+        return sides[0].values(values)
+    return torch.add(sides[0].values(values), sides[1].values(values), out=out)
 
 
 class _Problem(NamedTuple):
@@ -141,13 +285,20 @@ class _Problem(NamedTuple):
     log_weights: Tensor  # (n,); log2
     rule: Rule
     sweeps: list[Sweep]
+    bounded: bool
 
-    def walk(self, sweep: Sweep, features: Tensor, other_features: Tensor | None) -> _Walk:
+    def walk(self, sweep: Sweep, features: Tensor, other_features: Tensor | None, scratch: _Scratch) -> _Walk:
         """Anchors and candidates in the order of a sweep."""
-        rows = columns = Samples(features[sweep.rows], *(key[sweep.rows] for key in self.keys))
+
+        def ordered(side: str, order: Tensor, *tensors: Tensor) -> Samples:
+            names = (f"{side} {name}" for name in Samples._fields)
+            blocks = (scratch.blocks(*one, order, sweep.block) for one in zip(names, tensors, strict=True))
+            return Samples(*blocks)
+
+        rows = columns = ordered("row", sweep.rows, features, *self.keys)
         if not sweep.own and other_features is not None and self.other_keys is not None:
-            columns = Samples(other_features[sweep.columns], *(key[sweep.columns] for key in self.other_keys))
-        return _Walk(rows, columns, sweep, self.rule)
+            columns = ordered("column", sweep.columns, other_features, *self.other_keys)
+        return _Walk(rows, columns, sweep, self.rule, scratch)
 
 
 class _Recomputed(torch.autograd.Function):
@@ -155,19 +306,20 @@ class _Recomputed(torch.autograd.Function):
     def forward(
         ctx: Any, features: Tensor, other_features: Tensor | None, problem: _Problem
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        total = _Sums.empty(features)
+        bounded, scratch = problem.bounded, _Scratch()
+        total = _Sums.empty(features, (len(features),), NOTHING)
         with torch.autocast(features.device.type, enabled=False):
             for sweep in problem.sweeps:
-                walk = problem.walk(sweep, features, other_features)
-                found = _Sums.empty(features)
-                for tile in sweep.tiles:
-                    _absorb(found, walk, tile)
-                total.merge(sweep.rows, found)
-        log_total = torch.logaddexp2(total.log_positive, total.log_negative + problem.log_weights)  # (n,)
+                walk = problem.walk(sweep, features, other_features, scratch)
+                found = _Sums.empty(features, tuple(walk.rows.features.shape[:2]), 0 if bounded else NOTHING)
+                for batch in sweep.batches:
+                    found.absorb(walk, batch, bounded=bounded)
+                total.merge(sweep.rows, found, bounded=bounded)
+        log_total = torch.logaddexp2(total.positive, total.negative + problem.log_weights)  # (n,)
         log_total = torch.where(log_total < NOTHING / 2, 0, log_total)
         for tensor in (features, other_features, *problem.keys, *(problem.other_keys or ())):
             if tensor is not None:
-                log_total += (0 * tensor).sum()  # a NaN reaches every anchor, also those whose tiles it is not in
+                log_total += 0 * tensor.sum()  # a NaN reaches every anchor, also those whose tiles it is not in
         count = total.positives.clamp(min=1)  # (n,)
         ctx.save_for_backward(features, other_features, log_total, count)
         ctx.problem = problem
@@ -181,48 +333,33 @@ class _Recomputed(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor | None, None]:
         features, other_features, log_total, count = ctx.saved_tensors
         problem: _Problem = ctx.problem
+        scratch = _Scratch()
         slopes = _Slopes(
-            offset_positive=log_total,
-            offset_negative=log_total - problem.log_weights,
+            positive=-log_total,
+            negative=problem.log_weights - log_total,
             total=grad_log_total / problem.rule.temperature,
             mean=grad_mean_positive / (count * problem.rule.temperature),
         )
+        slopes = slopes.factors() if problem.bounded else slopes
         grad = torch.zeros_like(features)  # (n, d)
         grad_others = None if other_features is None else torch.zeros_like(other_features)  # (m, d)
         with torch.autocast(features.device.type, enabled=False):
             for sweep in problem.sweeps:
-                walk = problem.walk(sweep, features, other_features)
-                grad_rows = torch.zeros_like(walk.rows.features)  # (n, d)
-                grad_columns = grad_rows if sweep.own else torch.zeros_like(walk.columns.features)  # (m, d)
-                ordered = _Slopes(*(slope[sweep.rows] for slope in slopes))
-                for tile in sweep.tiles:
-                    in_rows, in_columns = slice(tile.top, tile.bottom), slice(tile.left, tile.right)
-                    grad_tile = _grad_tile(ordered, walk, tile)  # (r, c)
-                    grad_rows[in_rows].addmm_(grad_tile, walk.columns.features[in_columns])
-                    grad_columns[in_columns].addmm_(grad_tile.T, walk.rows.features[in_rows])
-                grad.index_add_(0, sweep.rows, grad_rows)
+                walk = problem.walk(sweep, features, other_features, scratch)
+                rows, columns = walk.rows.features, walk.columns.features  # (blocks, block, d) each
+                grad_rows = scratch.take("grad rows", rows.shape, rows).zero_()  # (blocks, block, d)
+                grad_columns = grad_rows
+                if not sweep.own:
+                    grad_columns = scratch.take("grad columns", columns.shape, columns).zero_()
+                named = zip(_Slopes._fields, slopes, strict=True)
+                ordered = _Slopes(*(scratch.blocks(*one, sweep.rows, sweep.block) for one in named))
+                for batch in sweep.batches:
+                    tiles = ordered.grad_tiles(walk, batch, bounded=problem.bounded)  # (t, r, c)
+                    _add_product(grad_rows, batch.rows, tiles, _at(columns, batch.columns, batch.width))
+                    if not (sweep.symmetric and batch.diagonal):
+                        rows_of_tiles = _at(rows, batch.rows, batch.height)  # (t, r, d)
+                        _add_product(grad_columns, batch.columns, tiles.transpose(1, 2), rows_of_tiles)
+                grad.index_add_(0, sweep.rows, grad_rows.flatten(0, 1)[: len(grad)])
                 if grad_others is not None and not sweep.own:
-                    grad_others.index_add_(0, sweep.columns, grad_columns)
+                    grad_others.index_add_(0, sweep.columns, grad_columns.flatten(0, 1)[: len(grad_others)])
         return grad, grad_others, None
-
-
-class _Slopes(NamedTuple):
-    """What backward needs of every anchor, each of shape (n,)."""
-
-    offset_positive: Tensor  # log2 of the anchor's sum
-    offset_negative: Tensor  # the same, before the anchor's weight
-    total: Tensor  # gradient of log_total, over temperature
-    mean: Tensor  # gradient of mean_positive, over temperature and count
-
-
-def _grad_tile(slopes: _Slopes, walk: _Walk, tile: Tile) -> Tensor:
-    """Gradient of a tile's similarities, (r, c)."""
-    similarity, parts = walk.parts(tile)
-    grad = torch.zeros_like(similarity)  # (r, c)
-    for span, dim in walk.spans(tile):
-        for part in parts:
-            offset = (slopes.offset_positive if part.positive else slopes.offset_negative)[span].unsqueeze(dim)
-            grad.addcmul_((part.logits - offset).exp2_(), slopes.total[span].unsqueeze(dim))
-            if part.positive:
-                grad.addcmul_(part.mask, slopes.mean[span].unsqueeze(dim))
-    return grad

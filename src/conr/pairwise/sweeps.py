@@ -1,32 +1,42 @@
 r"""Which tiles of the n x m similarities a recomputing engine visits: all of them, or those that can hold pairs.
 
-A sweep is one ordered walk: anchors and candidates in an order that brings pairs together, cut into blocks of rows, and
-for each block the ranges of columns that can hold its pairs. Ranges may be too wide, never too narrow: each pair is
-decided again inside the tile, by the same arithmetic as in the dense engine.
+A sweep is one walk: anchors and candidates in an order that brings pairs together, cut into blocks, and a list of
+tiles, each a block of anchors against a block of candidates. Tiles may be too many, never too few: each pair is decided
+again inside its tile, by the same arithmetic as in the dense engine. Tiles of one shape are visited many at once, in
+batches.
 
-Pairs of one set with itself are symmetric (for every named distance), so a mutual sweep visits a pair once, above the
-diagonal, for both of its samples.
+Pairs of one set with itself are symmetric (for every named distance), so a symmetric sweep visits tiles on and above
+the diagonal only, and those above it for both of their sides.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from conr.pairwise.distances import Distance, box_coordinates
 
-MAX_COLUMNS = 1024
-"""Widest tile. With 256 rows a tile of float32 then has 1 MB, which stays in cache."""
+BATCH_NUMBERS = 2**18
+"""Most similarities of a batch of tiles: 1 MB of float32 stays in cache, and is enough work for several threads."""
+
+SHORTEST_RUN = 8
+"""Fewest neighbouring tiles that are visited in place; others are copied together."""
+
+Blocks = slice | Tensor
+"""Numbers of blocks: consecutive ones, or int64 of shape (t,), which may repeat."""
 
 
-class Tile(NamedTuple):
-    """Rows [top, bottom) and columns [left, right)."""
+class Batch(NamedTuple):
+    """Some tiles of one shape."""
 
-    top: int
-    bottom: int
-    left: int
-    right: int
+    rows: Blocks  # the block of anchors of each tile
+    columns: Blocks  # its block of candidates
+    tiles: int  # how many, t
+    height: int  # anchors in each block: fewer in the last one
+    width: int  # candidates in each block
+    diagonal: bool  # blocks meet themselves
 
 
 class Sweep(NamedTuple):
@@ -34,71 +44,90 @@ class Sweep(NamedTuple):
 
     rows: Tensor  # (n,) int64: the order of the anchors
     columns: Tensor  # (m,) int64: the order of the candidates; `rows` itself where a set meets itself
-    tiles: list[Tile]
+    block: int
+    batches: list[Batch]
     positives: bool
     negatives: bool
     own: bool  # the candidates are the anchors
-    mutual: bool  # each pair is visited once, for both of its samples
+    symmetric: bool  # tiles below the diagonal are left out, as they mirror those above it
 
     @property
     def area(self) -> int:
         """How many similarities the walk computes."""
-        return sum((tile.bottom - tile.top) * (tile.right - tile.left) for tile in self.tiles)
+        return sum(batch.tiles * batch.height * batch.width for batch in self.batches)
 
 
-def full_sweep(n: int, m: int, *, own: bool, mutual: bool, block: int, device: torch.device) -> Sweep:
-    """Every tile (above the diagonal, if mutual), for positives and negatives at once."""
+class Cut(NamedTuple):
+    """How a sweep is cut into tiles and batches."""
+
+    block: int  # rows and columns of a tile
+    in_place: int  # most tiles of a batch of neighbours
+    copied: int  # most tiles of other batches
+
+
+def cut(block: int, d: int) -> Cut:
+    """Batches of tiles that stay in cache, with features (n, d)."""
+    tiles = max(BATCH_NUMBERS // block**2, 1)
+    return Cut(block, tiles, max(min(tiles, 4 * BATCH_NUMBERS // (block * max(d, 1))), 1))
+
+
+def full_area(n: int, m: int, *, symmetric: bool, block: int) -> int:
+    """How many similarities `full_sweep` computes."""
+    return sum(min(block, n - top) * (m - (top if symmetric else 0)) for top in range(0, n, block))
+
+
+def full_sweep(n: int, m: int, *, own: bool, symmetric: bool, cut: Cut, device: torch.device) -> Sweep:
+    """Every tile (on and above the diagonal, if symmetric), for positives and negatives at once."""
     rows = torch.arange(n, device=device)  # (n,)
     columns = rows if own else torch.arange(m, device=device)  # (m,)
-    tiles = [
-        tile
-        for top in range(0, n, block)
-        for tile in _columns(top, min(top + block, n), top if mutual else 0, m, block)
-    ]
-    return Sweep(rows, columns, tiles, positives=True, negatives=True, own=own, mutual=mutual)
+    tiles = torch.ones(_count(n, cut.block), _count(m, cut.block)).triu_(0 if symmetric else -n).nonzero()
+    batches = list(_batches(tiles, n, m, cut, own=own))
+    return Sweep(rows, columns, cut.block, batches, positives=True, negatives=True, own=own, symmetric=symmetric)
 
 
-def interval_sweep(values: Tensor, others: Tensor | None, *, window: float, block: int, positives: bool) -> Sweep:
+def interval_sweep(values: Tensor, others: Tensor | None, *, window: float, cut: Cut, positives: bool) -> Sweep:
     """Tiles that hold all pairs of one-dimensional values within a window: in sorted order, one interval per block.
 
     Args:
         values: labels (for positives) or predictions (for negatives) of the anchors, shape (n,), float32 or float64.
-        others: those of the candidates, shape (m,); None: the anchors themselves, mutual.
+        others: those of the candidates, shape (m,); None: the anchors themselves, symmetric.
         window: largest distance.
-        block: rows of a tile.
+        cut: size of tiles and batches.
         positives: whether the sweep finds positives; else negatives.
     """
+    own, block = others is None, cut.block
     ordered, rows = _sorted(values)  # (n,), (n,)
     ordered_others, columns = (ordered, rows) if others is None else _sorted(others)  # (m,), (m,)
+    n, m = len(ordered), len(ordered_others)
     # The rounded difference of two values is within the window only if the exact one is within a few roundings of it.
     reach = window * (1 + 8 * torch.finfo(values.dtype).eps)
-    ends = torch.searchsorted(ordered_others, ordered + reach, right=True)  # (n,)
-    starts = torch.searchsorted(ordered_others, ordered - reach)  # (n,)
-    firsts, lasts = _block_edges(len(values), block, values.device)  # (blocks,), (blocks,)
-    edges = zip(firsts.tolist(), lasts.tolist(), starts[firsts].tolist(), ends[lasts].tolist(), strict=True)
-    tiles = [
-        tile
-        for first, last, start, end in edges
-        for tile in _columns(first, last + 1, first if others is None else start, end, block)
-    ]
-    own = others is None
-    return Sweep(rows, columns, tiles, positives=positives, negatives=not positives, own=own, mutual=own)
+    blocks = torch.arange(_count(n, block), device=values.device)  # (blocks,)
+    highest = ordered[((blocks + 1) * block - 1).clamp_(max=n - 1)]  # (blocks,)
+    ends = torch.searchsorted(ordered_others, highest + reach, right=True)  # (blocks,)
+    starts = torch.searchsorted(ordered_others, ordered[blocks * block] - reach)  # (blocks,)
+    firsts = blocks if own else starts // block  # (blocks,): of candidates
+    counts = (_count(ends, block) - firsts).clamp_(min=0)  # (blocks,)
+    top = blocks.repeat_interleave(counts)  # (tiles,)
+    skipped = (counts.cumsum(0) - counts).repeat_interleave(counts)  # (tiles,)
+    left = firsts.repeat_interleave(counts) + torch.arange(len(top), device=top.device) - skipped  # (tiles,)
+    batches = list(_batches(torch.stack((top, left), dim=1), n, m, cut, own=own))
+    return Sweep(rows, columns, block, batches, positives=positives, negatives=not positives, own=own, symmetric=own)
 
 
 def box_sweep(
-    points: Tensor, others: Tensor | None, *, window: float, distance: Distance, block: int, positives: bool
+    points: Tensor, others: Tensor | None, *, window: float, distance: Distance, cut: Cut, positives: bool
 ) -> Sweep:
     """Tiles that hold all pairs of labels (n, k) within a window: blocks whose bounding boxes come close enough.
 
     Args:
         points: labels (for positives) or predictions (for negatives) of the anchors, shape (n, k).
-        others: those of the candidates, shape (m, k); None: the anchors themselves, mutual.
+        others: those of the candidates, shape (m, k); None: the anchors themselves, symmetric.
         window: largest distance.
         distance: the name of a distance.
-        block: rows and smallest columns of a tile.
+        cut: size of tiles and batches.
         positives: whether the sweep finds positives; else negatives.
     """
-    own = others is None
+    own, block = others is None, cut.block
     points, p, reach = box_coordinates(points, distance, window)  # (n, c)
     rows = _compact_order(points, block)  # (n,)
     lows, highs = _boxes(points[rows], block)  # (blocks, c), (blocks, c)
@@ -108,30 +137,54 @@ def box_sweep(
         others, _, _ = box_coordinates(others, distance, window)  # (m, c)
         m, columns = len(others), _compact_order(others, block)  # (m,)
         column_lows, column_highs = _boxes(others[columns], block)  # (column blocks, c)
-    tiles: list[Tile] = []
-    for index, top in enumerate(range(0, len(points), block)):
+    near = []
+    for index in range(len(lows)):
         skipped = index if own else 0
         gaps = torch.maximum(column_lows[skipped:] - highs[index], lows[index] - column_highs[skipped:])
-        far = torch.linalg.vector_norm(gaps.clamp(min=0), ord=p, dim=1) > reach  # (column blocks,); NaN is not far
-        for start, end in _runs(((~far).nonzero().squeeze(1) + skipped).tolist()):
-            tiles += _columns(top, min(top + block, len(points)), start * block, min(end * block, m), block)
-    return Sweep(rows, columns, tiles, positives=positives, negatives=not positives, own=own, mutual=own)
+        far = torch.linalg.vector_norm(gaps.clamp_(min=0), ord=p, dim=1) > reach  # (column blocks,); NaN is not far
+        left = (~far).nonzero() + skipped  # (tiles, 1)
+        near.append(torch.cat((torch.full_like(left, index), left), dim=1))
+    tiles = torch.cat(near) if near else rows.new_empty(0, 2)  # (tiles, 2)
+    batches = list(_batches(tiles, len(points), m, cut, own=own))
+    return Sweep(rows, columns, block, batches, positives=positives, negatives=not positives, own=own, symmetric=own)
 
 
-def _columns(top: int, bottom: int, left: int, right: int, block: int) -> Iterator[Tile]:
-    width = max(block, MAX_COLUMNS)
-    for start in range(left, right, width):
-        yield Tile(top, bottom, start, min(start + width, right))
+def _batches(tiles: Tensor, n: int, m: int, cut: Cut, *, own: bool) -> Iterator[Batch]:
+    """Cut tiles (t, 2), given by their blocks of rows and columns, into batches of one shape."""
+    block = cut.block
+    tiles = tiles[((tiles[:, 1] - tiles[:, 0]) * _count(n, block) + tiles[:, 0]).argsort()]  # by diagonals
+    top, left = tiles[:, 0], tiles[:, 1]  # (t,), (t,)
+    shapes = 4 * (n - top * block < block) + 2 * (m - left * block < block) + ((top == left) & own)  # (t,)
+    for shape in torch.unique(shapes).tolist():
+        group = tiles[shapes == shape]  # (some, 2)
+        row, column = group[0].tolist()
+        shaped = min(block, n - row * block), min(block, m - column * block), bool(shape & 1)
+        steps = group.diff(dim=0)  # (some - 1, 2): both 1 inside a run of neighbours along a diagonal
+        breaks = (steps != 1).any(dim=1).nonzero().squeeze(1) + 1
+        edges = [0, *breaks.tolist(), len(group)]
+        scattered = []
+        for start, end in pairwise(edges):
+            if end - start < min(SHORTEST_RUN, cut.copied):
+                scattered.append(group[start:end])
+                continue
+            row, column = group[start].tolist()
+            for first in range(0, end - start, cut.in_place):
+                last = min(first + cut.in_place, end - start)
+                rows, columns = slice(row + first, row + last), slice(column + first, column + last)
+                yield Batch(rows, columns, last - first, *shaped)
+        for some in torch.split(torch.cat(scattered), cut.copied) if scattered else ():
+            rows, columns = some.T.contiguous()
+            yield Batch(rows, columns, len(some), *shaped)
+
+
+def _count(n: Any, block: int) -> Any:
+    """How many blocks hold n samples; n may be a tensor."""
+    return (n + block - 1) // block
 
 
 def _sorted(values: Tensor) -> tuple[Tensor, Tensor]:
     # NaN is within no window, and would lead a binary search astray.
     return torch.sort(torch.nan_to_num(values, nan=torch.inf, posinf=torch.inf, neginf=-torch.inf), stable=True)
-
-
-def _block_edges(n: int, block: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    firsts = torch.arange(0, n, block, device=device)  # (blocks,)
-    return firsts, (firsts + block - 1).clamp(max=n - 1)
 
 
 def _boxes(ordered: Tensor, block: int) -> tuple[Tensor, Tensor]:
@@ -156,12 +209,3 @@ def _compact_order(points: Tensor, block: int) -> Tensor:
         half = block * ((len(part) // block + 1) // 2)
         pending += [part[half:], part[:half]]
     return torch.cat(ordered)
-
-
-def _runs(blocks: list[int]) -> Iterator[tuple[int, int]]:
-    """Runs [start, end) of consecutive numbers."""
-    start = 0
-    for index in range(1, len(blocks) + 1):
-        if index == len(blocks) or blocks[index] != blocks[index - 1] + 1:
-            yield blocks[start], blocks[index - 1] + 1
-            start = index
