@@ -15,10 +15,10 @@ from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
 import conr
-from conr.density import Bins, LabelDensity
+from conr.density import Bins, ConRSettings, LabelDensity
 from conr.estimators.inputs import InputEncoding
 from conr.estimators.network import Layout, TableNetwork
-from conr.estimators.objective import ConRSettings, LabelScale, head_maker
+from conr.estimators.objective import LabelScale, head_maker
 from conr.estimators.regressor import ConRRegressor
 from conr.estimators.support import chosen_device
 from conr.training.results import write_whole
