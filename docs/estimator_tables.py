@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, geometric_mean, stdev
 from typing import Any
 
 Run = dict[str, Any]
@@ -73,31 +73,43 @@ def comparison(path: Path) -> str:
 
 
 def search(path: Path) -> str:
-    """What each candidate for the defaults reached on the validation rows.
+    """What each candidate for the defaults changed on the validation rows, by the tables and seeds it was trained on.
 
     Args:
         path: result file of ``--search``.
 
     Raises:
         FileNotFoundError: no such file.
+        ValueError: no run of the defaults on a table and seed that a candidate was trained on.
     """
-    record = json.loads(path.read_text(encoding="utf-8"))
-    runs: list[Run] = record["runs"]
+    runs: list[Run] = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    measures = {name: {_cell(run): MEASURES[name]({"metrics": run["validation"]}) for run in runs} for name in MEASURES}
+    seconds = {_cell(run): float(run["seconds"]) for run in runs}
+    lines = [
+        f"| changed | trainings | {' | '.join(MEASURES)} | processor seconds |",
+        "|---|" + "---:|" * (len(MEASURES) + 2),
+    ]
+    for change in dict.fromkeys(json.dumps(run["change"]) for run in runs):
+        cells = [cell for cell in seconds if cell[0] == change]
+        plain = [("{}", *cell[1:]) for cell in cells]
+        missing = [cell[1:] for cell in plain if cell not in seconds]
+        if missing:
+            raise ValueError(f"{path}: expected a run of the defaults for table and seed {missing[0]}, got none")
+        ratios = [
+            geometric_mean([found[cell] / found[one] for cell, one in zip(cells, plain, strict=True)])
+            for found in measures.values()
+        ]
+        name = ", ".join(f"{key} {value}" for key, value in json.loads(change).items())
+        entries = [f"{100 * (ratio - 1):+.1f} %" if name else "0" for ratio in ratios]
+        cost = fmean(seconds[cell] for cell in cells)
+        lines.append(f"| {name or 'nothing'} | {len(cells)} | {' | '.join(entries)} | {cost:.0f} |")
     tables = list(dict.fromkeys(run["table"] for run in runs))
-    start = ", ".join(f"{name} {value}" for name, value in record["start"].items())
-    columns = [f"{table}, {name}" for table in tables for name in MEASURES]
-    lines = [f"Start: {start}.", "", f"| changed | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
-    changes = list(dict.fromkeys(json.dumps(run["change"]) for run in runs))
-    for change in changes:
-        entries = []
-        for table in tables:
-            one = [run for run in runs if run["table"] == table and json.dumps(run["change"]) == change]
-            few = [run["validation"]["few"]["mae"] for run in one]
-            balanced = [run["validation"]["all"]["bmae"] for run in one]
-            entries += [f"{fmean(values):.2f}" if values else "" for values in (few, balanced)]
-        name = ", ".join(f"{key} {value}" for key, value in json.loads(change).items()) or "nothing"
-        lines.append(f"| {name} | {' | '.join(entries)} |")
+    lines += ["", f"Errors are against those of the defaults, geometric means; tables: {', '.join(tables)}."]
     return "\n".join(lines)
+
+
+def _cell(run: Run) -> tuple[str, str, int]:
+    return json.dumps(run["change"]), run["table"], run["seed"]
 
 
 def _ranks(
