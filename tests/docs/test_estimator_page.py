@@ -12,6 +12,7 @@ from benchmarks.estimator_tables import (
     SEARCH_SEEDS,
     SEARCH_TABLES,
     SEEDS,
+    START,
     TABLES,
     tasks,
 )
@@ -50,25 +51,28 @@ def test_a_comparison_that_is_not_finished_says_so() -> None:
 
 
 def test_the_search_read_validation_rows_alone() -> None:
-    runs = json.loads((RESULTS / "estimator_search.json").read_text())["runs"]
+    record = json.loads((RESULTS / "estimator_search.json").read_text())
+    runs = record["runs"]
+    assert record["start"] == START
     assert all(run["table"] in SEARCH_TABLES and run["seed"] in range(SEARCH_SEEDS) for run in runs)
     assert all(run["change"] in CANDIDATES and "validation" in run and "metrics" not in run for run in runs)
 
 
-def test_candidates_are_compared_with_the_defaults(tmp_path: Path) -> None:
+def test_candidates_are_compared_with_the_start(tmp_path: Path) -> None:
     def run(change: dict[str, Any], table: str, few: float) -> dict[str, Any]:
         found = _run(table, "", 0, few)
         return {"table": table, "change": change, "seed": 0, "validation": found["metrics"], "seconds": few}
 
     path = tmp_path / "runs.json"
     runs = [run({}, "one", 1.0), run({}, "two", 2.0), run({"beta": 1.0}, "one", 2.0), run({"beta": 1.0}, "two", 2.0)]
-    path.write_text(json.dumps({"runs": runs}))
+    path.write_text(json.dumps({"start": {"beta": 0.1}, "runs": runs}))
     made = search(path)
+    assert "Start: the defaults with beta 0.1." in made
     assert "| nothing | 2 | 0 | 0 | 2 |" in made
     assert "| beta 1.0 | 2 | +41.4 % | -5.7 % | 2 |" in made
     assert "tables: one, two." in made
-    path.write_text(json.dumps({"runs": runs[1:]}))
-    with pytest.raises(ValueError, match=r"expected a run of the defaults for table and seed \('one', 0\), got none"):
+    path.write_text(json.dumps({"start": {"beta": 0.1}, "runs": runs[1:]}))
+    with pytest.raises(ValueError, match=r"expected a run of the start for table and seed \('one', 0\), got none"):
         search(path)
 
 

@@ -129,7 +129,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         members: int = 8,
         width: int = 128,
         depth: int = 2,
-        dropout: float = 0.1,
+        dropout: float = 0.0,
         learning_rate: float = 4e-3,
         weight_decay: float = 1e-3,
         batch_size: int | str = AUTO,
