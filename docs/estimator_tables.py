@@ -85,31 +85,38 @@ def search(path: Path) -> str:
     record = json.loads(path.read_text(encoding="utf-8"))
     runs: list[Run] = record["runs"]
     start = ", ".join(f"{name} {value}" for name, value in record["start"].items())
-    measures = {name: {_cell(run): MEASURES[name]({"metrics": run["validation"]}) for run in runs} for name in MEASURES}
-    seconds = {_cell(run): float(run["seconds"]) for run in runs}
+    found = {_cell(run): run for run in runs}
+    tables = list(dict.fromkeys(run["table"] for run in runs))
     lines = [
-        f"Start: the defaults with {start}.",
+        f"Start: the defaults with {start}. Entries are the change of {' / '.join(MEASURES)} against it in percent,",
+        "geometric means over seeds (their number is in brackets if it is above 1).",
         "",
-        f"| changed | trainings | {' | '.join(MEASURES)} | processor seconds |",
-        "|---|" + "---:|" * (len(MEASURES) + 2),
+        f"| changed | {' | '.join(tables)} | processor seconds |",
+        "|---|" + "---:|" * (len(tables) + 1),
     ]
     for change in dict.fromkeys(json.dumps(run["change"]) for run in runs):
-        cells = [cell for cell in seconds if cell[0] == change]
-        plain = [("{}", *cell[1:]) for cell in cells]
-        missing = [cell[1:] for cell in plain if cell not in seconds]
-        if missing:
-            raise ValueError(f"{path}: expected a run of the start for table and seed {missing[0]}, got none")
-        ratios = [
-            geometric_mean([found[cell] / found[one] for cell, one in zip(cells, plain, strict=True)])
-            for found in measures.values()
-        ]
-        name = ", ".join(f"{key} {value}" for key, value in json.loads(change).items())
-        entries = [f"{100 * (ratio - 1):+.1f} %" if name else "0" for ratio in ratios]
-        cost = fmean(seconds[cell] for cell in cells)
-        lines.append(f"| {name or 'nothing'} | {len(cells)} | {' | '.join(entries)} | {cost:.0f} |")
-    tables = list(dict.fromkeys(run["table"] for run in runs))
-    lines += ["", f"Errors are against those of the start, geometric means; tables: {', '.join(tables)}."]
+        settings = json.loads(change)
+        entries = [_changes(found, change, table, path) if settings else "0 / 0" for table in tables]
+        cost = fmean(float(run["seconds"]) for cell, run in found.items() if cell[0] == change)
+        name = ", ".join(f"{key} {value}" for key, value in settings.items()) or "nothing"
+        lines.append(f"| {name} | {' | '.join(entries)} | {cost:.0f} |")
     return "\n".join(lines)
+
+
+def _changes(found: dict[tuple[str, str, int], Run], change: str, table: str, path: Path) -> str:
+    """Of each measure; nothing if the change was not tried on the table."""
+    seeds = [seed for known, one, seed in found if (known, one) == (change, table)]
+    for seed in seeds:
+        if ("{}", table, seed) not in found:
+            raise ValueError(f"{path}: expected a run of the start for table and seed {(table, seed)}, got none")
+    if not seeds:
+        return ""
+    entries = []
+    for measure in MEASURES.values():
+        errors = {key: measure({"metrics": run["validation"]}) for key, run in found.items()}
+        ratio = geometric_mean([errors[change, table, seed] / errors["{}", table, seed] for seed in seeds])
+        entries.append(f"{100 * (ratio - 1):+.0f}")
+    return " / ".join(entries) + (f" ({len(seeds)})" if len(seeds) > 1 else "")
 
 
 def _cell(run: Run) -> tuple[str, str, int]:

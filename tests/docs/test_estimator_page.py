@@ -64,13 +64,13 @@ def test_candidates_are_compared_with_the_start(tmp_path: Path) -> None:
         return {"table": table, "change": change, "seed": 0, "validation": found["metrics"], "seconds": few}
 
     path = tmp_path / "runs.json"
-    runs = [run({}, "one", 1.0), run({}, "two", 2.0), run({"beta": 1.0}, "one", 2.0), run({"beta": 1.0}, "two", 2.0)]
+    runs = [run({}, "one", 1.0), run({}, "two", 2.0), run({"beta": 1.0}, "one", 2.0)]
     path.write_text(json.dumps({"start": {"beta": 0.1}, "runs": runs}))
     made = search(path)
     assert "Start: the defaults with beta 0.1." in made
-    assert "| nothing | 2 | 0 | 0 | 2 |" in made
-    assert "| beta 1.0 | 2 | +41.4 % | -5.7 % | 2 |" in made
-    assert "tables: one, two." in made
+    assert "| changed | one | two | processor seconds |" in made
+    assert "| nothing | 0 / 0 | 0 / 0 | 2 |" in made
+    assert "| beta 1.0 | +100 / -11 |  | 2 |" in made
     path.write_text(json.dumps({"start": {"beta": 0.1}, "runs": runs[1:]}))
     with pytest.raises(ValueError, match=r"expected a run of the start for table and seed \('one', 0\), got none"):
         search(path)
