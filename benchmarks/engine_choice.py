@@ -65,14 +65,15 @@ def loss(given: Batch, engine: str) -> Tensor:
     )
 
 
-def median_ms(form: Callable[[], Tensor], runs: int) -> float:
-    """Milliseconds of forward and backward, after one run that does not count."""
-    spans = []
+def median_ms(forms: list[Callable[[], Tensor]], runs: int) -> list[float]:
+    """Milliseconds of forward and backward of each form; they run in turn, after one run each that does not count."""
+    spans: list[list[float]] = [[] for _ in forms]
     for _ in range(runs + 1):
-        start = time.perf_counter()
-        form().backward()  # type: ignore[no-untyped-call]
-        spans.append(1e3 * (time.perf_counter() - start))
-    return float(np.median(spans[1:]))
+        for form, found in zip(forms, spans, strict=True):
+            start = time.perf_counter()
+            form().backward()  # type: ignore[no-untyped-call]
+            found.append(1e3 * (time.perf_counter() - start))
+    return [float(np.median(found[1:])) for found in spans]
 
 
 def measure(choice: Choice) -> dict[str, Any]:
@@ -86,14 +87,15 @@ def measure(choice: Choice) -> dict[str, Any]:
     samples = Samples(given.features, *(one.reshape(point.n, -1) for one in given[1:3]))
     rule = Rule(given.window, "l2", SETTINGS["distance_scale"], "exp", SETTINGS["temperature"])
     tiled = "windowed" if point.k == 1 else "blockwise"
-    runs = 3 if point.n * (point.n + point.others) > 3e6 else 7
+    runs = 7 if point.n * (point.n + point.others) > 3e6 else 15
+    dense_ms, tiled_ms = median_ms([partial(loss, given, engine) for engine in ("dense", tiled)], runs)
     return {
         **point._asdict(),
         "crowd": choice.crowd,
         "tile_similarities": tile_similarities(samples, given.candidates, rule),
         "tiled": tiled,
-        "dense_ms": median_ms(partial(loss, given, "dense"), runs),
-        "tiled_ms": median_ms(partial(loss, given, tiled), runs),
+        "dense_ms": dense_ms,
+        "tiled_ms": tiled_ms,
     }
 
 

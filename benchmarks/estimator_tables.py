@@ -16,13 +16,15 @@ import platform
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import sklearn
 import torch
+from joblib import Parallel, delayed
 
 import conr
 from conr.bench.baselines import run_baseline
@@ -43,7 +45,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "fuelCons": {"path": "imbalanced-tabular/fuelCons.csv", "target": 0, "header": True},
     "heat": {"path": "imbalanced-tabular/heat.csv", "target": 0, "header": True},
 }
-BASELINES = ("hgb", "hgb+sqinv")
+BASELINES = ("hgb", "hgb+sqinv", "hgb+oversample")
 PLAIN: dict[str, Any] = {"embedding": "none", "members": 1, "scaling": "standard", "dropout": 0.0}
 """A plain multi-layer perceptron: no embeddings, no ensemble, standardised inputs."""
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -53,39 +55,28 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "MLP sqinv+conr": {"method": "sqinv+conr", **PLAIN},
 }
 
-SEARCH_TABLES = ("concrete", "airfoil")
-START: dict[str, Any] = {
-    "method": "sqinv+conr",
-    "embedding": "piecewise",
-    "scaling": "quantile",
-    "members": 8,
-    "width": 128,
-    "depth": 2,
-    "dropout": 0.1,
-    "learning_rate": 4e-3,
-    "max_epochs": 100,
-    "patience": 100,
-    "beta": 0.3,
-    "temperature": 0.1,
-}
-"""From where the search varies one thing at a time."""
+SEARCH_TABLES = ("heat", "concrete", "airfoil", "Accel", "fuelCons")
+SEARCH_SEEDS = 2
+START: dict[str, Any] = {"dropout": 0.1}
+"""What the defaults were when the search began, where they have changed since."""
 CANDIDATES: tuple[dict[str, Any], ...] = (
     {},
-    {"max_epochs": 200, "patience": 200},
-    {"method": "sqinv"},
-    {"embedding": "none"},
-    {"embedding": "periodic"},
-    {"members": 4},
-    {"learning_rate": 8e-3},
-    {"beta": 1.0},
-    {"dropout": 0.0},
     {"scaling": "standard"},
-    {"members": 1},
-    {"temperature": 0.3},
-    {"width": 64},
+    {"dropout": 0.0},
+    {"scaling": "standard", "dropout": 0.0},
+    {"method": "sqinv"},
+    {"scaling": "standard", "embedding": "none"},
+    {"method": "inv+conr"},
+    {"learning_rate": 8e-3},
     {"method": "lds+conr"},
+    {"learning_rate": 2e-3},
+    {"embedding": "periodic"},
+    {"members": 16},
+    {"weight_decay": 1e-2},
     {"monitor": "bmae"},
+    {"beta": 0.1},
 )
+"""Changes of the start; the first is none."""
 
 
 def splits(data: Path, name: str, seed: int) -> Table:
@@ -155,8 +146,9 @@ def tasks(seeds: int) -> Iterator[dict[str, Any]]:
 
 
 def search_tasks() -> Iterator[dict[str, Any]]:
-    for change in CANDIDATES:
-        yield from ({"table": name, "change": change, "seed": 0} for name in SEARCH_TABLES)
+    for seed in range(SEARCH_SEEDS):
+        for change in CANDIDATES:
+            yield from ({"table": name, "change": change, "seed": seed} for name in SEARCH_TABLES)
 
 
 def run(data: Path, task: dict[str, Any]) -> dict[str, Any]:
@@ -185,8 +177,17 @@ def environment() -> dict[str, Any]:
         "scikit-learn": sklearn.__version__,
         "python": platform.python_version(),
         "device": "cpu",
-        "threads": torch.get_num_threads(),
+        "threads": 1,
     }
+
+
+def finished(
+    work: Callable[[Path, dict[str, Any]], dict[str, Any]], data: Path, task: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A task and its result, computed with one thread."""
+    warnings.filterwarnings("ignore", message=".*does not have many workers")
+    torch.set_num_threads(1)
+    return task, work(data, task)
 
 
 def main() -> None:
@@ -194,18 +195,16 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with imbalanced-tabular/ and uci/")
     parser.add_argument("--search", action="store_true", help="try the candidates for the defaults, on validation rows")
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     options = parser.parse_args()
-    warnings.filterwarnings("ignore", message=".*does not have many workers")
-    torch.set_num_threads(1)
     path = RESULTS / ("estimator_search.json" if options.search else "estimator_tables.json")
     record = read(path)
     if options.search:
         record["start"] = START
     done = [{key: run[key] for key in run if key in {"table", "method", "change", "seed"}} for run in record["runs"]]
-    for task in search_tasks() if options.search else tasks(options.seeds):
-        if task in done:
-            continue
-        result = (search if options.search else run)(options.data, task)
+    todo = [task for task in (search_tasks() if options.search else tasks(options.seeds)) if task not in done]
+    work = partial(finished, search if options.search else run, options.data)
+    for task, result in Parallel(n_jobs=options.jobs, return_as="generator_unordered")(map(delayed(work), todo)):
         record["runs"].append({**task, **result})
         write_whole(path, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
         metrics = result.get("metrics") or result["validation"]

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, geometric_mean, stdev
 from typing import Any
 
 Run = dict[str, Any]
 
-PLANNED = 180
-"""Trainings of the whole comparison: six tables, six methods, five seeds."""
+PLANNED = 210
+"""Trainings of the whole comparison: six tables, seven methods, five seeds."""
 
 MEASURES: dict[str, Callable[[Run], float]] = {
     "few-shot MAE": lambda run: float(run["metrics"]["few"]["mae"]),
@@ -73,31 +73,54 @@ def comparison(path: Path) -> str:
 
 
 def search(path: Path) -> str:
-    """What each candidate for the defaults reached on the validation rows.
+    """What each change of the start did on the validation rows, by the tables and seeds it was trained on.
 
     Args:
         path: result file of ``--search``.
 
     Raises:
         FileNotFoundError: no such file.
+        ValueError: no run of the start on a table and seed that a candidate was trained on.
     """
     record = json.loads(path.read_text(encoding="utf-8"))
     runs: list[Run] = record["runs"]
-    tables = list(dict.fromkeys(run["table"] for run in runs))
     start = ", ".join(f"{name} {value}" for name, value in record["start"].items())
-    columns = [f"{table}, {name}" for table in tables for name in MEASURES]
-    lines = [f"Start: {start}.", "", f"| changed | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
-    changes = list(dict.fromkeys(json.dumps(run["change"]) for run in runs))
-    for change in changes:
-        entries = []
-        for table in tables:
-            one = [run for run in runs if run["table"] == table and json.dumps(run["change"]) == change]
-            few = [run["validation"]["few"]["mae"] for run in one]
-            balanced = [run["validation"]["all"]["bmae"] for run in one]
-            entries += [f"{fmean(values):.2f}" if values else "" for values in (few, balanced)]
-        name = ", ".join(f"{key} {value}" for key, value in json.loads(change).items()) or "nothing"
-        lines.append(f"| {name} | {' | '.join(entries)} |")
+    found = {_cell(run): run for run in runs}
+    tables = list(dict.fromkeys(run["table"] for run in runs))
+    lines = [
+        f"Start: the defaults with {start}. Entries are the change of {' / '.join(MEASURES)} against it in percent,",
+        "geometric means over seeds (their number is in brackets if it is above 1).",
+        "",
+        f"| changed | {' | '.join(tables)} | processor seconds |",
+        "|---|" + "---:|" * (len(tables) + 1),
+    ]
+    for change in dict.fromkeys(json.dumps(run["change"]) for run in runs):
+        settings = json.loads(change)
+        entries = [_changes(found, change, table, path) if settings else "0 / 0" for table in tables]
+        cost = fmean(float(run["seconds"]) for cell, run in found.items() if cell[0] == change)
+        name = ", ".join(f"{key} {value}" for key, value in settings.items()) or "nothing"
+        lines.append(f"| {name} | {' | '.join(entries)} | {cost:.0f} |")
     return "\n".join(lines)
+
+
+def _changes(found: dict[tuple[str, str, int], Run], change: str, table: str, path: Path) -> str:
+    """Of each measure; nothing if the change was not tried on the table."""
+    seeds = [seed for known, one, seed in found if (known, one) == (change, table)]
+    for seed in seeds:
+        if ("{}", table, seed) not in found:
+            raise ValueError(f"{path}: expected a run of the start for table and seed {(table, seed)}, got none")
+    if not seeds:
+        return ""
+    entries = []
+    for measure in MEASURES.values():
+        errors = {key: measure({"metrics": run["validation"]}) for key, run in found.items()}
+        ratio = geometric_mean([errors[change, table, seed] / errors["{}", table, seed] for seed in seeds])
+        entries.append(f"{100 * (ratio - 1):+.0f}")
+    return " / ".join(entries) + (f" ({len(seeds)})" if len(seeds) > 1 else "")
+
+
+def _cell(run: Run) -> tuple[str, str, int]:
+    return json.dumps(run["change"]), run["table"], run["seed"]
 
 
 def _ranks(

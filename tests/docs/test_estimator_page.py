@@ -5,8 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.estimator_tables import BASELINES, CANDIDATES, NETWORKS, SEEDS, START, TABLES, tasks
-from docs.estimator_tables import PLANNED, comparison
+from benchmarks.estimator_tables import (
+    BASELINES,
+    CANDIDATES,
+    NETWORKS,
+    SEARCH_SEEDS,
+    SEARCH_TABLES,
+    SEEDS,
+    START,
+    TABLES,
+    tasks,
+)
+from docs.estimator_tables import PLANNED, comparison, search
 from docs.tables import ROOT, rebuilt
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -40,10 +50,30 @@ def test_a_comparison_that_is_not_finished_says_so() -> None:
     assert finished != (f"{len(runs)} of {PLANNED} trainings are done" in PAGE.read_text(encoding="utf-8"))
 
 
-def test_the_search_is_recorded_with_its_start() -> None:
+def test_the_search_read_validation_rows_alone() -> None:
     record = json.loads((RESULTS / "estimator_search.json").read_text())
+    runs = record["runs"]
     assert record["start"] == START
-    assert all(run["change"] in CANDIDATES and "validation" in run and "test" not in run for run in record["runs"])
+    assert all(run["table"] in SEARCH_TABLES and run["seed"] in range(SEARCH_SEEDS) for run in runs)
+    assert all(run["change"] in CANDIDATES and "validation" in run and "metrics" not in run for run in runs)
+
+
+def test_candidates_are_compared_with_the_start(tmp_path: Path) -> None:
+    def run(change: dict[str, Any], table: str, few: float) -> dict[str, Any]:
+        found = _run(table, "", 0, few)
+        return {"table": table, "change": change, "seed": 0, "validation": found["metrics"], "seconds": few}
+
+    path = tmp_path / "runs.json"
+    runs = [run({}, "one", 1.0), run({}, "two", 2.0), run({"beta": 1.0}, "one", 2.0)]
+    path.write_text(json.dumps({"start": {"beta": 0.1}, "runs": runs}))
+    made = search(path)
+    assert "Start: the defaults with beta 0.1." in made
+    assert "| changed | one | two | processor seconds |" in made
+    assert "| nothing | 0 / 0 | 0 / 0 | 2 |" in made
+    assert "| beta 1.0 | +100 / -11 |  | 2 |" in made
+    path.write_text(json.dumps({"start": {"beta": 0.1}, "runs": runs[1:]}))
+    with pytest.raises(ValueError, match=r"expected a run of the start for table and seed \('one', 0\), got none"):
+        search(path)
 
 
 def test_ranks_means_and_what_is_not_complete(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 import conr
 from conr.configs import method_names
-from conr.density import REGIONS
+from conr.density import REGIONS, Bins, ConRSettings, suggest_settings
 from conr.estimators import ConRRegressor
 from conr.estimators.inputs import InputEncoding
 
@@ -215,9 +215,30 @@ def test_numbers_of_conr_follow_the_label_scale(rows: tuple[Array, Array]) -> No
     thousand = ConRRegressor(**SMALL).fit(inputs, 1000 * labels).settings_
     assert thousand.window == pytest.approx(1000 * one.window)
     assert thousand.distance_scale == pytest.approx(one.distance_scale / 1000)
-    assert (one.beta, one.temperature) == (thousand.beta, thousand.temperature)
+    assert (one.coefficient, one.temperature) == (thousand.coefficient, thousand.temperature)
     given = ConRRegressor(window=0.7, beta=2, temperature=0.2, distance_scale=0.01, **SMALL).fit(inputs, labels)
-    assert given.settings_ == (0.7, 2.0, 0.2, 0.01)
+    assert given.settings_ == ConRSettings(window=0.7, temperature=0.2, distance_scale=0.01, coefficient=2.0)
+
+
+def test_automatic_numbers_of_conr_are_those_of_the_rule_for_standardised_labels(rows: tuple[Array, Array]) -> None:
+    inputs, labels = rows
+    labels = 30 + 7 * labels
+    model = ConRRegressor(early_stopping=False, **SMALL).fit(inputs, labels)
+    deviation = labels.std()
+    edges = (model.bins_.edges[0] - labels.mean()) / deviation
+    rule = suggest_settings(torch.from_numpy(labels - labels.mean()) / deviation, Bins(edges.tolist()), batch_size=128)
+    assert model.settings_.window == pytest.approx(rule.window * deviation)
+    assert model.settings_.distance_scale == pytest.approx(rule.distance_scale / deviation)
+    assert model.settings_.coefficient == rule.coefficient
+    assert model.settings_.distance_scale == pytest.approx(1 / np.ptp(labels), rel=0.05)
+
+
+def test_automatic_numbers_of_conr_with_several_targets_are_in_deviations(rows: tuple[Array, Array]) -> None:
+    inputs, labels = rows
+    several = np.column_stack([labels, 1000 * labels[::-1]])
+    model = ConRRegressor(early_stopping=False, **SMALL).fit(inputs, several)
+    ranges = np.ptp(several, axis=0) / several.std(axis=0)  # (2,)
+    assert model.settings_.distance_scale == pytest.approx(1 / ranges.max(), rel=0.05)
 
 
 def test_the_window_matters(rows: tuple[Array, Array]) -> None:

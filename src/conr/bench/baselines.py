@@ -2,12 +2,9 @@
 
 import csv
 import json
-import platform
 import time
 from argparse import ArgumentError
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,13 +17,13 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 from torch import Tensor
 
-import conr
 from conr._checks import check_choice, check_number
 from conr._extras import require
 from conr.configs import VANILLA, preset_config
 from conr.data import ArrayDataset, Protocol, RegressionData
 from conr.density import SampleWeights
 from conr.training.callbacks import MAX_FEATURES, described, spread
+from conr.training.environment import environment
 from conr.training.metrics_table import metrics_by_region
 from conr.training.results import Outputs, RunResult, write_whole
 from conr.training.run_folder import CONFIG
@@ -141,20 +138,7 @@ def run_baseline(
         checkpoint={"path": None, "epoch": best, "monitor": parts.monitor, "value": value},
         epochs=iterations,
         train_seconds=seconds,
-        versions={
-            "conr": conr.__version__,
-            "scikit-learn": version("scikit-learn"),
-            **({"imbalanced-learn": version("imbalanced-learn")} if parts.oversample else {}),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
-        hardware={
-            "device": "cpu",
-            "threads": torch.get_num_threads(),
-            "platform": platform.platform(terse=True),
-        },
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        **environment("cpu", "scikit-learn", *(["imbalanced-learn"] if parts.oversample else [])),
     ).write(folder)
     return folder
 

@@ -235,9 +235,9 @@ class _Stage:
             with torch.no_grad():
                 plain = outputs if self.smoothing is None else network.head(flattened)
                 predictions = torch.unflatten(network.point(plain), 0, (-1, members))  # (n, members) or (n, members, k)
-            chosen = torch.randperm(members)[:2].tolist()
-            views = torch.cat([features[:, member] for member in chosen])  # (n * views, d)
-            predicted = torch.cat([predictions[:, member] for member in chosen])
+            chosen = torch.randperm(members)[:2].to(features.device)
+            views = features.index_select(1, chosen).transpose(0, 1).flatten(0, 1)  # (views * n, d)
+            predicted = predictions.index_select(1, chosen).transpose(0, 1).flatten(0, 1)
             labels = flat(targets.repeat(len(chosen), 1))
             for name, term in self.objective.regularizers.items():
                 scale = of_regularizers[name]
@@ -255,7 +255,9 @@ class _Stage:
         own = list(self.objective.criterion.parameters())
         if own:
             groups.append({"params": own, "lr": 0.01, "weight_decay": 0.0, "scheduled": False})
-        return torch.optim.AdamW(groups, lr=self.schedule.learning_rate, weight_decay=self.schedule.weight_decay)
+        return torch.optim.AdamW(
+            groups, lr=self.schedule.learning_rate, weight_decay=self.schedule.weight_decay, fused=True
+        )
 
 
 class _Batches:

@@ -105,6 +105,7 @@ class TableEncoder(nn.Module):
                 start_scaling_init_chunks=sizes,
             )
         )
+        _replace_dropout(self.backbone)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Features (n, members, width) of inputs (n, columns)."""
@@ -150,6 +151,28 @@ def in_batches(network: TableNetwork, inputs: Tensor, size: int = 4096) -> tuple
     parts = [network(batch) for batch in torch.split(inputs, size)]
     network.train(training)
     return torch.cat([features for features, _ in parts]), torch.cat([predictions for _, predictions in parts])
+
+
+class _Dropout(nn.Dropout):
+    """`torch.nn.Dropout`, whose draws take a tenth of the time on the CPU: four units share a random number."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  torch's name
+        if not self.training or self.p == 0 or input.device.type != "cpu":
+            return super().forward(input)
+        size = input.numel()
+        dropped = min(round(self.p * 2**16), 2**16 - 1)  # of the values of 16 bits
+        bits = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:size]
+        # Integers from -2^15: the lowest ones become 0, all others 1. A comparison would cost as much as the draw.
+        kept = bits.to(input.dtype).add_(2**15 - dropped + 1).clamp_(0, 1)
+        return input * kept.mul_(2**16 / (2**16 - dropped)).view_as(input)
+
+
+def _replace_dropout(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if type(child) is nn.Dropout:
+            setattr(module, name, _Dropout(child.p))
+        else:
+            _replace_dropout(child)
 
 
 def _embedding(layout: Layout, embedding: str) -> nn.Module | None:

@@ -11,13 +11,11 @@ from torch import Tensor, nn
 
 from conr._checks import check_number
 from conr.configs import preset_config
-from conr.density import Bins, LabelDensity, SampleWeights
+from conr.density import Bins, ConRSettings, LabelDensity, SampleWeights, suggest_settings
 from conr.losses import L1
 from conr.models import LinearHead
 
 AUTO = "auto"
-BETA = 0.3
-TEMPERATURE = 0.1
 
 _CONR = "conr.ConRLoss"
 
@@ -48,15 +46,6 @@ class LabelScale(NamedTuple):
         """The bins in deviations."""
         scales = zip(bins.edges, self.mean.tolist(), self.deviation.tolist(), strict=True)
         return Bins([((edges - mean) / deviation).tolist() for edges, mean, deviation in scales], clamp=True)
-
-
-class ConRSettings(NamedTuple):
-    """The numbers of ConR in the units of the user: those of the label, or deviations if there are several labels."""
-
-    window: float
-    beta: float
-    temperature: float
-    distance_scale: float
 
 
 class Regularized(NamedTuple):
@@ -97,27 +86,22 @@ def conr_settings(
     bins: Bins,
     scale: LabelScale,
     *,
+    batch_size: int,
     window: float | str = AUTO,
     beta: float | str = AUTO,
     temperature: float | str = AUTO,
     distance_scale: float | str = AUTO,
 ) -> ConRSettings:
-    r"""Numbers of ConR for labels of any scale: those given, and a rule where "auto" is.
+    """Numbers of ConR for labels of any scale: those given, and those of `conr.density.suggest_settings` for "auto".
 
-    $$\omega = \text{width of a label bin}, \qquad \eta = 1 / (\max y - \min y), \qquad \tau = 0.1, \qquad \beta = 0.3$$
-
-    Labels that the bins do not tell apart are alike, so the window is one bin. The farthest pair of labels gets a push
-    of $e^1$ and so counts $e$ times as much as the nearest one: the paper's 0.01 for ages from 0 to 100. Temperature
-    and coefficient act on cosines and on standardised labels, which have no unit, and so do not depend on the labels.
-
-    Symbols: $\omega$ window, $\eta$ distance scale, $\tau$ temperature, $\beta$ coefficient. With several targets
-    lengths are of vectors of labels in standard deviations: the mean width over the targets, and the diagonal of their
-    ranges.
+    The rule sees labels in standard deviations, as training does, so that its coefficient fits a criterion on these.
+    Window and distance scale are then turned into the unit of the labels.
 
     Args:
         labels: of the training rows, shape (n, k), in label units.
-        bins: of the labels; equal in width per label dimension, or the median width counts.
+        bins: of the labels, in label units.
         scale: of the labels.
+        batch_size: rows per step.
         window: in label units, in deviations if there are several targets; likewise the others.
         beta: coefficient of the regularizer.
         temperature: of the similarities.
@@ -126,15 +110,14 @@ def conr_settings(
     Raises:
         TypeError, ValueError: something else than "auto" and a number in its range; the message names it.
     """
-    several = labels.shape[1] > 1
-    widths = torch.tensor([float(edges.diff().median()) for edges in bins.edges], dtype=torch.float64)
-    ranges = labels.double().amax(dim=0) - labels.double().amin(dim=0)  # (k,)
-    units = scale.deviation.cpu() if several else torch.ones(1, dtype=torch.float64)
+    targets = (labels - scale.mean) / scale.deviation  # (n, k)
+    rule = suggest_settings(targets, scale.bins(bins), batch_size=max(2, batch_size))
+    unit = float(scale.deviation[0]) if labels.shape[1] == 1 else 1.0
     return ConRSettings(
-        window=_number("window", window, float((widths / units).mean()), open_low=True),
-        beta=_number("beta", beta, BETA),
-        temperature=_number("temperature", temperature, TEMPERATURE, open_low=True),
-        distance_scale=_number("distance_scale", distance_scale, 1 / float((ranges.cpu() / units).norm())),
+        window=_number("window", window, rule.window * unit, open_low=True),
+        temperature=_number("temperature", temperature, rule.temperature, open_low=True),
+        distance_scale=_number("distance_scale", distance_scale, rule.distance_scale / unit),
+        coefficient=_number("beta", beta, rule.coefficient),
     )
 
 
@@ -188,7 +171,7 @@ def build_objective(
         loss["init_args"] = {**loss.get("init_args", {}), **own}
         objective.regularizers[name] = Regularized(
             loss=_built(loss),
-            coefficient=settings.beta if is_conr else term.get("coefficient", 1.0),
+            coefficient=settings.coefficient if is_conr else term.get("coefficient", 1.0),
             density=fitted_density(_built(term["density"]), labels, bins) if "density" in term else None,
         )
     if "smoothing" in model:

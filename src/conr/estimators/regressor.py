@@ -21,15 +21,7 @@ from conr.estimators.inputs import InputEncoding
 from conr.estimators.network import Layout, TableEncoder, TableNetwork, in_batches, input_layout
 from conr.estimators.objective import AUTO, LabelScale, build_objective, conr_settings, flat
 from conr.estimators.rows import TableRows, check_labels, single_pair, validation_rows
-from conr.estimators.support import (
-    automatic,
-    check_names,
-    chosen_device,
-    default_batch_size,
-    default_epochs,
-    known_arguments,
-    own_randomness,
-)
+from conr.estimators.support import check_names, chosen_device, known_arguments, own_randomness, training_schedule
 from conr.metrics.shot import regression_metrics
 
 Predictions = NDArray[np.float64]
@@ -48,12 +40,11 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
 
     Args:
         method: methods joined with ``+``, those of ``conr bench`` on tables.
-        window: labels within it count as alike for ConR, in label units; "auto" is the width of a label bin. See
-            `conr.estimators.objective.conr_settings` for all four rules. With several targets, in standard deviations.
-        beta: coefficient of ConR; "auto" is 0.3.
-        temperature: of ConR's similarities; "auto" is 0.1.
-        distance_scale: how fast ConR's push grows with the distance of labels, per label unit; "auto" is one over the
-            range of the labels.
+        window: labels within it count as alike for ConR, in label units; with several targets, in standard deviations.
+            "auto" is the rule of `conr.density.suggest_settings` for standardised labels, here and for the next three.
+        beta: coefficient of ConR, beside a criterion on standardised labels.
+        temperature: of ConR's similarities.
+        distance_scale: how fast ConR's push grows with the distance of labels, per label unit.
         bin_width: of the label bins, in label units, one number or one per target; from the labels if None
             (`conr.data.label_bins.label_bins`).
         bin_count: number of label bins per target, of equal width; not together with ``bin_width``.
@@ -92,7 +83,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         n_outputs_: number of targets.
         bins_: of the labels.
         density_: `conr.LabelDensity` of the training labels: counts and shot regions.
-        settings_: what ConR's four numbers are, "auto" resolved.
+        settings_: ConR's four numbers, a `conr.density.ConRSettings` with "auto" resolved.
         encoding_: what turns columns into inputs; None without ``preprocess``.
         network_: the trained network, in float64.
         history_: per epoch the loss and the validation error in standard deviations of the label.
@@ -138,7 +129,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         members: int = 8,
         width: int = 128,
         depth: int = 2,
-        dropout: float = 0.1,
+        dropout: float = 0.0,
         learning_rate: float = 4e-3,
         weight_decay: float = 1e-3,
         batch_size: int | str = AUTO,
@@ -240,10 +231,12 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         train_labels = torch.from_numpy(labels[train_rows])  # (n, k)
         self._scale = LabelScale.of(train_labels)
         self.density_ = LabelDensity(many=self.many, few=self.few).fit(flat(train_labels), self.bins_)
+        schedule = training_schedule(self, len(train_labels), seed)
         self.settings_ = conr_settings(
             train_labels,
             self.bins_,
             self._scale,
+            batch_size=schedule.batch_size,
             window=self.window,
             beta=self.beta,
             temperature=self.temperature,
@@ -257,7 +250,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         elif len(chosen):
             validation = self._part(columns.take(chosen), torch.from_numpy(labels[chosen]))
         with own_randomness(seed, self.device_):
-            self._train(train, validation, seed)
+            self._train(train, validation, schedule)
         return self
 
     def predict(self, X: Any) -> Predictions:  # noqa: N803
@@ -371,7 +364,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
             weights=None if weights is None else torch.from_numpy(weights).float().to(self.device_),
         )
 
-    def _train(self, train: Part, validation: Part | None, seed: int) -> None:
+    def _train(self, train: Part, validation: Part | None, schedule: Schedule) -> None:
         numbers = train.inputs.shape[1] if self.encoding_ is None else len(self.encoding_.kinds.numbers)
         self._layout = input_layout(train.inputs.cpu(), numbers=numbers, embedding=self.embedding)
         objective = build_objective(
@@ -379,19 +372,6 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         )
         self._targets = train.targets.cpu()  # what some heads need to be made again
         network = TableNetwork(self._encoder(self._layout), objective.make_head(self.width)).to(self.device_)
-        rows = len(train.inputs)
-        batch_size = automatic("batch_size", self.batch_size, default_batch_size(rows))
-        max_epochs = automatic("max_epochs", self.max_epochs, default_epochs(rows, batch_size))
-        schedule = Schedule(
-            max_epochs=max_epochs,
-            patience=automatic("patience", self.patience, max(10, max_epochs // 3)),
-            batch_size=batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            monitor=self.monitor,
-            seed=seed,
-            report=print if self.verbose else None,
-        )
         fitted = fit_network(
             network, objective, train, validation, bins=self.bins_, density=self.density_, schedule=schedule
         )

@@ -16,10 +16,10 @@ from torch import Tensor
 
 import conr
 from conr.data.table_columns import InputColumns
-from conr.density import Bins, LabelDensity
+from conr.density import Bins, ConRSettings, LabelDensity
 from conr.estimators.inputs import InputEncoding, check_categorical, number_columns
 from conr.estimators.network import Layout, TableNetwork, in_batches
-from conr.estimators.objective import ConRSettings, LabelScale, head_maker
+from conr.estimators.objective import LabelScale, head_maker
 from conr.estimators.regressor import ConRRegressor
 from conr.estimators.support import chosen_device
 from conr.training.results import write_whole

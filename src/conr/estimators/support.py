@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from conr.estimators.fitting import Schedule
 from conr.estimators.objective import AUTO
 
 _BATCH_SIZES = ((10_000, 128), (50_000, 256), (200_000, 512))
@@ -56,6 +57,26 @@ def default_batch_size(rows: int) -> int:
 def default_epochs(rows: int, batch_size: int) -> int:
     """About 2500 steps, but 40 epochs at least and 300 at most."""
     return min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, round(_STEPS / math.ceil(rows / max(batch_size, 1)))))
+
+
+def training_schedule(settings: Any, rows: int, seed: int) -> Schedule:
+    """The schedule of an estimator's arguments, "auto" resolved, for a number of training rows.
+
+    Raises:
+        TypeError, ValueError: an argument outside its range; the message names it.
+    """
+    batch_size = automatic("batch_size", settings.batch_size, default_batch_size(rows))
+    max_epochs = automatic("max_epochs", settings.max_epochs, default_epochs(rows, batch_size))
+    return Schedule(
+        max_epochs=max_epochs,
+        patience=automatic("patience", settings.patience, max(10, max_epochs // 3)),
+        batch_size=batch_size,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        monitor=settings.monitor,
+        seed=seed,
+        report=print if settings.verbose else None,
+    )
 
 
 def chosen_device(name: str) -> torch.device:

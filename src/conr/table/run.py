@@ -1,21 +1,17 @@
 """A model's test as a run: the files that `conr report` reads, beside the model."""
 
 import csv
-import platform
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 
-import conr
 from conr.density import REGIONS
 from conr.table.model import TableModel
 from conr.table.rows import Rows
 from conr.training.callbacks import MAX_FEATURES, spread
+from conr.training.environment import environment
 from conr.training.results import Outputs, RunResult
 from conr.training.run_folder import CONFIG
 
@@ -93,19 +89,7 @@ def write_run(
         },
         epochs=len(regressor.history_),
         train_seconds=seconds,
-        versions={
-            "conr": conr.__version__,
-            "scikit-learn": version("scikit-learn"),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
-        hardware={
-            "device": str(regressor.device_),
-            "threads": torch.get_num_threads(),
-            "platform": platform.platform(terse=True),
-        },
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        **environment(str(regressor.device_), "scikit-learn"),
     )
     result.write(folder)
     return result
