@@ -58,7 +58,8 @@ def full(case: Case, form: str, mode: str = "full") -> float:
 
 def over_best(case: Case) -> float:
     """How much slower what "auto" takes is than the faster of the two engines, in a case of ``engine_choice``."""
-    dense = dense_is_faster(case["n"] * (case["n"] + case["others"]), case["tile_similarities"], FLOAT32)
+    pairs = case["n"] * (case["n"] + case["others"])
+    dense = dense_is_faster(pairs, case["tile_similarities"], case["d"], FLOAT32)
     return float(case["dense_ms" if dense else "tiled_ms"] / min(case["dense_ms"], case["tiled_ms"]))
 
 

@@ -24,10 +24,13 @@ MAX_DENSE_PAIRS = 8192**2
 MAX_DENSE_BYTES = 2**25
 """Largest matrix of similarities that "auto" computes at once on a CPU: above, malloc asks the system for each one."""
 
-DENSE_COST = 0.58
-"""Time of a similarity of the dense engine on a CPU in units of one inside a tile, from benchmarks."""
+DENSE_PASSES = 170
+"""What all passes of the dense engine over a similarity take on a CPU, in units of a feature's part of the product."""
 
-TILED_START = 475_000
+TILE_COST = 3.7
+"""What a feature's part of a product, and all that follows, takes inside a tile on a CPU, in the same units."""
+
+TILED_START = 100_000_000
 """What the tiled engines do besides on a CPU, in the same units."""
 
 BLOCK = {"cpu": 64, "cuda": 2048}
@@ -105,26 +108,28 @@ def _chosen(samples: Samples, others: Samples | None, rule: Rule, block: int | N
     pairs = n * (n + (0 if others is None else len(others.labels)))
     if device.type != "cpu":  # intervals and boxes must be known to Python, for which a GPU would have to wait
         return ("dense" if pairs <= MAX_DENSE_PAIRS else "blockwise"), None
-    itemsize = samples.features.itemsize
-    if dense_is_faster(pairs, 0, itemsize):
+    features, itemsize = samples.features.shape[1], samples.features.itemsize
+    if dense_is_faster(pairs, 0, features, itemsize):
         return "dense", None
     windowed = samples.labels.shape[1] == 1 and not callable(rule.distance)
     tiled = "windowed" if windowed else "blockwise"
     if pairs * itemsize > MAX_DENSE_BYTES:
         return tiled, None
     plan = _plan(samples, others, rule, windowed=windowed, block=block)
-    return ("dense", None) if dense_is_faster(pairs, plan.area, itemsize) else (tiled, plan)
+    return ("dense", None) if dense_is_faster(pairs, plan.area, features, itemsize) else (tiled, plan)
 
 
-def dense_is_faster(pairs: int, in_tiles: int, itemsize: int) -> bool:
+def dense_is_faster(pairs: int, in_tiles: int, features: int, itemsize: int) -> bool:
     """Whether a CPU is faster by all pairs at once than by tiles with so many similarities, as benchmarks tell.
 
     Args:
         pairs: anchors times candidates.
         in_tiles: similarities that the tiles hold.
-        itemsize: bytes of one.
+        features: their number, d.
+        itemsize: bytes of a similarity.
     """
-    return pairs * itemsize <= MAX_DENSE_BYTES and DENSE_COST * pairs <= TILED_START + in_tiles
+    dense, tiled = (DENSE_PASSES + features) * pairs, TILED_START + TILE_COST * features * in_tiles
+    return pairs * itemsize <= MAX_DENSE_BYTES and dense <= tiled
 
 
 def tile_similarities(samples: Samples, others: Samples | None, rule: Rule) -> int:
