@@ -26,7 +26,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes
 
 EPOCHS = 6
 SLOW = [f"--trainer.max_epochs={EPOCHS}", "--trainer.callbacks=tests.training.slow.SlowEpochs"]
-QUICK = ["--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1", "--trainer.accelerator=cpu"]
+QUICK = [f"--trainer.{name}=1" for name in ("limit_train_batches", "limit_val_batches", "log_every_n_steps")]
+QUICK.append("--trainer.accelerator=cpu")
 LONGEST = 240.0
 
 
