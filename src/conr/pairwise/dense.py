@@ -38,7 +38,7 @@ def contrast_dense(
         0.
 
     Notes:
-        n m d time; saves two n x m matrices (three if d is not below m) and the features, normalised if d is below m.
+        n m d time; saves two n x m matrices (three if d is not below m) and the normalised features.
     """
     others = None if other_features is None else unit_vectors(other_features)  # (m - n, d)
     if positives.shape[1] == 0:  # nothing to take the largest logit of
@@ -53,44 +53,38 @@ class _Contrast(torch.autograd.Function):
     def forward(  # noqa: PLR0917 - autograd passes arguments by position
         ctx: Any, features: Tensor, others: Tensor | None, positives: Tensor, log_weights: Tensor, temperature: float
     ) -> tuple[Tensor, Tensor]:
-        # Where that is cheaper, backward takes sums over similarities instead of sums over features.
-        is_wide = features.shape[1] >= positives.shape[1]
-        # Logarithms have base 2: exp takes many times as long where it underflows, for every pair outside the sum.
-        scale = LOG2_E / temperature
         with torch.autocast(features.device.type, enabled=False):
-            similarity = None
-            if is_wide and others is None:
-                similarity, inverse_norms = _scaled_products(features, scale)  # (n, n), (n, 1)
-            ctx.is_raw = similarity is not None
-            vectors = features  # (n, d)
-            if similarity is None:
-                vectors, inverse_norms = unit_and_inverse(features)  # (n, d), (n, 1)
-                similarity = products(vectors, others, scale=scale)  # (n, m)
+            unit, inverse_norms = unit_and_inverse(features)  # (n, d), (n, 1)
+            # Logarithms have base 2: exp takes many times as long where it underflows, for every pair outside the sum.
+            similarity = products(unit, others, scale=LOG2_E / temperature)  # (n, m)
             count = positives.sum(dim=1).clamp_(min=1)  # (n,)
             scratch = similarity * positives  # (n, m)
             mean_positive = scratch.sum(dim=1).div_(count * LOG2_E)  # (n,)
+            # Where that is cheaper, backward takes sums over similarities instead of sums over features.
+            is_wide = unit.shape[1] >= similarity.shape[1]
             kept, logits = (similarity, scratch) if is_wide else (None, similarity)
             torch.add(similarity, log_weights, alpha=LOG2_E, out=logits)  # (n, m)
             highest = logits.amax(dim=1, keepdim=True)  # (n, 1)
             highest.masked_fill_(highest < NOTHING / 2, 0)  # an anchor without pairs
-            exponentials = logits.sub_(highest).exp2_()  # (n, m)
-            total = exponentials.sum(dim=1).clamp_(min=1)  # (n,); the highest is 1, unless all are 0
-            log_total = total.log2().add_(highest.squeeze(1)).div_(LOG2_E)  # (n,); 0 for an anchor without pairs
-        ctx.save_for_backward(vectors, inverse_norms, others, positives, count, exponentials, total, kept)
+            probabilities = logits.sub_(highest).exp2_()  # (n, m)
+            total = probabilities.sum(dim=1, keepdim=True).clamp_(min=1)  # (n, 1); the highest is 1, unless all are 0
+            probabilities.div_(total)
+            log_total = total.log2_().add_(highest).squeeze(1).div_(LOG2_E)  # (n,); 0 for an anchor without pairs
+        ctx.save_for_backward(unit, inverse_norms, others, positives, count, probabilities, kept)
         ctx.temperature = temperature
         return log_total, mean_positive
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_log_total: Tensor, grad_mean_positive: Tensor) -> tuple[Tensor | None, ...]:
-        vectors, inverse_norms, others, positives, count, exponentials, total, similarity = ctx.saved_tensors
-        n = len(vectors)
-        with torch.autocast(vectors.device.type, enabled=False):
-            grad_logits = exponentials * (grad_log_total / (total * ctx.temperature)).unsqueeze(1)  # (n, m)
+        unit, inverse_norms, others, positives, count, probabilities, similarity = ctx.saved_tensors
+        n = len(unit)
+        with torch.autocast(unit.device.type, enabled=False):
+            grad_logits = probabilities * (grad_log_total / ctx.temperature).unsqueeze(1)  # (n, m)
             grad_logits.addcmul_(positives, (grad_mean_positive / (count * ctx.temperature)).unsqueeze(1))
             inside, outside = grad_logits[:, :n], grad_logits[:, n:]  # (n, n), (n, m - n)
             inside = both_ways(inside)  # (n, n)
-            grad_others = None if others is None else outside.T @ vectors  # (m - n, d)
+            grad_others = None if others is None else outside.T @ unit  # (m - n, d)
             if similarity is not None:
                 along = (inside * similarity[:, :n]).sum(dim=1)  # (n,): of the gradient, what points along the vector
                 if others is not None:
@@ -98,30 +92,9 @@ class _Contrast(torch.autograd.Function):
                     outside.mul_(inverse_norms)
                 inside.diagonal().sub_(along, alpha=ctx.temperature / LOG2_E)
                 inside.mul_(inverse_norms)
-                if ctx.is_raw:
-                    inside.mul_(inverse_norms.T)
-            grad = inside @ vectors  # (n, d)
+            grad = inside @ unit  # (n, d)
             if others is not None:
                 grad.addmm_(outside, others)
             if similarity is None:
-                through_unit_(grad, vectors, inverse_norms)
+                through_unit_(grad, unit, inverse_norms)
         return grad, grad_others, None, None, None
-
-
-def _scaled_products(features: Tensor, scale: float) -> tuple[Tensor | None, Tensor]:
-    """Cosines of wide features (n, d) times a scale, (n, n), and 1 over their lengths, (n, 1).
-
-    The products of the features as they are hold the lengths, too, which spares a copy of unit vectors. None for the
-    cosines if a product could be too large or too small a number: a GPU would have to wait for that to be known, and a
-    compiled graph cannot branch on it.
-    """
-    if features.device.type != "cpu" or len(features) == 0 or torch.compiler.is_compiling():
-        return None, features
-    similarity = products(features)  # (n, n)
-    squares = similarity.diagonal().clone()  # (n,)
-    smallest, largest = torch.aminmax(squares)
-    limit = torch.finfo(features.dtype).max ** 0.5
-    if not (float(smallest) > 1 / limit and float(largest) < limit):  # a NaN is neither
-        return None, features
-    inverse_norms = squares.rsqrt_().unsqueeze(1)  # (n, 1)
-    return similarity.mul_(scale * inverse_norms).mul_(inverse_norms.T), inverse_norms
