@@ -259,18 +259,18 @@ def test_auto_takes_dense_for_small_and_for_crowded_batches_and_tiles_for_large_
     def spread(n: int, *, window: float, crowd: bool = False, k: int = 1) -> tuple[Samples, Rule]:
         labels = torch.linspace(0, 1, n).unsqueeze(1).expand(n, k)
         rule = RULE._replace(window=window)
-        return Samples(torch.zeros(n, 2), labels, torch.zeros(n, k) if crowd else labels), rule
+        return Samples(torch.zeros(n, 512), labels, torch.zeros(n, k) if crowd else labels), rule
 
     def chosen(batch: tuple[Samples, Rule], others: tuple[Samples, Rule] | None = None) -> str:
         return choose_engine(batch[0], None if others is None else others[0], batch[1])
 
-    assert chosen(spread(800, window=0.01)) == "dense"  # few pairs, but few samples, too
+    assert chosen(spread(500, window=0.01)) == "dense"  # few pairs, but few samples, too
     assert chosen(spread(2000, window=0.01)) == "windowed"
     assert chosen(spread(2000, window=0.01, k=2)) == "blockwise"
     assert chosen(spread(2000, window=0.01, crowd=True)) == "dense"  # every pair may be a negative
     assert chosen(spread(2000, window=0.9)) == "dense"
     assert chosen(spread(4000, window=0.9)) == "windowed"  # more memory than dense may take
-    assert chosen(spread(500, window=0.01), spread(600, window=0.01)) == "dense"  # rectangles
+    assert chosen(spread(300, window=0.01), spread(300, window=0.01)) == "dense"  # rectangles
     assert chosen(spread(1000, window=0.01), spread(4000, window=0.01)) == "windowed"
     batch, rule = spread(2000, window=0.01)
     assert choose_engine(batch, None, rule._replace(distance=manhattan_downhill)) == "dense"  # no tile is left out
@@ -278,7 +278,7 @@ def test_auto_takes_dense_for_small_and_for_crowded_batches_and_tiles_for_large_
 
 @pytest.mark.parametrize("crowd", [False, True])
 def test_auto_equals_what_it_takes(*, crowd: bool) -> None:
-    batch = make_batch(5, n=1300, grid=0.5)
+    batch = make_batch(5, n=1300, d=256, grid=0.5)
     labels = 40 * torch.rand(1300, 1, generator=torch.Generator().manual_seed(0)).double()
     batch = batch._replace(labels=labels, predictions=torch.zeros_like(labels) if crowd else labels + 2)
     expected = "dense" if crowd else "windowed"

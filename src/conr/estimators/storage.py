@@ -151,6 +151,8 @@ def _restored(cls: type[Model], description: Mapping[str, Any], tensors: dict[st
             raise ValueError(f"feature_names: expected {model.n_features_in_} texts")
         model.feature_names_in_ = np.array(names, dtype=object)
     encoding = description["encoding"]
+    if bool(model.preprocess) != (encoding is not None):
+        raise ValueError(f"preprocess: expected what the encoding says, got {model.preprocess!r}")
     arrays = {name: value.double().numpy() for name, value in _below(tensors, "encoding.").items()}
     model.encoding_ = None if encoding is None else InputEncoding.from_state(encoding, arrays)
     model.bins_ = Bins([edges.tolist() for edges in _numbered(tensors, "bins.")], clamp=True)

@@ -24,13 +24,16 @@ MAX_DENSE_PAIRS = 8192**2
 MAX_DENSE_BYTES = 2**25
 """Largest matrix of similarities that "auto" computes at once on a CPU: above, malloc asks the system for each one."""
 
-DENSE_PASSES = 170
-"""What all passes of the dense engine over a similarity take on a CPU, in units of a feature's part of the product."""
+DENSE_PASSES = 200
+"""What all passes of the dense engine over a similarity take on a CPU, in units of a feature's part of its product."""
 
-TILE_COST = 3.7
-"""What a feature's part of a product, and all that follows, takes inside a tile on a CPU, in the same units."""
+TILE_PASSES = 100
+"""The same for a similarity in a tile, which stays in cache."""
 
-TILED_START = 100_000_000
+TILE_PRODUCT = 3.6
+"""What a feature's part of a product takes in a tile, with those of the backward pass, in the same units."""
+
+TILED_START = 120_000_000
 """What the tiled engines do besides on a CPU, in the same units."""
 
 BLOCK = {"cpu": 64, "cuda": 2048}
@@ -128,7 +131,8 @@ def dense_is_faster(pairs: int, in_tiles: int, features: int, itemsize: int) -> 
         features: their number, d.
         itemsize: bytes of a similarity.
     """
-    dense, tiled = (DENSE_PASSES + features) * pairs, TILED_START + TILE_COST * features * in_tiles
+    dense = (DENSE_PASSES + features) * pairs
+    tiled = TILED_START + (TILE_PASSES + TILE_PRODUCT * features) * in_tiles
     return pairs * itemsize <= MAX_DENSE_BYTES and dense <= tiled
 
 
