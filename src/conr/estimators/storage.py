@@ -136,6 +136,13 @@ def _description(path: Path) -> dict[str, Any]:
     return description
 
 
+def _encoding(model: ConRRegressor, state: Any, tensors: dict[str, Tensor]) -> InputEncoding | None:
+    if bool(model.preprocess) != (state is not None):
+        raise ValueError(f"preprocess: expected what the encoding says, got {model.preprocess!r}")
+    arrays = {name: value.double().numpy() for name, value in _below(tensors, "encoding.").items()}
+    return None if state is None else InputEncoding.from_state(state, arrays)
+
+
 def _restored(cls: type[Model], description: Mapping[str, Any], tensors: dict[str, Tensor], device: str) -> Model:
     for name, value in tensors.items():
         if not value.isfinite().all():
@@ -150,11 +157,7 @@ def _restored(cls: type[Model], description: Mapping[str, Any], tensors: dict[st
         if len(names) != model.n_features_in_ or not all(isinstance(name, str) for name in names):
             raise ValueError(f"feature_names: expected {model.n_features_in_} texts")
         model.feature_names_in_ = np.array(names, dtype=object)
-    encoding = description["encoding"]
-    if bool(model.preprocess) != (encoding is not None):
-        raise ValueError(f"preprocess: expected what the encoding says, got {model.preprocess!r}")
-    arrays = {name: value.double().numpy() for name, value in _below(tensors, "encoding.").items()}
-    model.encoding_ = None if encoding is None else InputEncoding.from_state(encoding, arrays)
+    model.encoding_ = _encoding(model, description["encoding"], tensors)
     model.bins_ = Bins([edges.tolist() for edges in _numbered(tensors, "bins.")], clamp=True)
     model.density_ = LabelDensity(many=model.many, few=model.few).fit_counts(tensors["counts"], model.bins_)
     scale = LabelScale(tensors["label_mean"].double(), tensors["label_deviation"].double())
