@@ -20,20 +20,20 @@ BETA = "model.regularizers.conr.coefficient"
 
 
 def search(root: Path, **changes: Any) -> Tuning:
-    space = {"beta": Range(0.1, 10.0), "weights": Choices(("none", "sqinv"))}
+    space = {"beta": Range(0.01, 1.0), "weights": Choices(("none", "sqinv"))}
     given: dict[str, Any] = {"metric": "val/mae", "seeds": 1, "space": space, "options": {}} | changes
     return Tuning(dataset=ABALONE, method="conr", root=root, **given)
 
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
-    """Runs take no time: their validation error is |log beta| + 1, less with weights, after an epoch that is worse."""
+    """Runs take no time: their validation error is |log 10 beta| + 1, less with weights, after an epoch that is worse."""
     tasks: list[Task] = []
 
     def train(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> None:
         tasks.append(task)
         options = dict(task.options)
-        error = abs(math.log(options[BETA])) + (0.5 if "sqinv" in task.method else 1) + 0.01 * task.seed
+        error = abs(math.log(10 * options[BETA])) + (0.5 if "sqinv" in task.method else 1) + 0.01 * task.seed
         (folder / "csv/version_0").mkdir(parents=True, exist_ok=True)
         (folder / "csv/version_0/metrics.csv").write_text(f"epoch,val/mae\n0,{error + 1}\n1,{error}\n2,{error + 2}\n")
         (folder / "checkpoints").mkdir(exist_ok=True)
@@ -75,9 +75,9 @@ def test_what_is_no_space(words: list[str], message: str) -> None:
 def test_the_default_space_lies_around_the_preset() -> None:
     space = default_space(ABALONE, "conr")
     assert space["window"] == Range(0.25, 4.0)
-    assert space["beta"] == Range(0.1, 10.0)
+    assert space["beta"] == Range(0.01, 1.0)
     assert space["weights"] == Choices(("none", "sqinv", "inv"))
-    assert preset_point(ABALONE, "conr", space) == {"window": 1, "beta": 1, "temperature": 0.1, "weights": "none"}
+    assert preset_point(ABALONE, "conr", space) == {"window": 1, "beta": 0.1, "temperature": 0.1, "weights": "none"}
     assert "weights" not in default_space(ABALONE, "sqinv+conr")
     assert "weights" not in default_space(ABALONE, "bmc+conr")
     assert preset_point(ABALONE, "conr", {"beta": Range(2.0, 3.0)}) is None
@@ -99,7 +99,7 @@ def test_a_search_starts_with_the_preset_and_finds_better(tmp_path: Path, traine
     tuning = search(tmp_path)
     seen = []
     trials = tune(tuning, trials=25, report=lambda *words: seen.append(words))
-    assert trials[0] == Trial(0, {"beta": 1.0, "weights": "none"}, 1.0, "complete")
+    assert trials[0] == Trial(0, {"beta": 0.1, "weights": "none"}, 1.0, "complete")
     best = best_trial(trials)
     assert best.values["weights"] == "sqinv"
     assert best.score is not None
@@ -116,8 +116,8 @@ def test_a_search_starts_with_the_preset_and_finds_better(tmp_path: Path, traine
     assert yaml.safe_load(configuration.read_text())["output"]["method"] == "sqinv+conr,tuned"
     content = json.loads(numbers.read_text())
     assert content["best"]["values"] == best.values
-    assert content["preset"] == {"beta": 1.0, "weights": "none"}
-    assert content["space"] == {"beta": [0.1, 10.0], "weights": {"values": ["none", "sqinv"]}}
+    assert content["preset"] == {"beta": 0.1, "weights": "none"}
+    assert content["space"] == {"beta": [0.01, 1.0], "weights": {"values": ["none", "sqinv"]}}
     assert len(content["trials"]) == 25
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in draw_tuning(tuning, trials))
     shares = importances(tuning, trials)
@@ -208,7 +208,7 @@ def test_the_budget_may_be_time(tmp_path: Path, trained: list[Task]) -> None:
 
 
 def test_a_point_that_fails_is_passed_over(tmp_path: Path, trained: list[Task]) -> None:
-    trials = tune(search(tmp_path, space={"beta": Choices((1.0, 0.1234))}), trials=12)
+    trials = tune(search(tmp_path, space={"beta": Choices((0.1, 0.1234))}), trials=12)
     assert {trial.state for trial in trials} == {"complete", "failed"}
     assert all((trial.score is None) == (trial.values["beta"] == 0.1234) for trial in trials)
     (failure, *_) = tmp_path.rglob("failure.json")

@@ -300,7 +300,7 @@ def test_an_empty_split_is_named(whole: tuple[Path, list[Eye]], root: Path) -> N
     with pytest.raises(
         ValueError, match="expected a bin of at least 3 samples, one each for train, val and test, got 3"
     ):
-        dataset(root, cell_degrees=0.01).splits  # noqa: B018
+        dataset(root, cell_degrees=0.02).splits  # noqa: B018
 
 
 def test_problems_are_all_found(root: Path) -> None:
@@ -332,7 +332,7 @@ def _lines_of_day(path: Path, day: str) -> int:
 def test_files_as_published_have_no_problems(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("conr.data.mpiigaze.LINES", _count(list_of(root, "p00")))
     assert dataset(root, persons=["p00"]).problems() == []
-    assert "expected a bin of at least 3 samples" in dataset(root, persons=["p00"], cell_degrees=0.001).problems()[0]
+    assert "expected a bin of at least 3 samples" in dataset(root, persons=["p00"], cell_degrees=0.02).problems()[0]
 
 
 def test_the_cache_holds_until_a_file_changes(root: Path, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from conr.training import MomentumMemory, RegressionModule, Regularizer
 
 
 def module(view_mode: str = "two") -> RegressionModule:
+    torch.manual_seed(0)
     memory = CrossBatchMemory(ConRLoss(window=0.5), size=500)
     encoder = MLP(3, hidden=(8, 6))
     return RegressionModule(encoder, regularizers={"conr": Regularizer(memory)}, view_mode=view_mode)
