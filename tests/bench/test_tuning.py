@@ -27,7 +27,7 @@ def search(root: Path, **changes: Any) -> Tuning:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
-    """Runs take no time: their validation error is |log 10 beta| + 1, less with weights, after an epoch that is worse."""
+    """Runs take no time: their validation error is |log 10 beta| + 1, less with weights; an epoch before is worse."""
     tasks: list[Task] = []
 
     def train(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> None:
