@@ -2,26 +2,23 @@
 
 import csv
 import io
-import platform
 import random
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
-import conr
 from conr.data import RegressionData
 from conr.data.sampling import mixed_seed
 from conr.density import REGIONS, LabelDensity
 from conr.training.checkpoints import read_checkpoint
+from conr.training.environment import environment
 from conr.training.memory import peak_memory, reset_peak_memory
 from conr.training.metrics_table import metrics_by_region
 from conr.training.module import RegressionModule
@@ -163,19 +160,7 @@ class ResultWriter(Callback):
             checkpoint=self._checkpoint_summary(history),
             epochs=max(epochs) + 1 if epochs else 0,
             train_seconds=sum(seconds for _, seconds in history.get("train/seconds", [])),
-            versions={
-                "conr": conr.__version__,
-                "torch": torch.__version__,
-                "lightning": lightning.__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
-            hardware={
-                "device": trainer.strategy.root_device.type,
-                "threads": torch.get_num_threads(),
-                "platform": platform.platform(terse=True),
-            },
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            **environment(trainer.strategy.root_device.type, "lightning"),
             peak_memory=int(max(peaks)) if peaks else None,
         )
 

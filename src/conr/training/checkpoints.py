@@ -28,6 +28,20 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ReadError: a file that is truncated, damaged, needs code to be run, or is no checkpoint of a run; the message
             names it.
     """
+    content = _content(path)
+    for name in ("epoch", "global_step"):
+        if not isinstance(content.get(name), int):
+            raise ReadError(f"{path}: expected a checkpoint with a whole number {name!r}, got {content.get(name)!r}")
+    return content
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The ``state_dict`` of a checkpoint, also of one that holds nothing else; otherwise as `read_checkpoint`."""
+    weights: dict[str, Tensor] = _content(path)["state_dict"]
+    return weights
+
+
+def _content(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"expected a checkpoint, found no file {path}")
     try:
@@ -43,9 +57,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise ReadError(f"{path}: expected a checkpoint with a 'state_dict' of tensors by name, got none")
-    for name in ("epoch", "global_step"):  # weights alone have neither
-        if not isinstance(content.get(name, 0), int):
-            raise ReadError(f"{path}: expected a checkpoint with a whole number {name!r}, got {content[name]!r}")
     found: dict[str, Any] = content
     return found
 

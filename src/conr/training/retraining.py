@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from conr._checks import check_choice, check_number
 from conr.data import RegressionData
 from conr.density import LabelDensity, SampleWeights
-from conr.training.checkpoints import read_checkpoint
+from conr.training.checkpoints import read_weights
 from conr.training.module import RegressionModule
 from conr.training.run_folder import BEST_CHECKPOINT, FIRST_STAGE, LAST_CHECKPOINT, run_checkpoint
 
@@ -138,7 +138,7 @@ class HeadRetraining(Callback):
             encoder.eval()
 
     def _load(self, module: RegressionModule) -> None:
-        state = read_checkpoint(self.checkpoint)["state_dict"]
+        state = read_weights(self.checkpoint)
         self._load_part("encoder", module.encoder, state)
         if not self.rrt.new_head:
             self._load_part("head", module.head, state)
