@@ -173,17 +173,19 @@ def conr_loss(
     found = contrast(samples, weights, rule, engine=engine, others=join(others) if others else None)
     if reference:
         keys = n + sum(len(batch.features) for batch in others)
-        per_anchor = _reference_term(found, keys, weights, push)  # (n,)
+        per_anchor = _reference_term(found, keys, push)  # (n,)
+        weight_anchors = push == "exp"
     else:
         per_anchor = found.log_total - found.mean_positive  # (n,)
-        if weight_anchors:
-            per_anchor = per_anchor * weights
-    is_anchor = (found.positives > 0) & (found.negatives > 0)  # (n,)
-    per_anchor = torch.where(is_anchor, per_anchor, 0)
-    if reduction == "none":
-        return per_anchor
-    loss = per_anchor.sum() if world == 1 else world * per_anchor.sum()
-    return loss if reduction == "sum" else loss / max(total, 1)
+    shares = torch.minimum(found.positives, found.negatives).clamp_(max=1)  # (n,): 1 for anchors, else 0
+    if weight_anchors:
+        shares.mul_(weights)
+    if reduction == "mean":
+        shares.mul_(world / max(total, 1))
+    elif reduction == "sum" and world > 1:
+        shares.mul_(world)
+    per_anchor = per_anchor * shares
+    return per_anchor if reduction == "none" else per_anchor.sum()
 
 
 def _checked(features: Tensor, labels: Tensor, predictions: Tensor) -> Samples:
@@ -211,13 +213,13 @@ def _checked_candidates(candidates: Samples, samples: Samples) -> Samples:
     return others
 
 
-def _reference_term(found: Contrast, candidates: int, weights: Tensor, push: Push) -> Tensor:
+def _reference_term(found: Contrast, candidates: int, push: Push) -> Tensor:
     # NOTE[DIFF]: the released code's mask multiplies logits, so each key that is no positive (self too) adds e^0.
     others = candidates - found.positives  # (n,); at least 1: the anchor itself
     per_anchor = torch.logaddexp(found.log_total, others.log()) - found.mean_positive  # (n,)
     if push == "exp":
-        return per_anchor * weights
-    # NOTE[DIFF]: the depth variant counts the anchor among its positives where it divides, and weights no anchor.
+        return per_anchor
+    # NOTE[DIFF]: the depth variant counts the anchor among its positives where it divides.
     return per_anchor * (found.positives / (found.positives + 1))
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from conr.pairwise.pairs import LOG2_E, NOTHING
 from conr.pairwise.similarities import both_ways, products
-from conr.pairwise.unit import through_unit_, unit_and_inverse, unit_vectors
+from conr.pairwise.unit import inverse_or_zero, through_unit_, unit_and_inverse, unit_vectors
 
 
 def contrast_dense(
@@ -38,7 +38,7 @@ def contrast_dense(
         0.
 
     Notes:
-        n m d time; saves two n x m matrices (three if d is not below m) and the normalised features.
+        n m d time; saves two n x m matrices and the normalised features, or three matrices if d is not below m.
     """
     others = None if other_features is None else unit_vectors(other_features)  # (m - n, d)
     if positives.shape[1] == 0:  # nothing to take the largest logit of
@@ -54,14 +54,22 @@ class _Contrast(torch.autograd.Function):
         ctx: Any, features: Tensor, others: Tensor | None, positives: Tensor, log_weights: Tensor, temperature: float
     ) -> tuple[Tensor, Tensor]:
         with torch.autocast(features.device.type, enabled=False):
-            unit, inverse_norms = unit_and_inverse(features)  # (n, d), (n, 1)
             # Logarithms have base 2: exp takes many times as long where it underflows, for every pair outside the sum.
-            similarity = products(unit, others, scale=LOG2_E / temperature)  # (n, m)
+            scale = LOG2_E / temperature
+            # Of many features a copy of unit length costs more than passes over the products of features as they are.
+            is_wide = features.shape[1] >= positives.shape[1]
+            if is_wide:
+                vectors, similarity = features, products(features, others)  # (n, d), (n, m)
+                inverse_norms = inverse_or_zero(similarity.diagonal().sqrt()).unsqueeze(1)  # (n, 1)
+                similarity.mul_(inverse_norms * scale)
+                similarity[:, : len(features)].mul_(inverse_norms.T)
+            else:
+                vectors, inverse_norms = unit_and_inverse(features)  # (n, d), (n, 1)
+                similarity = products(vectors, others, scale=scale)  # (n, m)
             count = positives.sum(dim=1).clamp_(min=1)  # (n,)
             scratch = similarity * positives  # (n, m)
             mean_positive = scratch.sum(dim=1).div_(count * LOG2_E)  # (n,)
-            # Where that is cheaper, backward takes sums over similarities instead of sums over features.
-            is_wide = unit.shape[1] >= similarity.shape[1]
+            # Backward then takes sums over similarities instead of sums over features.
             kept, logits = (similarity, scratch) if is_wide else (None, similarity)
             torch.add(similarity, log_weights, alpha=LOG2_E, out=logits)  # (n, m)
             highest = logits.amax(dim=1, keepdim=True)  # (n, 1)
@@ -70,31 +78,32 @@ class _Contrast(torch.autograd.Function):
             total = probabilities.sum(dim=1, keepdim=True).clamp_(min=1)  # (n, 1); the highest is 1, unless all are 0
             probabilities.div_(total)
             log_total = total.log2_().add_(highest).squeeze(1).div_(LOG2_E)  # (n,); 0 for an anchor without pairs
-        ctx.save_for_backward(unit, inverse_norms, others, positives, count, probabilities, kept)
+        ctx.save_for_backward(vectors, inverse_norms, others, positives, count, probabilities, kept)
         ctx.temperature = temperature
         return log_total, mean_positive
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_log_total: Tensor, grad_mean_positive: Tensor) -> tuple[Tensor | None, ...]:
-        unit, inverse_norms, others, positives, count, probabilities, similarity = ctx.saved_tensors
-        n = len(unit)
-        with torch.autocast(unit.device.type, enabled=False):
+        vectors, inverse_norms, others, positives, count, probabilities, similarity = ctx.saved_tensors
+        n = len(vectors)
+        with torch.autocast(vectors.device.type, enabled=False):
             grad_logits = probabilities * (grad_log_total / ctx.temperature).unsqueeze(1)  # (n, m)
             grad_logits.addcmul_(positives, (grad_mean_positive / (count * ctx.temperature)).unsqueeze(1))
             inside, outside = grad_logits[:, :n], grad_logits[:, n:]  # (n, n), (n, m - n)
             inside = both_ways(inside)  # (n, n)
-            grad_others = None if others is None else outside.T @ unit  # (m - n, d)
             if similarity is not None:
                 along = (inside * similarity[:, :n]).sum(dim=1)  # (n,): of the gradient, what points along the vector
                 if others is not None:
                     along += (outside * similarity[:, n:]).sum(dim=1)
                     outside.mul_(inverse_norms)
                 inside.diagonal().sub_(along, alpha=ctx.temperature / LOG2_E)
-                inside.mul_(inverse_norms)
-            grad = inside @ unit  # (n, d)
+                inside.mul_(inverse_norms).mul_(inverse_norms.T)
+            grad = inside @ vectors  # (n, d)
+            grad_others = None
             if others is not None:
                 grad.addmm_(outside, others)
+                grad_others = outside.T @ vectors  # (m - n, d)
             if similarity is None:
-                through_unit_(grad, unit, inverse_norms)
+                through_unit_(grad, vectors, inverse_norms)
         return grad, grad_others, None, None, None

@@ -176,8 +176,10 @@ def _dense(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule
     positives.fill_diagonal_(0)
     counts = positives.sum(dim=1), negatives.sum(dim=1)  # (n,), (n,)
     scaled = between_labels.to(dtype).mul_(rule.distance_scale)  # (n, m)
-    log_weights = log_push(scaled, rule.push).add_(weights.log().unsqueeze(1))  # (n, m)
-    log_weights.clamp_(min=NOTHING).mul_(negatives)  # minus infinity times 0 would not be a number
+    log_weights = log_push(scaled, rule.push)  # (n, m)
+    if rule.push != "exp":
+        log_weights.clamp_(min=NOTHING)  # minus infinity times 0 would not be a number
+    log_weights.add_(weights.log().clamp_(min=NOTHING).unsqueeze(1)).mul_(negatives)
     log_weights.add_(unlike.sub_(negatives), alpha=NOTHING).fill_diagonal_(NOTHING)
     del negatives, unlike, agreeing, scaled, between_labels  # their memory serves the similarities
     log_total, mean_positive = contrast_dense(

@@ -23,9 +23,13 @@ def unit_vectors(features: Tensor) -> Tensor:
 def unit_and_inverse(features: Tensor) -> tuple[Tensor, Tensor]:
     """Rows (n, d) scaled to length 1, and 1 over their lengths, (n, 1); both 0 for a row of zeros."""
     norms: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)  # (n, 1)
-    is_zero = norms == 0  # (n, 1)
     # A quotient, not a product with the inverse: a single feature becomes exactly 1 or -1.
-    return features / norms.masked_fill(is_zero, 1), norms.reciprocal().masked_fill_(is_zero, 0)
+    return features / norms.masked_fill(norms == 0, 1), inverse_or_zero(norms)
+
+
+def inverse_or_zero(norms: Tensor) -> Tensor:
+    """1 over lengths, but 0 for 0."""
+    return norms.reciprocal().masked_fill_(norms == 0, 0)
 
 
 def through_unit_(grad_unit: Tensor, unit: Tensor, inverse_norms: Tensor) -> Tensor:

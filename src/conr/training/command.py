@@ -37,6 +37,7 @@ from conr.training.run_folder import (
     read_config,
     resume_checkpoint,
 )
+from conr.training.trainer_types import read_batches_before_fractions
 
 # What Lightning and torch raise for the content of another run's checkpoint, or of one that was tampered with.
 _MISFITS = (RuntimeError, LookupError, TypeError, AttributeError, ValueError)
@@ -153,6 +154,7 @@ class RunCommand(LightningCLI):
         self._verb = arguments[0]
         self._given_folder = folder
         self._on_epoch = on_epoch
+        read_batches_before_fractions()
         try:
             with _errors_of_writers_once():
                 super().__init__(
