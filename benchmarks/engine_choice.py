@@ -1,22 +1,21 @@
-"""What ``engine="auto"`` chooses on a CPU against what is faster: ``python -m benchmarks.engine_choice``, two minutes.
+"""What ``engine="auto"`` chooses on a CPU against what is faster: ``python -m benchmarks.engine_choice``, eight minutes.
 
 Batches around the size where tiles begin to pay: squares and rectangles (a memory of more candidates), one and two
 label dimensions, few and many pairs, and predictions that all agree. The constants of `conr.pairwise.engines` are those
 with the fewest points over 15 % in the result file ``benchmarks/results/engine_choice.json``.
 """
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
+from statistics import median
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.engines import SETTINGS, Batch, Point, batch
 from benchmarks.engines_page import over_best
-from benchmarks.timing import environment, write_results
+from benchmarks.timing import environment, interleaved, write_results
 from conr import conr_loss
 from conr.pairwise import Rule, Samples
 from conr.pairwise.engines import tile_similarities
@@ -25,6 +24,10 @@ RECTANGLES = (
     *((64, 512), (64, 4096), (128, 512), (128, 2048), (128, 8192), (256, 256), (256, 1024), (256, 2048)),
     *((512, 512), (512, 1024), (512, 2048), (1024, 1024), (1024, 4096)),
 )
+
+
+ROUNDS = 3
+"""How often all points are measured: memory from the system costs now more, now less, for minutes."""
 
 
 class Choice(NamedTuple):
@@ -65,17 +68,6 @@ def loss(given: Batch, engine: str) -> Tensor:
     )
 
 
-def median_ms(forms: list[Callable[[], Tensor]], runs: int) -> list[float]:
-    """Milliseconds of forward and backward of each form; they run in turn, after one run each that does not count."""
-    spans: list[list[float]] = [[] for _ in forms]
-    for _ in range(runs + 1):
-        for form, found in zip(forms, spans, strict=True):
-            start = time.perf_counter()
-            form().backward()  # type: ignore[no-untyped-call]
-            found.append(1e3 * (time.perf_counter() - start))
-    return [float(np.median(found[1:])) for found in spans]
-
-
 def measure(choice: Choice) -> dict[str, Any]:
     """One case of the result file."""
     point, given = choice.point, batch(choice.point)
@@ -87,26 +79,30 @@ def measure(choice: Choice) -> dict[str, Any]:
     samples = Samples(given.features, *(one.reshape(point.n, -1) for one in given[1:3]))
     rule = Rule(given.window, "l2", SETTINGS["distance_scale"], "exp", SETTINGS["temperature"])
     tiled = "windowed" if point.k == 1 else "blockwise"
-    runs = 7 if point.n * (point.n + point.others) > 3e6 else 15
-    dense_ms, tiled_ms = median_ms([partial(loss, given, engine) for engine in ("dense", tiled)], runs)
+    times = interleaved({engine: partial(loss, given, engine) for engine in ("dense", tiled)}, seconds=0.5)
     return {
         **point._asdict(),
         "crowd": choice.crowd,
         "tile_similarities": tile_similarities(samples, given.candidates, rule),
         "tiled": tiled,
-        "dense_ms": dense_ms,
-        "tiled_ms": tiled_ms,
+        "dense_ms": times["dense"]["full"]["median_ms"],
+        "tiled_ms": times[tiled]["full"]["median_ms"],
     }
 
 
 def main() -> None:
-    """Measure all points, print a line each, and write the result file."""
-    ran_on, cases = environment(), []
-    for choice in choices():
-        case = measure(choice)
-        cases.append(case)
-        print(*choice, f"dense {case['dense_ms']:.1f}, {case['tiled']} {case['tiled_ms']:.1f} ms", flush=True)
+    """Measure all points several times, print a line each, and write the result file."""
+    ran_on, rounds = environment(), []
+    for _ in range(ROUNDS):
+        rounds.append([measure(choice) for choice in choices()])
+        print(f"worst of this round {max(map(over_best, rounds[-1])):.2f}", flush=True)
+    cases = [_median(found) for found in zip(*rounds, strict=True)]
     print(f"worst {max(map(over_best, cases)):.2f}:", write_results("engine_choice", cases, ran_on=ran_on))
+
+
+def _median(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A case from those of all rounds."""
+    return {**found[0], **{name: median(case[name] for case in found) for name in ("dense_ms", "tiled_ms")}}
 
 
 if __name__ == "__main__":

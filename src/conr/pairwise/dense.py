@@ -103,7 +103,8 @@ class _Contrast(torch.autograd.Function):
             grad_others = None
             if others is not None:
                 grad.addmm_(outside, others)
-                grad_others = outside.T @ vectors  # (m - n, d)
+                if ctx.needs_input_grad[1]:  # not of a memory's
+                    grad_others = outside.T @ vectors  # (m - n, d)
             if similarity is None:
                 through_unit_(grad, vectors, inverse_norms)
         return grad, grad_others, None, None, None

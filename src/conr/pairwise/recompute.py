@@ -342,21 +342,23 @@ class _Recomputed(torch.autograd.Function):
         )
         slopes = slopes.factors() if problem.bounded else slopes
         grad = torch.zeros_like(features)  # (n, d)
-        grad_others = None if other_features is None else torch.zeros_like(other_features)  # (m, d)
+        # (m, d); None for a memory's, which have no gradient
+        grad_others = torch.zeros_like(other_features) if ctx.needs_input_grad[1] else None
         with torch.autocast(features.device.type, enabled=False):
             for sweep in problem.sweeps:
                 walk = problem.walk(sweep, features, other_features, scratch)
                 rows, columns = walk.rows.features, walk.columns.features  # (blocks, block, d) each
                 grad_rows = scratch.take("grad rows", rows.shape, rows).zero_()  # (blocks, block, d)
                 grad_columns = grad_rows
-                if not sweep.own:
+                if not sweep.own and grad_others is not None:
                     grad_columns = scratch.take("grad columns", columns.shape, columns).zero_()
                 named = zip(_Slopes._fields, slopes, strict=True)
                 ordered = _Slopes(*(scratch.blocks(*one, sweep.rows, sweep.block) for one in named))
                 for batch in sweep.batches:
                     tiles = ordered.grad_tiles(walk, batch, bounded=problem.bounded)  # (t, r, c)
                     _add_product(grad_rows, batch.rows, tiles, _at(columns, batch.columns, batch.width))
-                    if not (sweep.symmetric and batch.diagonal):
+                    mirrored = sweep.symmetric and batch.diagonal  # already hold both orders
+                    if not mirrored and (sweep.own or grad_others is not None):
                         rows_of_tiles = _at(rows, batch.rows, batch.height)  # (t, r, d)
                         _add_product(grad_columns, batch.columns, tiles.transpose(1, 2), rows_of_tiles)
                 grad.index_add_(0, sweep.rows, grad_rows.flatten(0, 1)[: len(grad)])
