@@ -181,7 +181,7 @@ def points(name: str) -> Iterator[Point]:
         yield from (Point(n, d, 1, 0.05, others) for n, others in RECTANGLES for d in FEATURES[:2])
     else:
         n = int(name)
-        yield from (Point(n, d, 1, share) for d in FEATURES for share in SHARES if n <= LARGE or d < max(FEATURES))
+        yield from (Point(n, d, 1, share) for d in FEATURES for share in SHARES)
 
 
 def exponents(cases: list[dict[str, Any]]) -> dict[str, float]:
