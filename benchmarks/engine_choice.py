@@ -1,8 +1,9 @@
 """What ``engine="auto"`` chooses on a CPU against what is faster: ``python -m benchmarks.engine_choice``.
 
 Batches around the size where tiles begin to pay: squares and rectangles (a memory of more candidates), one and two
-label dimensions, few and many pairs, and predictions that all agree; eight minutes. The constants of `conr.pairwise.engines` are those
-with the fewest points over 15 % in the result file ``benchmarks/results/engine_choice.json``.
+label dimensions, few and many pairs, and predictions that all agree; eight minutes. The constants of
+`conr.pairwise.engines` are those with the fewest points over 15 % in the result file
+``benchmarks/results/engine_choice.json``.
 """
 
 from collections.abc import Iterator, Sequence

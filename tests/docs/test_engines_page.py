@@ -2,7 +2,15 @@
 
 from benchmarks.engines_page import PAGE, PICTURE, TABLES, cases_at, full, load, over_best, rebuilt
 
-from conr.pairwise.engines import DENSE_PASSES, MAX_DENSE_BYTES, TILE_PASSES, TILE_PRODUCT, TILED_START
+from conr.pairwise.engines import (
+    DENSE_PASSES,
+    LARGE_DENSE_BYTES,
+    MAX_DENSE_BYTES,
+    NEW_MEMORY,
+    TILE_PASSES,
+    TILE_PRODUCT,
+    TILED_START,
+)
 
 TEXT = PAGE.read_text(encoding="utf-8")
 FLOWING = " ".join(TEXT.split())
@@ -23,6 +31,8 @@ def test_a_changed_number_is_noticed() -> None:
 
 def test_the_text_says_how_auto_chooses() -> None:
     assert f"({DENSE_PASSES} + d) for each of all pairs in the dense engine" in FLOWING
+    assert f"{NEW_MEMORY} more where their matrix is larger than {LARGE_DENSE_BYTES // 2**20} MiB" in FLOWING
+    assert f"with {2 * TILE_PASSES} in place of {TILE_PASSES} for several label dimensions" in FLOWING
     assert f"({TILE_PASSES} + {TILE_PRODUCT} d) for each similarity in a tile" in FLOWING
     assert f"{TILED_START:,} for what tiles cost besides" in FLOWING
     always, never = int((TILED_START / (DENSE_PASSES + 128)) ** 0.5), int((MAX_DENSE_BYTES / 4) ** 0.5)

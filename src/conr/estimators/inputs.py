@@ -240,7 +240,7 @@ class InputEncoding:
                 f"{f' and {len(new) - 1} more' if len(new) > 1 else ''}"
             )
             if self.new_categories == "error":
-                raise ValueError(message)
+                raise ValueError(f"{message}; new_categories='ignore' takes it as none of them")
             warnings.warn(f"{message}: taken as none of them", stacklevel=2)
         return columns
 

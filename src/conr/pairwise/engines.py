@@ -24,17 +24,24 @@ MAX_DENSE_PAIRS = 8192**2
 MAX_DENSE_BYTES = 2**25
 """Largest matrix of similarities that "auto" computes at once on a CPU: above, malloc asks the system for each one."""
 
-DENSE_PASSES = 200
+LARGE_DENSE_BYTES = 2**24
+"""Largest matrix whose memory malloc mostly keeps."""
+
+DENSE_PASSES = 180
 """What all passes of the dense engine over a similarity take on a CPU, in units of a feature's part of its product."""
 
+NEW_MEMORY = 300
+"""What the dense engine takes besides for each similarity of a larger matrix, in the same units."""
+
 TILE_PASSES = 100
-"""The same for a similarity in a tile, which stays in cache."""
+"""What all passes over a similarity in a tile, which stays in cache, take in the same units; twice that with several
+label dimensions."""
 
 TILE_PRODUCT = 3.6
 """What a feature's part of a product takes in a tile, with those of the backward pass, in the same units."""
 
-TILED_START = 120_000_000
-"""What the tiled engines do besides on a CPU, in the same units."""
+TILED_START = 100_000_000
+"""What the tiled engines do besides on a CPU, in the same units, for the batch and again for other candidates."""
 
 BLOCK = {"cpu": 64, "cuda": 2048}
 """Rows of a tile: on a CPU few, as small tiles waste less around the pairs; on a GPU enough to keep it busy."""
@@ -111,29 +118,41 @@ def _chosen(samples: Samples, others: Samples | None, rule: Rule, block: int | N
     pairs = n * (n + (0 if others is None else len(others.labels)))
     if device.type != "cpu":  # intervals and boxes must be known to Python, for which a GPU would have to wait
         return ("dense" if pairs <= MAX_DENSE_PAIRS else "blockwise"), None
-    features, itemsize = samples.features.shape[1], samples.features.itemsize
-    if dense_is_faster(pairs, 0, features, itemsize):
-        return "dense", None
     windowed = samples.labels.shape[1] == 1 and not callable(rule.distance)
     tiled = "windowed" if windowed else "blockwise"
-    if pairs * itemsize > MAX_DENSE_BYTES:
+    if pairs * samples.features.itemsize > MAX_DENSE_BYTES:
         return tiled, None
+    d, k = samples.features.shape[1], samples.labels.shape[1]
+    dense = dense_cost(pairs, d, samples.features.itemsize)
+    if dense <= tiled_cost(0, d, k, others is not None):
+        return "dense", None
     plan = _plan(samples, others, rule, windowed=windowed, block=block)
-    return ("dense", None) if dense_is_faster(pairs, plan.area, features, itemsize) else (tiled, plan)
+    return ("dense", None) if dense <= tiled_cost(plan.area, d, k, others is not None) else (tiled, plan)
 
 
-def dense_is_faster(pairs: int, in_tiles: int, features: int, itemsize: int) -> bool:
-    """Whether a CPU is faster by all pairs at once than by tiles with so many similarities, as benchmarks tell.
+def dense_cost(pairs: int, features: int, itemsize: int) -> float:
+    """What the dense engine takes on a CPU, as benchmarks tell, in units of a feature's part of a product.
 
     Args:
         pairs: anchors times candidates.
-        in_tiles: similarities that the tiles hold.
         features: their number, d.
         itemsize: bytes of a similarity.
     """
-    dense = (DENSE_PASSES + features) * pairs
-    tiled = TILED_START + (TILE_PASSES + TILE_PRODUCT * features) * in_tiles
-    return pairs * itemsize <= MAX_DENSE_BYTES and dense <= tiled
+    new_memory = NEW_MEMORY if pairs * itemsize > LARGE_DENSE_BYTES else 0
+    return (DENSE_PASSES + new_memory + features) * pairs
+
+
+def tiled_cost(in_tiles: int, features: int, dimensions: int, with_others: bool) -> float:
+    """What the tiled engines take in the same units.
+
+    Args:
+        in_tiles: similarities that the tiles hold.
+        features: their number, d.
+        dimensions: of a label, k.
+        with_others: whether there are candidates beside the batch.
+    """
+    passes = TILE_PASSES if dimensions == 1 else 2 * TILE_PASSES
+    return TILED_START * (2 if with_others else 1) + (passes + TILE_PRODUCT * features) * in_tiles
 
 
 def tile_similarities(samples: Samples, others: Samples | None, rule: Rule) -> int:
