@@ -81,9 +81,10 @@ def test_validate_prints_the_validation_metrics(run: Path, capsys: pytest.Captur
     assert f"{best:.4g}" in capsys.readouterr().out
 
 
-def test_predict_writes_a_row_per_sample_and_overwrites_nothing(run: Path) -> None:
-    for _ in range(2):
+def test_predict_writes_a_row_per_sample_and_overwrites_nothing(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("predictions.csv", "predictions-2.csv"):
         run_command(["predict", "--run", str(run), "--trainer.enable_progress_bar=false"])
+        assert capsys.readouterr().out.splitlines()[-1] == f"predictions: {run / name}"
     with (run / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == [f"test-{i}" for i in range(12)]
@@ -94,10 +95,11 @@ def test_predict_writes_a_row_per_sample_and_overwrites_nothing(run: Path) -> No
     assert (run / "predictions-2.csv").read_text() == (run / "predictions.csv").read_text()
 
 
-def test_no_run_overwrites_another(run: Path) -> None:
+def test_no_run_overwrites_another(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (run / "config.yaml").stat().st_mtime_ns
     second = fit(run.parents[2], "--trainer.max_epochs=1", "--seed_everything=7", "--output.method=plain")
     assert second.name == "seed-7-2"
+    assert capsys.readouterr().out.splitlines()[-1] == f"run: {second}"
     assert (run / "config.yaml").stat().st_mtime_ns == before
 
 

@@ -76,5 +76,5 @@ def test_the_result_of_a_run_has_it(measured: bool, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(memory, "_STATUS", tmp_path / ("status" if measured else "nothing"))
     monkeypatch.setattr(memory, "_CLEAR", tmp_path / "clear_refs")
     run = run_command(["fit", *TOY, "--trainer.max_epochs=2", f"--output.root={tmp_path}"])
-    run_command(["test", f"--run={run}", "--trainer.enable_progress_bar=false"], show_metrics=False)
+    run_command(["test", f"--run={run}", "--trainer.enable_progress_bar=false"], show=False)
     assert RunResult.read(run).peak_memory == (7 * 1024 if measured else None)

@@ -53,7 +53,7 @@ def test_each_preset_trains_tests_and_predicts(method: str, root: Path, tmp_path
     assert ("train/conr" in history) == ("conr" in method)
     assert all(0 <= value <= 1 for _, value in history["train/collapse"])
 
-    run_command(["test", f"--run={run}", *QUIET], show_metrics=False)
+    run_command(["test", f"--run={run}", *QUIET], show=False)
     result = RunResult.read(run)
     assert (result.dataset, result.method, result.headline) == ("nyud2-dir", method, "rmse")
     assert result.checkpoint["monitor"] == "val/brmse"

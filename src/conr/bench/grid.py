@@ -219,7 +219,7 @@ def _run(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> None:
         on_epoch(0)
         return
     train_task(task, folder, on_epoch)
-    _command(["test", "--run", str(folder), *_QUIET], show_metrics=False)
+    _command(["test", "--run", str(folder), *_QUIET], show=False)
 
 
 def train_task(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> None:
@@ -238,7 +238,7 @@ def train_task(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> Non
     begun = (folder / CONFIG).is_file()
     new = [*task.arguments, f"--output.root={folder.parents[2]}"]  # ROOT/DATASET/METHOD/seed-SEED
     start = ["fit", "--resume", str(folder)] if begun else ["fit", *new]
-    _command([*start, *_QUIET], folder=folder, on_epoch=on_epoch)
+    _command([*start, *_QUIET], folder=folder, on_epoch=on_epoch, show=False)
 
 
 def _command(words: list[str], **named: Any) -> None:

@@ -1,11 +1,7 @@
 """The verbs fit, validate, test and predict: Lightning's command line, with presets by name and run folders."""
 
 import json
-import logging
-import threading
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +19,7 @@ from conr.training.callbacks import EpochClock, EpochSeed, MapWriter, MemoryCloc
 from conr.training.checkpoints import ReadError, first_line, is_from_restoring, keep_checkpoints_whole
 from conr.training.metrics_table import metrics_table
 from conr.training.module import RegressionModule
+from conr.training.quiet import errors_of_writers_once, silence_known_noise
 from conr.training.results import write_whole
 from conr.training.retraining import RRT, HeadRetraining
 from conr.training.run_folder import (
@@ -70,7 +67,7 @@ def run_command(
     *,
     folder: Path | None = None,
     on_epoch: Callable[[int], None] | None = None,
-    show_metrics: bool = True,
+    show: bool = True,
 ) -> Path:
     """Run ``fit``, ``validate``, ``test`` or ``predict`` with its options, as typed after ``conr``.
 
@@ -79,7 +76,7 @@ def run_command(
             and ``--run RUN`` (the others) name the folder of an earlier run and bring its configuration and checkpoint.
         folder: where a new run goes, instead of the next free folder below ``--output.root``.
         on_epoch: called with the number of each training epoch that has ended.
-        show_metrics: whether ``validate`` and ``test`` print a table.
+        show: whether the end prints where the run or its predictions are, and a table of metrics.
 
     Returns:
         The run's folder.
@@ -117,10 +114,20 @@ def run_command(
         raise ValueError(
             f"{path}: expected a checkpoint of this run, got one that does not fit it: {first_line(error)}"
         ) from error
-    if verb in ("validate", "test") and show_metrics:
-        prefix = {"validate": "val/", "test": "test/"}[verb]
-        Console().print(metrics_table(command.trainer.callback_metrics, prefix, title=f"{verb}: {command.folder}"))
+    if show and command.trainer.is_global_zero:
+        _show_end(verb, command)
     return command.folder
+
+
+def _show_end(verb: str, command: "RunCommand") -> None:
+    console = Console()
+    if verb in ("validate", "test"):
+        prefix = {"validate": "val/", "test": "test/"}[verb]
+        console.print(metrics_table(command.trainer.callback_metrics, prefix, title=f"{verb}: {command.folder}"))
+    elif verb == "fit":
+        console.print(f"run: {command.folder}", markup=False, soft_wrap=True)
+    elif verb == "predict":
+        console.print(f"predictions: {command.predictions}", markup=False, soft_wrap=True)
 
 
 def planned_data(arguments: Sequence[str]) -> RegressionData:
@@ -145,6 +152,7 @@ class RunCommand(LightningCLI):
     """
 
     folder: Path
+    predictions: Path  # of ``predict``
     is_first_stage = False
     is_second_stage = False
 
@@ -156,7 +164,7 @@ class RunCommand(LightningCLI):
         self._on_epoch = on_epoch
         read_batches_before_fractions()
         try:
-            with _errors_of_writers_once():
+            with errors_of_writers_once():
                 super().__init__(
                     RegressionModule,
                     RegressionData,
@@ -293,11 +301,9 @@ class RunCommand(LightningCLI):
                 )
             )
         elif self.subcommand == "predict":
-            callbacks.append(
-                MapWriter(free_path(self.folder / "predictions"))
-                if cast("RegressionData", self.datamodule).dense
-                else PredictionWriter(free_path(self.folder / "predictions.csv"))
-            )
+            dense = cast("RegressionData", self.datamodule).dense
+            self.predictions = free_path(self.folder / ("predictions" if dense else "predictions.csv"))
+            callbacks.append(MapWriter(self.predictions) if dense else PredictionWriter(self.predictions))
         return callbacks
 
     def _checkpoint(self, configured: Namespace) -> ModelCheckpoint:
@@ -342,38 +348,6 @@ class _PlannedCommand(RunCommand):
         built = parser.instantiate_classes(chosen)
         self.datamodule = built.data
         self.datamodule.protocol = built.protocol
-
-
-@contextmanager
-def _errors_of_writers_once() -> Iterator[None]:
-    """Silence the traceback of TensorBoard's thread, as on a full disk: its next call raises the error again."""
-    before = threading.excepthook
-
-    def tell(found: threading.ExceptHookArgs) -> None:
-        if not type(found.thread).__module__.startswith("tensorboard."):
-            before(found)
-
-    threading.excepthook = tell
-    try:
-        yield
-    finally:
-        threading.excepthook = before
-
-
-def silence_known_noise() -> None:
-    """Silence Lightning's hints that do not apply to this command line."""
-    # Lightning's hints that do not apply: presets are expanded on purpose; small datasets load fast in one process; a
-    # test needs no callback of the training; a resumed run goes on in its folder.
-    for message in (
-        "Be aware that when using `ckpt_path`",
-        "Checkpoint directory .* exists and is not empty",
-        "LightningCLI's args parameter",
-        ".*does not have many workers",
-        ".*isinstance\\(treespec, LeafSpec",
-    ):
-        warnings.filterwarnings("ignore", message=message)
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _take_option(options: list[str], flag: str) -> tuple[list[str], str | None]:
