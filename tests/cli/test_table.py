@@ -51,7 +51,9 @@ def test_fit_leaves_a_model_and_a_run_with_its_report(model: Path) -> None:
     assert [path.name for path in model.parent.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_rerun_of_the_test_rows_gives_the_same_numbers(houses: Path, model: Path, tmp_path: Path) -> None:
+def test_a_rerun_of_the_test_rows_gives_the_same_numbers(
+    houses: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What the report says about held-out rows is what the saved model predicts for them."""
     outputs = Outputs.read(model)
     numbers = [int(name.removeprefix("row-")) for name in outputs.ids]
@@ -59,10 +61,22 @@ def test_a_rerun_of_the_test_rows_gives_the_same_numbers(houses: Path, model: Pa
     held_out = written(tmp_path / "held_out.csv", [lines[number - 1] for number in numbers])
     out = tmp_path / "evaluation"
     assert main(["table", "evaluate", str(model), str(held_out), "--out", str(out)]) == 0
+    assert "note:" not in capsys.readouterr().out
     again, first = RunResult.read(out), RunResult.read(model)
     assert again.metrics["all"]["mae"] == pytest.approx(first.metrics["all"]["mae"], rel=1e-5)
     assert again.bins == first.bins
     assert (out / "report.html").is_file()
+
+
+def test_an_evaluation_on_the_training_file_says_so(
+    houses: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = tmp_path / "copy.csv"
+    copied.write_bytes(houses.read_bytes())
+    assert main(["table", "evaluate", str(model), str(copied), "--out", str(tmp_path / "evaluation")]) == 0
+    note = capsys.readouterr().out.splitlines()[0]
+    assert note.startswith(f"note: the model was fitted on rows of {copied}")
+    assert note.endswith(str(model / "result.json"))
 
 
 def test_predict_writes_a_row_for_each_row_whatever_the_order_of_columns(model: Path, tmp_path: Path) -> None:

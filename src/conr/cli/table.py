@@ -130,6 +130,7 @@ def _predict(words: list[str]) -> None:
 def _evaluate(words: list[str]) -> None:
     from conr.report import write_report
     from conr.table import write_run
+    from conr.training.results import RESULT
     from conr.training.run_folder import free_path
 
     parser = _model_parser("evaluate", "Test a model on a file with labels.", "the table, with the target's column")
@@ -142,6 +143,13 @@ def _evaluate(words: list[str]) -> None:
     _check_free(out)
     model, rows = _model_and_rows(chosen, labels=True)
     console = Console()
+    if model.is_source(path):
+        console.print(
+            f"note: the model was fitted on rows of {path}, and errors over those say little about new ones; the test "
+            f"on rows that were kept out of training is in {Path(chosen.model) / RESULT}",
+            markup=False,
+            soft_wrap=True,
+        )
 
     def write(inside: Path) -> None:
         result = write_run(inside, model, rows, name=path.stem, new_categories=chosen.new_categories)

@@ -1,5 +1,6 @@
 """A model of a table: the estimator, and what it needs to read other files like the one it was fitted on."""
 
+import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ TABLE = "table.json"
 FEWEST_ROWS = 50
 
 _FORMAT = "conr.table/1"
-_KINDS = {"targets": list, "numbers": list, "categories": list, "header": bool, "source": str}
+_KINDS = {"targets": list, "numbers": list, "categories": list, "header": bool, "source": str, "digest": str}
 
 
 @dataclass
@@ -36,6 +37,7 @@ class TableModel:
         categories: input columns of categories.
         header: whether files like the training file have a header.
         source: the training file, as it was named.
+        digest: SHA-256 of that file's bytes.
     """
 
     regressor: ConRRegressor
@@ -44,6 +46,11 @@ class TableModel:
     categories: list[str]
     header: bool = True
     source: str = ""
+    digest: str = ""
+
+    def is_source(self, path: Path) -> bool:
+        """Whether a file is the one that training rows came from: errors over it say little about new rows."""
+        return file_digest(path) == self.digest
 
     def rows(self, path: Path, *, labels: bool, file_format: FileFormat | None = None, skip_bad: bool = False) -> Rows:
         """Rows of another file; see `conr.table.rows.read_rows`."""
@@ -118,6 +125,12 @@ class TableModel:
         check_choice("new_categories", new_categories, NEW_CATEGORIES)
         if self.regressor.encoding_ is not None:
             self.regressor.encoding_.new_categories = new_categories
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class FittedTable(NamedTuple):
@@ -196,6 +209,7 @@ def fit_table(
         categories=list(content.inputs.categories),
         header=written.header,
         source=str(path),
+        digest=file_digest(path),
     )
     held_out = Rows(
         data_frame(content.inputs.take(test)), labels[test].reshape(len(test), -1), content.row_numbers[test]
