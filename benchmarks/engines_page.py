@@ -25,7 +25,7 @@ NAMES = {
     "windowed": "windowed",
 }
 MAIN_SHARE = 0.05
-SIZES = (128, 512, 1024, 2048, 8192)
+SIZES = (128, 512, 1024, 2048, 8192, 16384, 32768, 65536)
 FLOAT32 = 4  # bytes
 
 Case = dict[str, Any]
@@ -99,8 +99,8 @@ def shares() -> str:
     found = sorted({case["share"] for case in grid()})
     rows = []
     for n in SIZES:
-        cases = cases_at(n=n, d=128)
-        rows.append([f"{n:,}", *(number(full(case, "windowed")) for case in cases)])
+        times = {case["share"]: number(full(case, "windowed")) for case in cases_at(n=n, d=128)}
+        rows.append([f"{n:,}", *(times.get(share, "") for share in found)])
     return table(["n", *(f"{share:.0%} of pairs" for share in found)], rows)
 
 
@@ -220,7 +220,7 @@ def draw(file: Path = PICTURE) -> None:
     """Time and memory over n."""
     import matplotlib.pyplot as plt  # noqa: PLC0415  slow, and not needed to check
 
-    figure, panels = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(10, 5), layout="constrained")
     cases = cases_at(d=128, share=MAIN_SHARE)
     neighbours = load("engines_scaling")["cases"]
     for form, name in NAMES.items():
@@ -238,7 +238,7 @@ def draw(file: Path = PICTURE) -> None:
             panels[1].loglog(sizes, values, "s:", color=line.get_color(), label=label)
     panels[0].set(xlabel="samples n", ylabel="forward and backward, ms")
     panels[1].set(xlabel="samples n", ylabel="peak extra memory, MB")
-    panels[0].legend(fontsize="small")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     for panel in panels:
         panel.grid(alpha=0.3)
     file.parent.mkdir(exist_ok=True)
