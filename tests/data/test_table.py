@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.data.held import held_inputs
 
-from conr.data import BlindSpot, Splits, Table
+from conr.data import ArrayDataset, BlindSpot, Splits, Table
 
 ROWS = 120
 
@@ -197,6 +197,9 @@ def test_a_check_lists_every_bad_row_and_column(tmp_path: Path) -> None:
         (shells(), {"target": []}, "target: expected the name or position of a column, got none"),
         (shells(), {"target": "rings", "ignore": ["sex", "length"]}, "expected columns beside the target, got none"),
         (["x,y"] + ["1,5"] * 9, {"target": "y"}, "column 'y': expected labels that differ, got 5 in all 9 rows"),
+        (["x,y", "1,1e300", *["1,5"] * 8], {"target": "y"}, "32-bit numbers hold and tell apart, got 5 to 1e+300"),
+        (["x,y", "1,1e-300", *["1,0"] * 8], {"target": "y"}, "32-bit numbers hold and tell apart, got 0 to 1e-300"),
+        (["x,y", "1,16777216.5", *["1,16777216"] * 8], {"target": "y"}, "32-bit numbers hold and tell apart"),
         (["x,y,z", "1,2,", "2,3,"], {"target": "y"}, "column 'z': expected values, got none in any row (ignore leaves"),
         (["x,y", "1,2", "2,3"], {"target": "y"}, "shells.csv: labels: expected a bin of at least 3 samples"),
         (
@@ -217,6 +220,14 @@ def test_what_cannot_be_used_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         Table(path=write(tmp_path, lines), **options).load()  # type: ignore[arg-type]
+
+
+def test_a_column_of_words_in_skipped_rows_only_tells_nothing(tmp_path: Path) -> None:
+    lines = ["x,y", "high,none", *(f",{row % 10}" for row in range(40))]
+    with pytest.warns(UserWarning, match="row"):
+        splits = Table(path=write(tmp_path, lines), target="y", skip_bad=True).load()
+    assert isinstance(splits.train, ArrayDataset)
+    assert splits.train.inputs.isfinite().all()
 
 
 def test_nothing_usable_is_an_error_even_when_skipping(tmp_path: Path) -> None:

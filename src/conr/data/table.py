@@ -265,11 +265,7 @@ class Table(RegressionData):
         keep = usable_rows(table, bad)
         labels = labels[keep]
         for name, column in zip(targets, labels.T, strict=True):
-            if (column == column[0]).all():
-                raise ValueError(
-                    f"{self.path}, column {name!r}: expected labels that differ, got {column[0]:g} in all "
-                    f"{len(column)} rows"
-                )
+            _check_labels(f"{self.path}, column {name!r}", column)
         if split_of_row is not None:
             split_of_row = split_of_row[keep]
             check_splits_are_filled(self.path, {split: int((split_of_row == split).sum()) for split in SPLITS})
@@ -375,6 +371,20 @@ def label_column(path: Path, table: RawTable, name: str, bad: BadRows) -> NDArra
         got = "none" if missing[position] else repr(column[position])
         bad.add(int(table.row_numbers[position]), f"column {name!r}: expected a finite number as label, got {got}")
     return numbers
+
+
+def _check_labels(named: str, labels: NDArray[np.float64]) -> None:
+    """Require labels (n,) that networks can tell apart: in float32."""
+    if (labels == labels[0]).all():
+        raise ValueError(f"{named}: expected labels that differ, got {labels[0]:g} in all {len(labels)} rows")
+    low, high = labels.min(), labels.max()
+    limits = np.finfo(np.float32)
+    too_large = max(abs(low), abs(high)) > limits.max / 2  # so that differences fit, too
+    if too_large or np.float32(high) - np.float32(low) < limits.tiny:
+        raise ValueError(
+            f"{named}: expected labels that 32-bit numbers hold and tell apart, got {low:g} to {high:g}; another unit "
+            "makes them larger or smaller"
+        )
 
 
 def _split_of_row(table: RawTable, name: str, bad: BadRows) -> NDArray[Any]:

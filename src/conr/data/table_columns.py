@@ -191,7 +191,7 @@ class Preprocessor:
         rows = len(next(iter({**inputs.numbers, **inputs.categories}.values())))
         # A column that has no value in these rows becomes 0 and stays, so that the width is that of the table.
         numeric = make_pipeline(SimpleImputer(strategy=self.imputation, keep_empty_features=True), self._scaler(rows))
-        fill = SimpleImputer(missing_values=None, strategy="constant", fill_value="(missing)")
+        fill = SimpleImputer(missing_values=None, strategy="constant", fill_value="(missing)", keep_empty_features=True)
         if self.encoding == "onehot":
             categorical = make_pipeline(fill, OneHotEncoder(handle_unknown="ignore", sparse_output=False))
         else:
