@@ -81,9 +81,11 @@ def _check_schedule(momentum: float | None, start_update: int, start_smooth: int
         raise ValueError(f"start_smooth: expected an epoch after start_update {start_update}, got {start_smooth}")
 
 
-def check_rows(features: Tensor, labels: Tensor, num_features: int) -> None:
-    """Require features (n, num_features) and as many labels, (n,) or (n, k)."""
+def check_rows(features: Tensor, labels: Tensor, num_features: int, device: torch.device) -> None:
+    """Require features (n, num_features) on a device, and as many labels, (n,) or (n, k)."""
     check_features(features)
+    if features.device != device:
+        raise ValueError(f"features: expected device {device} like this layer, got {features.device}")
     if features.shape[1] != num_features:
         raise ValueError(f"features: expected shape (n, {num_features}), got {tuple(features.shape)}")
     check_labels("labels", labels, len(features), features.device)

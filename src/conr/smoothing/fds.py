@@ -117,7 +117,7 @@ class FDS(BinSmoother):
             ValueError: wrong shapes, lengths or devices.
             TypeError: not tensors; integer features; labels that are no real numbers.
         """
-        check_rows(features, labels, self.num_features)
+        check_rows(features, labels, self.num_features, self.epoch.device)
         if not self.training:
             return features
         index = known_bins(self.bins, "FDS").index(labels, check=False)  # (n,)

@@ -125,7 +125,7 @@ class VariationalFDS(BinSmoother):
             ValueError: wrong shapes, lengths or devices; another number of label dimensions than the bins'.
             TypeError: not tensors; integer features; labels that are no real numbers.
         """
-        check_rows(features, labels, self.num_features)
+        check_rows(features, labels, self.num_features, self.epoch.device)
         if not self.training:
             return features
         index = known_bins(self.bins, "VariationalFDS").index(labels, check=False)  # (n,)

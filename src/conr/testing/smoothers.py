@@ -345,7 +345,7 @@ def compiles_to_the_same_value(case: SmootherCase) -> None:
 
 
 def wrong_shapes_and_dtypes_are_refused(case: SmootherCase) -> None:
-    """Features or labels of another size, rank or kind raise an error that names them, in evaluation too."""
+    """Features or labels of another size, rank, kind or device raise an error that names them, in evaluation too."""
     batch = case.batch()
     wrong: dict[str, tuple[Any, ...]] = {
         "features": (batch.features[:, 0], batch.features[:, 1:], batch.features.long(), batch.features.tolist()),
@@ -356,6 +356,9 @@ def wrong_shapes_and_dtypes_are_refused(case: SmootherCase) -> None:
             for module in (case.trained(), case.trained().eval()):
                 with pytest.raises((TypeError, ValueError), match=name):
                     _call(module, batch._replace(**{name: value}))
+    elsewhere = batch._replace(features=batch.features.to("meta"), labels=batch.labels.to("meta"))
+    with pytest.raises(ValueError, match="features: expected device cpu"):
+        _call(case.trained(), elsewhere)
 
 
 SMOOTHER_CHECKS: dict[str, Callable[[SmootherCase], None]] = named_checks(
