@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
@@ -68,7 +68,10 @@ def correlation(function: Callable[..., Any], predictions: Array, labels: Array)
     for predicted, label in zip(predictions.T, labels.T, strict=True):
         if len(label) < 2 or np.ptp(predicted) == 0 or np.ptp(label) == 0:
             return math.nan
-        values.append(function(predicted, label).statistic)
+        try:
+            values.append(function(predicted, label).statistic)
+        except stats.NearConstantInputWarning:  # the oracle's own loss of precision
+            reject()
     return float(np.mean(values))
 
 

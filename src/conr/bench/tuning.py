@@ -225,8 +225,11 @@ def _open_study(tuning: Tuning) -> Any:
     optuna = _optuna()
     tuning.folder.mkdir(parents=True, exist_ok=True)
     path = tuning.folder / STUDY
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415  comes with Optuna
+
     study = optuna.create_study(
-        storage=f"sqlite:///{path.resolve()}",
+        # No connection stays open behind an error, or after the search.
+        storage=optuna.storages.RDBStorage(f"sqlite:///{path.resolve()}", engine_kwargs={"poolclass": NullPool}),
         study_name="conr",
         load_if_exists=True,
         sampler=_sampler(0),

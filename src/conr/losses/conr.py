@@ -309,7 +309,7 @@ class ConRLoss(nn.Module):
         >>> features = torch.zeros(4, 8, requires_grad=True)
         >>> labels, predictions = torch.tensor([1.0, 2.0, 8.0, 9.0]), torch.tensor([5.0, 5.0, 5.0, 5.0])
         >>> regularizer(features, labels, predictions)
-        tensor(1.1458, grad_fn=<DivBackward0>)
+        tensor(1.1458, grad_fn=<SumBackward0>)
     """
 
     def __init__(
