@@ -66,6 +66,24 @@ def test_any_block_size_equals_dense(engine: str, k: int, distance: Distance, n:
         torch.testing.assert_close(gradients, expected_gradients, **EXACT)
 
 
+@pytest.mark.parametrize(
+    ("engine", "distance"), [*itertools.product(["dense", "blockwise"], DISTANCES), ("windowed", "l2")]
+)
+@pytest.mark.parametrize("d", [2, 64])
+def test_candidates_that_want_no_gradient_change_none(engine: str, distance: Distance, d: int) -> None:
+    """Such as those of a memory, whose part of the backward pass is left out."""
+    batch, others = make_batch(7, n=33, grid=0.5, d=d), make_batch(8, n=20, grid=0.5, d=d)
+    rule, found = RULE._replace(distance=distance), []
+    for wanted in (True, False):
+        mine, more = samples(batch), samples(others)
+        more.features.requires_grad_(wanted)
+        block = None if engine == "dense" else 8
+        contrast(mine, batch.weights, rule, others=more, engine=engine, block=block).log_total.sum().backward()  # type: ignore[no-untyped-call]
+        found.append(mine.features.grad)
+        assert (more.features.grad is not None) == wanted
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("engine", ["dense", "blockwise", "windowed"])
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**31), n=st.integers(1, 16), m=st.integers(0, 16))

@@ -223,10 +223,10 @@ def _naming_the_study(path: Path) -> Iterator[None]:
 
 def _open_study(tuning: Tuning) -> Any:
     optuna = _optuna()
-    tuning.folder.mkdir(parents=True, exist_ok=True)
-    path = tuning.folder / STUDY
     from sqlalchemy.pool import NullPool  # noqa: PLC0415  comes with Optuna
 
+    tuning.folder.mkdir(parents=True, exist_ok=True)
+    path = tuning.folder / STUDY
     study = optuna.create_study(
         # No connection stays open behind an error, or after the search.
         storage=optuna.storages.RDBStorage(f"sqlite:///{path.resolve()}", engine_kwargs={"poolclass": NullPool}),
