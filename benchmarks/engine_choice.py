@@ -26,7 +26,6 @@ RECTANGLES = (
     *((512, 512), (512, 1024), (512, 2048), (1024, 1024), (1024, 4096)),
 )
 
-
 ROUNDS = 3
 """How often all points are measured: memory from the system costs now more, now less, for minutes."""
 
@@ -92,7 +91,7 @@ def measure(choice: Choice) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure all points several times, print a line each, and write the result file."""
+    """Measure all points several times, print a line for each round, and write the result file."""
     ran_on, rounds = environment(), []
     for _ in range(ROUNDS):
         rounds.append([measure(choice) for choice in choices()])

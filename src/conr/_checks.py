@@ -87,10 +87,10 @@ def check_weights(weights: Tensor, n: int, device: torch.device) -> Tensor:
     return weights.reshape(n)
 
 
-def check_device(name: str, tensor: Tensor, device: torch.device) -> None:
+def check_device(name: str, tensor: Tensor, device: torch.device, *, like: str = "the other inputs") -> None:
     """Require a tensor to lie where the others lie."""
     if tensor.device != device:
-        raise ValueError(f"{name}: expected device {device} like the other inputs, got {tensor.device}")
+        raise ValueError(f"{name}: expected device {device} like {like}, got {tensor.device}")
 
 
 def check_number(name: str, value: float, *, low: float = -math.inf, open_low: bool = False) -> None:

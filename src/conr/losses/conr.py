@@ -180,12 +180,10 @@ def conr_loss(
     shares = torch.minimum(found.positives, found.negatives).clamp_(max=1)  # (n,): 1 for anchors, else 0
     if weight_anchors:
         shares.mul_(weights)
-    if reduction == "mean":
-        shares.mul_(world / max(total, 1))
-    elif reduction == "sum" and world > 1:
-        shares.mul_(world)
-    per_anchor = per_anchor * shares
-    return per_anchor if reduction == "none" else per_anchor.sum()
+    if reduction == "none":
+        return per_anchor * shares
+    shares.mul_(world / max(total, 1) if reduction == "mean" else world)
+    return (per_anchor * shares).sum()
 
 
 def _checked(features: Tensor, labels: Tensor, predictions: Tensor) -> Samples:

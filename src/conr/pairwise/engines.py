@@ -1,5 +1,6 @@
 """One entry to all engines, and the choice between them."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -120,8 +121,6 @@ def _chosen(samples: Samples, others: Samples | None, rule: Rule, block: int | N
         return ("dense" if pairs <= MAX_DENSE_PAIRS else "blockwise"), None
     windowed = samples.labels.shape[1] == 1 and not callable(rule.distance)
     tiled = "windowed" if windowed else "blockwise"
-    if pairs * samples.features.itemsize > MAX_DENSE_BYTES:
-        return tiled, None
     d, k = samples.features.shape[1], samples.labels.shape[1]
     dense = dense_cost(pairs, d, samples.features.itemsize)
     if dense <= tiled_cost(0, d, k, others is not None):
@@ -138,6 +137,8 @@ def dense_cost(pairs: int, features: int, itemsize: int) -> float:
         features: their number, d.
         itemsize: bytes of a similarity.
     """
+    if pairs * itemsize > MAX_DENSE_BYTES:
+        return math.inf
     new_memory = NEW_MEMORY if pairs * itemsize > LARGE_DENSE_BYTES else 0
     return (DENSE_PASSES + new_memory + features) * pairs
 

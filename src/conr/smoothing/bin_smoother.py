@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_features, check_labels, check_number, check_range, check_whole
+from conr._checks import check_device, check_features, check_labels, check_number, check_range, check_whole
 from conr.density import Bins
 
 
@@ -84,8 +84,7 @@ def _check_schedule(momentum: float | None, start_update: int, start_smooth: int
 def check_rows(features: Tensor, labels: Tensor, num_features: int, device: torch.device) -> None:
     """Require features (n, num_features) on a device, and as many labels, (n,) or (n, k)."""
     check_features(features)
-    if features.device != device:
-        raise ValueError(f"features: expected device {device} like this layer, got {features.device}")
+    check_device("features", features, device, like="this layer")
     if features.shape[1] != num_features:
         raise ValueError(f"features: expected shape (n, {num_features}), got {tuple(features.shape)}")
     check_labels("labels", labels, len(features), features.device)
