@@ -8,6 +8,7 @@ Logarithms have base 2: on a CPU ``exp2`` is faster than ``exp``, which slows do
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -76,45 +77,73 @@ class _Scratch:
             self._kept[key] = like.new_empty(size)
         return self._kept[key][:size].view(shape)
 
-    def blocks(self, name: str, tensor: Tensor, order: Tensor, block: int) -> Tensor:
-        """A tensor (n, ...) in another order, in blocks (blocks, block, ...); zeros fill the last one."""
+    def blocks(self, name: str, tensor: Tensor, order: Tensor, sweep: Sweep, *, fill: float | None = 0) -> Tensor:
+        """A tensor (n, ...) in another order, in blocks (blocks, block, ...), with the spare ones of the sweep.
+
+        What is left behind the n samples is filled with a number, or with the last sample (None).
+        """
         n = len(order)
-        found = self.take(name, (-(-n // block), block, *tensor.shape[1:]), tensor)
+        found = self.take(name, (-(-n // sweep.block) + sweep.spare, sweep.block, *tensor.shape[1:]), tensor)
         flat = found.flatten(0, 1)
         torch.index_select(tensor, 0, order, out=flat[:n])
-        flat[n:] = 0
+        if n < len(flat):
+            flat[n:] = flat[n - 1] if fill is None else fill
         return found
 
 
 def _at(tensor: Tensor, blocks: Blocks, length: int) -> Tensor:
-    """Some blocks of a tensor (blocks, block, ...), (t, length, ...)."""
-    return tensor[blocks][:, :length]
+    """What begins with some blocks of a tensor (blocks, block, ...): (t, length, ...)."""
+    block = tensor.shape[1]
+    if length <= block:
+        return tensor[blocks][:, :length]
+    return tensor.flatten(0, 1).unfold(0, length, block)[blocks].movedim(-1, 1)  # strips overlap
+
+
+def _pieces(target: Tensor, blocks: Blocks, length: int) -> Iterator[tuple[slice, Tensor, Blocks]]:
+    """What begins with some blocks of a tensor (blocks, block, ...), piece by piece.
+
+    Yields:
+        Which of the numbers from 0 to length the piece holds, the tensor (blocks, piece, ...), and the piece's blocks.
+    """
+    block = target.shape[1]
+    for start in range(0, length, block):
+        piece = slice(start, min(start + block, length))
+        step = start // block
+        shifted = slice(blocks.start + step, blocks.stop + step) if isinstance(blocks, slice) else blocks
+        yield piece, target[:, : piece.stop - start], shifted
 
 
 def _add(target: Tensor, blocks: Blocks, values: Tensor) -> None:
-    """Add values (t, length) to some blocks of a tensor (blocks, block)."""
-    target = target[:, : values.shape[1]]
-    if isinstance(blocks, slice):
-        target[blocks] += values
-    else:
-        target.index_add_(0, blocks, values)
+    """Add values (t, length) to what begins with some blocks of a tensor (blocks, block)."""
+    for piece, part, where in _pieces(target, blocks, values.shape[1]):
+        if isinstance(where, slice):
+            part[where].add_(values[:, piece])  # += would also write the view back
+        else:
+            part.index_add_(0, where, values[:, piece])
 
 
 def _add_product(target: Tensor, blocks: Blocks, first: Tensor, second: Tensor) -> None:
-    """Add products of matrices (t, length, c) and (t, c, d) to some blocks of a tensor (blocks, block, d)."""
-    target = target[:, : first.shape[1]]
-    if isinstance(blocks, slice):
-        target[blocks].baddbmm_(first, second)
-    else:
-        target.index_add_(0, blocks, first @ second)
+    """Add products of matrices (t, length, c) and (t, c, d) to what begins with some blocks of (blocks, block, d)."""
+    for piece, part, where in _pieces(target, blocks, first.shape[1]):
+        if not isinstance(where, slice):
+            part.index_add_(0, where, first[:, piece] @ second)
+        elif part.is_contiguous():
+            part[where].baddbmm_(first[:, piece], second)
+        else:  # torch would take one tile after the other
+            part[where].add_(first[:, piece] @ second)
 
 
 class _Side(NamedTuple):
     """The anchors that see a batch of tiles, by rows or by columns."""
 
     blocks: Blocks
-    length: int  # of each block
+    length: int  # of each tile on this side
     dim: int  # of a tile, to sum over
+    skipped: int = 0  # anchors at the beginning of each tile that do not count here
+
+    def part(self, tiles: Tensor) -> Tensor:
+        """What the anchors see of tiles (t, r, c)."""
+        return tiles[:, :, self.skipped :] if self.skipped else tiles
 
     def values(self, tensor: Tensor) -> Tensor:
         """Values (blocks, block) of the anchors, spread over their tiles: (t, r, 1) or (t, 1, c)."""
@@ -146,13 +175,25 @@ class _Walk(NamedTuple):
     rule: Rule
     scratch: _Scratch
 
-    def sides(self, batch: Batch, *, backward: bool) -> list[_Side]:
+    def sides(self, batch: Batch, *, slopes: bool = False) -> list[_Side]:
         """The sides whose anchors see the tiles.
 
-        Tiles on the diagonal hold both orders of each pair: their rows see all, but gradients come by both.
+        What lies on the diagonal holds both orders of each pair: its rows see all, but its slopes are those of both.
         """
-        rows, columns = _Side(batch.rows, batch.height, 2), _Side(batch.columns, batch.width, 1)
-        return [rows, columns] if self.sweep.symmetric and (backward or not batch.diagonal) else [rows]
+        rows = _Side(batch.rows, batch.height, 2)
+        if not self.sweep.symmetric:
+            return [rows]
+        return [rows, _Side(batch.columns, batch.width, 1)] if slopes else [rows, *self.candidates(batch)]
+
+    def candidates(self, batch: Batch) -> list[_Side]:
+        """The columns that are not on the diagonal of a symmetric sweep: one side, or none."""
+        skipped = batch.height if self.sweep.symmetric and batch.diagonal else 0
+        if skipped == batch.width:
+            return []
+        columns = batch.columns
+        if skipped and isinstance(columns, slice):
+            columns = slice(columns.start + 1, columns.stop + 1)
+        return [_Side(columns, batch.width - skipped, 1, skipped)]
 
     def tiles(self, batch: Batch) -> tuple[Tensor, list[_Set]]:
         """Similarities in units of log2, (t, r, c), and each pair set that the sweep looks for."""
@@ -181,7 +222,7 @@ class _Walk(NamedTuple):
         if self.sweep.positives:
             mask = torch.le(between_labels, rule.window, out=take("positive mask", shape, like))  # (t, r, c)
             if batch.diagonal:
-                mask.diagonal(dim1=1, dim2=2).zero_()
+                mask.diagonal(dim1=1, dim2=2).zero_()  # the first candidates of a strip
             sets.append(_Set(mask, similarity, positive=True))
         return similarity, sets
 
@@ -202,23 +243,23 @@ class _Sums(NamedTuple):
     def absorb(self, walk: _Walk, batch: Batch, *, bounded: bool) -> None:
         """Add a batch of tiles to the sums of the anchors that see it."""
         similarity, sets = walk.tiles(batch)
-        sides = walk.sides(batch, backward=False)
+        sides = walk.sides(batch)
         for pairs in sets:
             total, count = (self.positive, self.positives) if pairs.positive else (self.negative, self.negatives)
             for side in sides:
-                _add(count, side.blocks, pairs.mask.sum(dim=side.dim))
+                _add(count, side.blocks, side.part(pairs.mask).sum(dim=side.dim))
             if pairs.positive:
                 out = walk.scratch.take("attracting", similarity.shape, similarity)
                 attracting = torch.mul(similarity, pairs.mask, out=out)  # (t, r, c)
                 for side in sides:
-                    _add(self.similarity, side.blocks, attracting.sum(dim=side.dim))
+                    _add(self.similarity, side.blocks, side.part(attracting).sum(dim=side.dim))
             added = pairs.exponentials_() if bounded else pairs.masked_logits()  # (t, r, c)
             for side in sides:
                 if bounded:
-                    _add(total, side.blocks, added.sum(dim=side.dim))
+                    _add(total, side.blocks, side.part(added).sum(dim=side.dim))
                 else:
                     log_sum = _at(total, side.blocks, side.length)  # a view, as there is one tile
-                    torch.logaddexp2(log_sum, _log_sum(added, side.dim), out=log_sum)
+                    torch.logaddexp2(log_sum, _log_sum(side.part(added), side.dim), out=log_sum)
 
     def merge(self, order: Tensor, found: "_Sums", *, bounded: bool) -> None:
         """Add what a sweep found for anchors in its own order."""
@@ -254,7 +295,7 @@ class _Slopes(NamedTuple):
         """Gradient of the similarities of a batch of tiles, (t, r, c)."""
         similarity, sets = walk.tiles(batch)
         factor = walk.scratch.take("factor", similarity.shape, similarity)  # (t, r, c)
-        sides = walk.sides(batch, backward=True)
+        sides = walk.sides(batch, slopes=True)
         grads = []
         for pairs in sets:
             slopes = self.positive if pairs.positive else self.negative
@@ -290,10 +331,14 @@ class _Problem(NamedTuple):
     def walk(self, sweep: Sweep, features: Tensor, other_features: Tensor | None, scratch: _Scratch) -> _Walk:
         """Anchors and candidates in the order of a sweep."""
 
+        # What is spare has no number where the sweep looks for pairs, and another sample's where it weighs them.
+        labels, predictions = (math.nan, None) if sweep.positives else (None, math.nan)
+
         def ordered(side: str, order: Tensor, *tensors: Tensor) -> Samples:
-            names = (f"{side} {name}" for name in Samples._fields)
-            blocks = (scratch.blocks(*one, order, sweep.block) for one in zip(names, tensors, strict=True))
-            return Samples(*blocks)
+            named = zip(Samples._fields, tensors, (0, labels, predictions), strict=True)
+            return Samples(
+                *(scratch.blocks(f"{side} {name}", one, order, sweep, fill=fill) for name, one, fill in named)
+            )
 
         rows = columns = ordered("row", sweep.rows, features, *self.keys)
         if not sweep.own and other_features is not None and self.other_keys is not None:
@@ -353,14 +398,13 @@ class _Recomputed(torch.autograd.Function):
                 if not sweep.own and grad_others is not None:
                     grad_columns = scratch.take("grad columns", columns.shape, columns).zero_()
                 named = zip(_Slopes._fields, slopes, strict=True)
-                ordered = _Slopes(*(scratch.blocks(*one, sweep.rows, sweep.block) for one in named))
+                ordered = _Slopes(*(scratch.blocks(*one, sweep.rows, sweep) for one in named))
                 for batch in sweep.batches:
                     tiles = ordered.grad_tiles(walk, batch, bounded=problem.bounded)  # (t, r, c)
                     _add_product(grad_rows, batch.rows, tiles, _at(columns, batch.columns, batch.width))
-                    mirrored = sweep.symmetric and batch.diagonal  # already hold both orders
-                    if not mirrored and (sweep.own or grad_others is not None):
-                        rows_of_tiles = _at(rows, batch.rows, batch.height)  # (t, r, d)
-                        _add_product(grad_columns, batch.columns, tiles.transpose(1, 2), rows_of_tiles)
+                    for side in walk.candidates(batch) if sweep.own or grad_others is not None else ():
+                        seen = side.part(tiles).transpose(1, 2)  # (t, c, r)
+                        _add_product(grad_columns, side.blocks, seen, _at(rows, batch.rows, batch.height))
                 grad.index_add_(0, sweep.rows, grad_rows.flatten(0, 1)[: len(grad)])
                 if grad_others is not None and not sweep.own:
                     grad_others.index_add_(0, sweep.columns, grad_columns.flatten(0, 1)[: len(grad_others)])

@@ -7,12 +7,16 @@ batches.
 
 Pairs of one set with itself are symmetric (for every named distance), so a symmetric sweep visits tiles on and above
 the diagonal only, and those above it for both of their sides.
+
+Where the pairs of a block of anchors are one interval that begins with the block itself, the whole interval is one tile,
+a strip: it ends closer to the window's edge than whole blocks do, and operations are longer.
 """
 
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +28,15 @@ BATCH_NUMBERS = 2**18
 SHORTEST_RUN = 8
 """Fewest neighbouring tiles that are visited in place; others are copied together."""
 
+STRIP = 512
+"""Most candidates in a strip; longer intervals are several strips."""
+
+STRIP_STEP = 16
+"""Candidates by which strips differ, so that many have the same shape."""
+
+STRIP_PADDING = 2**22
+"""Most products of features that strips of one batch may waste to have the same shape: about what another batch takes."""
+
 Blocks = slice | Tensor
 """Numbers of blocks: consecutive ones, or int64 of shape (t,), which may repeat."""
 
@@ -32,11 +45,11 @@ class Batch(NamedTuple):
     """Some tiles of one shape."""
 
     rows: Blocks  # the block of anchors of each tile
-    columns: Blocks  # its block of candidates
+    columns: Blocks  # its block of candidates, or the first one of a strip
     tiles: int  # how many, t
     height: int  # anchors in each block: fewer in the last one
-    width: int  # candidates in each block
-    diagonal: bool  # blocks meet themselves
+    width: int  # candidates in each tile; above that of a block in a strip, whose blocks are slices
+    diagonal: bool  # the first candidates of each tile are its anchors
 
 
 class Sweep(NamedTuple):
@@ -50,6 +63,7 @@ class Sweep(NamedTuple):
     negatives: bool
     own: bool  # the candidates are the anchors
     symmetric: bool  # tiles below the diagonal are left out, as they mirror those above it
+    spare: int = 0  # blocks behind the last one that strips reach into: they must hold no pairs
 
     @property
     def area(self) -> int:
@@ -63,12 +77,14 @@ class Cut(NamedTuple):
     block: int  # rows and columns of a tile
     in_place: int  # most tiles of a batch of neighbours
     copied: int  # most tiles of other batches
+    padding: int = STRIP_PADDING  # most similarities that a batch of strips may waste
 
 
 def cut(block: int, d: int) -> Cut:
     """Batches of tiles that stay in cache, with features (n, d)."""
     tiles = max(BATCH_NUMBERS // block**2, 1)
-    return Cut(block, tiles, max(min(tiles, 4 * BATCH_NUMBERS // (block * max(d, 1))), 1))
+    copied = max(min(tiles, 4 * BATCH_NUMBERS // (block * max(d, 1))), 1)
+    return Cut(block, tiles, copied, STRIP_PADDING // max(d, 1))
 
 
 def full_area(n: int, m: int, *, symmetric: bool, block: int) -> int:
@@ -104,14 +120,28 @@ def interval_sweep(values: Tensor, others: Tensor | None, *, window: float, cut:
     blocks = torch.arange(_count(n, block), device=values.device)  # (blocks,)
     highest = ordered[((blocks + 1) * block - 1).clamp_(max=n - 1)]  # (blocks,)
     ends = torch.searchsorted(ordered_others, highest + reach, right=True)  # (blocks,)
+    if own:
+        batches = list(_strips((ends - blocks * block).tolist(), cut))
+        spare = max((batch.columns.stop - 1 + _count(batch.width, block) for batch in batches), default=0)
+        return Sweep(
+            rows,
+            columns,
+            block,
+            batches,
+            positives=positives,
+            negatives=not positives,
+            own=True,
+            symmetric=True,
+            spare=max(spare - len(blocks), 0),
+        )
     starts = torch.searchsorted(ordered_others, ordered[blocks * block] - reach)  # (blocks,)
-    firsts = blocks if own else starts // block  # (blocks,): of candidates
+    firsts = starts // block  # (blocks,): of candidates
     counts = (_count(ends, block) - firsts).clamp_(min=0)  # (blocks,)
     top = blocks.repeat_interleave(counts)  # (tiles,)
     skipped = (counts.cumsum(0) - counts).repeat_interleave(counts)  # (tiles,)
     left = firsts.repeat_interleave(counts) + torch.arange(len(top), device=top.device) - skipped  # (tiles,)
-    batches = list(_batches(torch.stack((top, left), dim=1), n, m, cut, own=own))
-    return Sweep(rows, columns, block, batches, positives=positives, negatives=not positives, own=own, symmetric=own)
+    batches = list(_batches(torch.stack((top, left), dim=1), n, m, cut, own=False))
+    return Sweep(rows, columns, block, batches, positives=positives, negatives=not positives, own=False, symmetric=False)
 
 
 def box_sweep(
@@ -149,6 +179,29 @@ def box_sweep(
     return Sweep(rows, columns, block, batches, positives=positives, negatives=not positives, own=own, symmetric=own)
 
 
+def _strips(lengths: list[int], cut: Cut) -> Iterator[Batch]:
+    """Cut one interval for each block, which begins with the block, into batches of strips of one shape."""
+    block, strip = cut.block, max(STRIP // cut.block, 1) * cut.block
+    for offset in range(0, max(lengths, default=0), strip):
+        step = offset // block
+        # At least a block: the last one may hold fewer samples.
+        widths = [min(max(length, block) - offset, strip) for length in lengths]
+        first = 0
+        while first < len(widths):
+            last, width, used = first, 0, 0  # strips first to last, of the same width, which hold `used` candidates
+            while last < len(widths) and widths[last] > 0:
+                wider = max(width, min(_count(widths[last], STRIP_STEP) * STRIP_STEP, strip))
+                candidates = (last + 1 - first) * wider
+                padding = block * (candidates - used - widths[last])
+                if last > first and (candidates > cut.in_place * block or padding > cut.padding):
+                    break
+                last, width, used = last + 1, wider, used + widths[last]
+            if last > first:
+                rows, columns = slice(first, last), slice(first + step, last + step)
+                yield Batch(rows, columns, last - first, block, width, diagonal=offset == 0)
+            first = max(last, first + 1)
+
+
 def _batches(tiles: Tensor, n: int, m: int, cut: Cut, *, own: bool) -> Iterator[Batch]:
     """Cut tiles (t, 2), given by their blocks of rows and columns, into batches of one shape."""
     block = cut.block
@@ -184,7 +237,11 @@ def _count(n: Any, block: int) -> Any:
 
 def _sorted(values: Tensor) -> tuple[Tensor, Tensor]:
     # NaN is within no window, and would lead a binary search astray.
-    return torch.sort(torch.nan_to_num(values, nan=torch.inf, posinf=torch.inf, neginf=-torch.inf), stable=True)
+    values = torch.nan_to_num(values, nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    if values.device.type != "cpu":
+        return torch.sort(values, stable=True)
+    order = torch.from_numpy(np.argsort(values.numpy()))  # several times as fast as torch's
+    return values[order], order
 
 
 def _boxes(ordered: Tensor, block: int) -> tuple[Tensor, Tensor]:
