@@ -41,7 +41,8 @@ def contrast_recomputed(
         features and a few batches of tiles while it runs.
     """
     keys, other_keys = samples[1:], None if others is None else others[1:]
-    problem = _Problem(keys, other_keys, log_weights * LOG2_E, rule, sweeps, bounded)
+    keepable = KEPT * samples.features.numel() if bounded else 0
+    problem = _Problem(keys, other_keys, log_weights * LOG2_E, rule, sweeps, bounded, keepable)
     other_features = None if others is None else others.features
     return Contrast(*_Recomputed.apply(samples.features, other_features, problem))
 
@@ -62,6 +63,10 @@ def exponentials_fit(samples: Samples, others: Samples | None, rule: Rule) -> bo
     highest = push if rule.push == "exp" else math.log(max(push, 1))
     logit = LOG2_E * (1 / rule.temperature + highest)
     return logit <= math.log2(torch.finfo(samples.features.dtype).max) / 2  # a NaN does not fit
+
+
+KEPT = 2
+"""As many similarities as the batch has features, times this, are not computed again."""
 
 
 class _Scratch:
@@ -93,10 +98,10 @@ class _Scratch:
 
 def _at(tensor: Tensor, blocks: Blocks, length: int) -> Tensor:
     """What begins with some blocks of a tensor (blocks, block, ...): (t, length, ...)."""
-    block = tensor.shape[1]
-    if length <= block:
+    if not isinstance(blocks, slice):
         return tensor[blocks][:, :length]
-    return tensor.flatten(0, 1).unfold(0, length, block)[blocks].movedim(-1, 1)  # strips overlap
+    shape = (blocks.stop - blocks.start, length, *tensor.shape[2:])
+    return tensor.as_strided(shape, tensor.stride(), tensor.storage_offset() + blocks.start * tensor.stride(0))
 
 
 def _pieces(target: Tensor, blocks: Blocks, length: int) -> Iterator[tuple[slice, Tensor, Blocks]]:
@@ -195,13 +200,17 @@ class _Walk(NamedTuple):
             columns = slice(columns.start + 1, columns.stop + 1)
         return [_Side(columns, batch.width - skipped, 1, skipped)]
 
-    def tiles(self, batch: Batch) -> tuple[Tensor, list[_Set]]:
-        """Similarities in units of log2, (t, r, c), and each pair set that the sweep looks for."""
+    def tiles(self, batch: Batch, *, keep: bool = False) -> tuple[Tensor, list[_Set]]:
+        """Similarities in units of log2, (t, r, c), and each pair set that the sweep looks for.
+
+        Everything is in memory that the next batch uses again, but for the similarities that are to be kept.
+        """
         rule, sets, take = self.rule, [], self.scratch.take
         rows = Samples(*(_at(tensor, batch.rows, batch.height) for tensor in self.rows))
         columns = Samples(*(_at(tensor, batch.columns, batch.width) for tensor in self.columns))
         shape, like = (batch.tiles, batch.height, batch.width), rows.features
-        similarity, transposed = take("similarity", shape, like), columns.features.transpose(1, 2)  # (t, r, c)
+        similarity = like.new_empty(shape) if keep else take("similarity", shape, like)  # (t, r, c)
+        transposed = columns.features.transpose(1, 2)  # (t, d, c)
         torch.baddbmm(similarity, rows.features, transposed, beta=0, alpha=LOG2_E / rule.temperature, out=similarity)
         between_labels = rule.between_tiles(
             rows.labels, columns.labels, out=take("between labels", shape, rows.labels)
@@ -240,9 +249,9 @@ class _Sums(NamedTuple):
     def empty(cls, like: Tensor, shape: tuple[int, ...], nothing: float) -> "_Sums":
         return cls(*(like.new_full(shape, value) for value in (nothing, nothing, 0, 0, 0)))
 
-    def absorb(self, walk: _Walk, batch: Batch, *, bounded: bool) -> None:
-        """Add a batch of tiles to the sums of the anchors that see it."""
-        similarity, sets = walk.tiles(batch)
+    def absorb(self, walk: _Walk, batch: Batch, *, bounded: bool, keep: bool) -> Tensor | None:
+        """Add a batch of tiles to the sums of the anchors that see it; return its exponentials if they are to be kept."""
+        similarity, sets = walk.tiles(batch, keep=keep)
         sides = walk.sides(batch)
         for pairs in sets:
             total, count = (self.positive, self.positives) if pairs.positive else (self.negative, self.negatives)
@@ -260,6 +269,7 @@ class _Sums(NamedTuple):
                 else:
                     log_sum = _at(total, side.blocks, side.length)  # a view, as there is one tile
                     torch.logaddexp2(log_sum, _log_sum(side.part(added), side.dim), out=log_sum)
+        return added if keep else None
 
     def merge(self, order: Tensor, found: "_Sums", *, bounded: bool) -> None:
         """Add what a sweep found for anchors in its own order."""
@@ -291,18 +301,23 @@ class _Slopes(NamedTuple):
         positive, negative = (one.clamp(max=largest).exp2_().mul_(self.total) for one in self[:2])
         return self._replace(positive=positive, negative=negative)
 
-    def grad_tiles(self, walk: _Walk, batch: Batch, *, bounded: bool) -> Tensor:
+    def grad_tiles(self, walk: _Walk, batch: Batch, kept: Tensor | None, *, bounded: bool) -> Tensor:
         """Gradient of the similarities of a batch of tiles, (t, r, c)."""
-        similarity, sets = walk.tiles(batch)
-        factor = walk.scratch.take("factor", similarity.shape, similarity)  # (t, r, c)
+        take, grads = walk.scratch.take, []
         sides = walk.sides(batch, slopes=True)
-        grads = []
+        if kept is not None:
+            sets = [_Set(torch.gt(kept, 0, out=take("positive mask", kept.shape, kept)), kept, walk.sweep.positives)]
+        else:
+            _, sets = walk.tiles(batch)
         for pairs in sets:
             slopes = self.positive if pairs.positive else self.negative
+            factor = take("factor", pairs.mask.shape, pairs.mask)  # (t, r, c)
             if bounded:
-                grad = pairs.exponentials_().mul_(_both(slopes, sides, factor))  # (t, r, c)
+                added = pairs.exponentials_() if kept is None else kept  # (t, r, c)
+                out = take("grad positives" if pairs.positive else "grad negatives", added.shape, added)
+                grad = torch.mul(added, _both(slopes, sides, factor), out=out)  # (t, r, c)
             else:
-                logits, grad = pairs.masked_logits(), torch.zeros_like(similarity)  # (t, r, c)
+                logits, grad = pairs.masked_logits(), torch.zeros_like(pairs.mask)  # (t, r, c)
                 for side in sides:
                     grad.addcmul_((logits + side.values(slopes)).exp2_(), side.values(self.total))
             if pairs.positive:
@@ -327,6 +342,7 @@ class _Problem(NamedTuple):
     rule: Rule
     sweeps: list[Sweep]
     bounded: bool
+    keepable: int  # most similarities that forward keeps for backward
 
     def walk(self, sweep: Sweep, features: Tensor, other_features: Tensor | None, scratch: _Scratch) -> _Walk:
         """Anchors and candidates in the order of a sweep."""
@@ -351,14 +367,17 @@ class _Recomputed(torch.autograd.Function):
     def forward(
         ctx: Any, features: Tensor, other_features: Tensor | None, problem: _Problem
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        bounded, scratch = problem.bounded, _Scratch()
+        bounded, scratch, keepable = problem.bounded, _Scratch(), problem.keepable
+        kept: list[Tensor | None] = []  # of every batch
         total = _Sums.empty(features, (len(features),), NOTHING)
         with torch.autocast(features.device.type, enabled=False):
             for sweep in problem.sweeps:
                 walk = problem.walk(sweep, features, other_features, scratch)
                 found = _Sums.empty(features, tuple(walk.rows.features.shape[:2]), 0 if bounded else NOTHING)
                 for batch in sweep.batches:
-                    found.absorb(walk, batch, bounded=bounded)
+                    keep = batch.area <= keepable and sweep.positives != sweep.negatives
+                    keepable -= batch.area if keep else 0
+                    kept.append(found.absorb(walk, batch, bounded=bounded, keep=keep))
                 total.merge(sweep.rows, found, bounded=bounded)
         log_total = torch.logaddexp2(total.positive, total.negative + problem.log_weights)  # (n,)
         log_total = torch.where(log_total < NOTHING / 2, 0, log_total)
@@ -366,7 +385,7 @@ class _Recomputed(torch.autograd.Function):
             if tensor is not None:
                 log_total += 0 * tensor.sum()  # a NaN reaches every anchor, also those whose tiles it is not in
         count = total.positives.clamp(min=1)  # (n,)
-        ctx.save_for_backward(features, other_features, log_total, count)
+        ctx.save_for_backward(features, other_features, log_total, count, *kept)
         ctx.problem = problem
         ctx.mark_non_differentiable(total.positives, total.negatives)
         return log_total / LOG2_E, total.similarity / (count * LOG2_E), total.positives, total.negatives
@@ -376,9 +395,9 @@ class _Recomputed(torch.autograd.Function):
     def backward(
         ctx: Any, grad_log_total: Tensor, grad_mean_positive: Tensor, *_: Tensor
     ) -> tuple[Tensor, Tensor | None, None]:
-        features, other_features, log_total, count = ctx.saved_tensors
+        features, other_features, log_total, count, *kept = ctx.saved_tensors
         problem: _Problem = ctx.problem
-        scratch = _Scratch()
+        scratch, remaining = _Scratch(), iter(kept)
         slopes = _Slopes(
             positive=-log_total,
             negative=problem.log_weights - log_total,
@@ -400,7 +419,7 @@ class _Recomputed(torch.autograd.Function):
                 named = zip(_Slopes._fields, slopes, strict=True)
                 ordered = _Slopes(*(scratch.blocks(*one, sweep.rows, sweep) for one in named))
                 for batch in sweep.batches:
-                    tiles = ordered.grad_tiles(walk, batch, bounded=problem.bounded)  # (t, r, c)
+                    tiles = ordered.grad_tiles(walk, batch, next(remaining), bounded=problem.bounded)  # (t, r, c)
                     _add_product(grad_rows, batch.rows, tiles, _at(columns, batch.columns, batch.width))
                     for side in walk.candidates(batch) if sweep.own or grad_others is not None else ():
                         seen = side.part(tiles).transpose(1, 2)  # (t, c, r)

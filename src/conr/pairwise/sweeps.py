@@ -51,6 +51,11 @@ class Batch(NamedTuple):
     width: int  # candidates in each tile; above that of a block in a strip, whose blocks are slices
     diagonal: bool  # the first candidates of each tile are its anchors
 
+    @property
+    def area(self) -> int:
+        """How many similarities the tiles hold."""
+        return self.tiles * self.height * self.width
+
 
 class Sweep(NamedTuple):
     """One walk over tiles that finds positives, negatives or both."""
@@ -68,7 +73,7 @@ class Sweep(NamedTuple):
     @property
     def area(self) -> int:
         """How many similarities the walk computes."""
-        return sum(batch.tiles * batch.height * batch.width for batch in self.batches)
+        return sum(batch.area for batch in self.batches)
 
 
 class Cut(NamedTuple):
