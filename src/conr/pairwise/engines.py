@@ -10,6 +10,7 @@ from conr._checks import check_choice
 from conr._compile import outside_graphs
 from conr.pairwise.dense import contrast_dense
 from conr.pairwise.distances import check_distance, real
+from conr.pairwise.freed_memory import keep_freed_memory
 from conr.pairwise.pairs import NOTHING, Contrast, Rule, Samples
 from conr.pairwise.push import log_push
 from conr.pairwise.recompute import contrast_recomputed, exponentials_fit
@@ -96,6 +97,8 @@ def contrast(
         got = "a function as distance" if callable(rule.distance) else f"k = {k}"
         raise ValueError(f"engine: 'windowed' expects one-dimensional labels and the name of a distance, got {got}")
     samples, others = _same_dtypes(samples, others)
+    if samples.features.device.type == "cpu" and not torch.compiler.is_compiling():
+        keep_freed_memory()
     plan = None
     if engine == "auto":
         engine, plan = _chosen(samples, others, rule, block)
@@ -214,9 +217,6 @@ def _dense(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule
 
 @outside_graphs
 def _recomputed(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule, plan: _Plan) -> Contrast:
-    samples = samples._replace(features=unit_vectors(samples.features))
-    if others is not None:
-        others = others._replace(features=unit_vectors(others.features))
     return contrast_recomputed(samples, others, weights.log(), rule, plan.sweeps, bounded=plan.bounded)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from conr.pairwise.pairs import LOG2_E, NOTHING, Contrast, Rule, Samples
 from conr.pairwise.push import log_push
 from conr.pairwise.sweeps import Batch, Blocks, Sweep
+from conr.pairwise.unit import through_unit_, unit_and_inverse
 
 
 def contrast_recomputed(
@@ -65,7 +66,7 @@ def exponentials_fit(samples: Samples, others: Samples | None, rule: Rule) -> bo
     return logit <= math.log2(torch.finfo(samples.features.dtype).max) / 2  # a NaN does not fit
 
 
-KEPT = 2
+KEPT = 3
 """As many similarities as the batch has features, times this, are not computed again."""
 
 
@@ -368,6 +369,10 @@ class _Recomputed(torch.autograd.Function):
         ctx: Any, features: Tensor, other_features: Tensor | None, problem: _Problem
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         bounded, scratch, keepable = problem.bounded, _Scratch(), problem.keepable
+        features, inverse = unit_and_inverse(features)  # (n, d), (n, 1)
+        other_inverse = None
+        if other_features is not None:
+            other_features, other_inverse = unit_and_inverse(other_features)  # (m, d), (m, 1)
         kept: list[Tensor | None] = []  # of every batch
         total = _Sums.empty(features, (len(features),), NOTHING)
         with torch.autocast(features.device.type, enabled=False):
@@ -385,7 +390,7 @@ class _Recomputed(torch.autograd.Function):
             if tensor is not None:
                 log_total += 0 * tensor.sum()  # a NaN reaches every anchor, also those whose tiles it is not in
         count = total.positives.clamp(min=1)  # (n,)
-        ctx.save_for_backward(features, other_features, log_total, count, *kept)
+        ctx.save_for_backward(features, inverse, other_features, other_inverse, log_total, count, *kept)
         ctx.problem = problem
         ctx.mark_non_differentiable(total.positives, total.negatives)
         return log_total / LOG2_E, total.similarity / (count * LOG2_E), total.positives, total.negatives
@@ -395,7 +400,7 @@ class _Recomputed(torch.autograd.Function):
     def backward(
         ctx: Any, grad_log_total: Tensor, grad_mean_positive: Tensor, *_: Tensor
     ) -> tuple[Tensor, Tensor | None, None]:
-        features, other_features, log_total, count, *kept = ctx.saved_tensors
+        features, inverse, other_features, other_inverse, log_total, count, *kept = ctx.saved_tensors
         problem: _Problem = ctx.problem
         scratch, remaining = _Scratch(), iter(kept)
         slopes = _Slopes(
@@ -427,4 +432,7 @@ class _Recomputed(torch.autograd.Function):
                 grad.index_add_(0, sweep.rows, grad_rows.flatten(0, 1)[: len(grad)])
                 if grad_others is not None and not sweep.own:
                     grad_others.index_add_(0, sweep.columns, grad_columns.flatten(0, 1)[: len(grad_others)])
+        through_unit_(grad, features, inverse)
+        if grad_others is not None:
+            through_unit_(grad_others, other_features, other_inverse)
         return grad, grad_others, None
