@@ -12,7 +12,7 @@ from tests.tolerances import TOLERANCE
 from torch import Tensor
 
 from conr import conr_loss
-from conr.pairwise import Contrast, Distance, Rule, Samples, choose_engine, contrast
+from conr.pairwise import Contrast, Distance, Rule, Samples, choose_engine, contrast, engines
 from conr.pairwise.recompute import exponentials_fit
 
 RULE = Rule(window=1.0, distance="l2", distance_scale=0.1, push="exp", temperature=0.4)
@@ -249,6 +249,30 @@ def test_memory_is_linear_in_the_batch(engine: str, n: int) -> None:
     assert saved <= 4 * n * d + 20 * n
     dense = saved_numbers(lambda: conr_loss(*batch[:3], window=1.0, weights=batch.weights, engine="dense"))
     assert dense > 2 * n * n
+
+
+@pytest.mark.parametrize("push", ["exp", "linear"])
+@pytest.mark.parametrize("m", [None, 50])
+def test_what_is_kept_for_backward_changes_nothing(push: str, m: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, others = make_batch(7, n=300, d=5), None if m is None else make_batch(8, n=m, d=5)
+    rule, found, saved = RULE._replace(push=push, window=0.3), [], []
+    for kept in (0, 14, 10**6):  # none, some, all
+        monkeypatch.setattr(engines, "KEPT", kept)
+
+        def run() -> None:
+            found.append(terms_and_gradients(batch, rule, others, engine="windowed", block=8))
+
+        saved.append(saved_numbers(run))
+    assert saved[0] < saved[1] <= saved[0] + 14 * 300 * 5 < saved[2]
+    torch.testing.assert_close(found[1], found[0], **EXACT)
+    torch.testing.assert_close(found[2], found[0], **EXACT)
+
+
+def test_a_second_backward_pass_gives_the_same() -> None:
+    mine = samples(make_batch(7, n=300))
+    loss = contrast(mine, torch.ones(300, dtype=torch.float64), RULE, engine="windowed").log_total.sum()
+    first, second = (torch.autograd.grad(loss, mine.features, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize("reference", [False, True])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from conr.pairwise import label_distance
+from conr.pairwise import label_distance, sweeps
 from conr.pairwise.sweeps import Blocks, Cut, Sweep, box_sweep, cut, full_area, full_sweep, interval_sweep
 
 
@@ -14,7 +14,9 @@ def numbers(blocks: Blocks) -> list[int]:
 
 def visits(sweep: Sweep) -> Tensor:
     """How often each pair (row, column) lies in a tile, in the order of the samples."""
-    counts = torch.zeros(len(sweep.rows), len(sweep.columns), dtype=torch.long)
+    n, m = len(sweep.rows), len(sweep.columns)
+    rows, columns = -(-n // sweep.block), -(-m // sweep.block) + sweep.spare
+    counts = torch.zeros(rows * sweep.block, columns * sweep.block, dtype=torch.long)
     for batch in sweep.batches:
         assert len(numbers(batch.rows)) == batch.tiles
         for row, column in zip(numbers(batch.rows), numbers(batch.columns), strict=True):
@@ -23,8 +25,8 @@ def visits(sweep: Sweep) -> Tensor:
             assert inside.shape == (batch.height, batch.width)
             inside += 1
             assert batch.diagonal == (sweep.own and row == column)
-    ordered = torch.empty_like(counts)
-    ordered[sweep.rows.unsqueeze(1), sweep.columns.unsqueeze(0)] = counts
+    ordered = torch.empty_like(counts[:n, :m])
+    ordered[sweep.rows.unsqueeze(1), sweep.columns.unsqueeze(0)] = counts[:n, :m]
     return ordered
 
 
@@ -61,6 +63,24 @@ def test_intervals_hold_every_pair_once(seed: int, cut: Cut, window: float) -> N
     mutual = interval_sweep(values, None, window=window, cut=cut, positives=True)
     pairs = ((values.unsqueeze(1) - values).abs() <= window) & above_diagonal(mutual)
     assert (visits(mutual)[pairs] == 1).all()
+
+
+@pytest.mark.parametrize("window", [0.02, 0.3, 10.0])
+@pytest.mark.parametrize("padding", [0, 40, 10**6])
+def test_long_intervals_are_several_strips(window: float, padding: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "STRIP", 36)
+    values = torch.rand(300, generator=torch.Generator().manual_seed(0)) ** 3
+    cut = Cut(4, 60, 1, padding)
+    mutual = interval_sweep(values, None, window=window, cut=cut, positives=True)
+    pairs = ((values.unsqueeze(1) - values).abs() <= window) & above_diagonal(mutual)
+    found = visits(mutual)
+    assert (found[pairs] == 1).all()
+    assert found[above_diagonal(mutual)].max() == 1
+    assert all(batch.tiles == 1 or batch.area <= 60 * 4**2 for batch in mutual.batches)
+    assert max(batch.width for batch in mutual.batches) <= 36
+    if padding == 0:  # no strip is longer than its own interval, in steps of 16
+        whole = interval_sweep(values, None, window=window, cut=Cut(4, 1, 1, 0), positives=True)
+        assert mutual.area == whole.area
 
 
 @pytest.mark.parametrize(("distance", "k"), [("l1", 1), ("l1", 3), ("l2", 2), ("linf", 2), ("angular", 2)])

@@ -50,12 +50,16 @@ BLOCK = {"cpu": 64, "cuda": 2048}
 CAREFUL_BLOCK = 256
 """Rows of a tile on a CPU where tiles come one at a time, as exponentials may not fit."""
 
+KEPT = 3
+"""Most similarities that the windowed engine keeps for the backward pass, in multiples of the features' numbers."""
+
 
 class _Plan(NamedTuple):
     """The walks of a recomputing engine."""
 
     sweeps: list[Sweep]
     bounded: bool  # whether exponentials fit without further care
+    keepable: int  # most similarities that forward keeps for backward
 
     @property
     def area(self) -> int:
@@ -217,7 +221,9 @@ def _dense(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule
 
 @outside_graphs
 def _recomputed(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule, plan: _Plan) -> Contrast:
-    return contrast_recomputed(samples, others, weights.log(), rule, plan.sweeps, bounded=plan.bounded)
+    return contrast_recomputed(
+        samples, others, weights.log(), rule, plan.sweeps, bounded=plan.bounded, keepable=plan.keepable
+    )
 
 
 @outside_graphs
@@ -240,7 +246,7 @@ def _plan(samples: Samples, others: Samples | None, rule: Rule, *, windowed: boo
     sweeps = _sweeps_over(samples, None, rule, windowed=windowed, cut=cut_)
     if others is not None:
         sweeps += _sweeps_over(samples, others, rule, windowed=windowed, cut=cut_)
-    return _Plan(sweeps, bounded)
+    return _Plan(sweeps, bounded, KEPT * samples.features.numel() if windowed else 0)
 
 
 def _sweeps_over(samples: Samples, others: Samples | None, rule: Rule, *, windowed: bool, cut: Cut) -> list[Sweep]:

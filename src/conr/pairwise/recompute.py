@@ -1,6 +1,7 @@
-r"""The recomputing engine: walks over tiles of the similarities and keeps none of them.
+r"""The recomputing engine: walks over tiles of the similarities and keeps few or none of them.
 
-Forward saves, for every anchor, only the log of its sum and its count of positives; backward computes each tile again.
+Forward saves, for every anchor, only the log of its sum and its count of positives; backward computes tiles again that
+forward did not keep.
 Arithmetic is made for many tiles at once, (t, r, c), in memory that all of them use in turn: on a CPU, calls cost as
 much as short arithmetic, and new memory costs more.
 
@@ -8,12 +9,12 @@ Logarithms have base 2: on a CPU ``exp2`` is faster than ``exp``, which slows do
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from conr.pairwise.blocks import Scratch, add, add_product, at
 from conr.pairwise.pairs import LOG2_E, NOTHING, Contrast, Rule, Samples
 from conr.pairwise.push import log_push
 from conr.pairwise.sweeps import Batch, Blocks, Sweep
@@ -21,28 +22,37 @@ from conr.pairwise.unit import through_unit_, unit_and_inverse
 
 
 def contrast_recomputed(
-    samples: Samples, others: Samples | None, log_weights: Tensor, rule: Rule, sweeps: list[Sweep], *, bounded: bool
+    samples: Samples,
+    others: Samples | None,
+    log_weights: Tensor,
+    rule: Rule,
+    sweeps: list[Sweep],
+    *,
+    bounded: bool,
+    keepable: int = 0,
 ) -> Contrast:
     r"""What `contrast_dense` computes, without ever holding n x n numbers.
 
     Args:
-        samples: the batch: its unit features (n, d), labels (n, k) and predictions (n, k).
+        samples: the batch: its features (n, d), labels (n, k) and predictions (n, k).
         others: more candidates, which are no anchors: (m, d), (m, k), (m, k).
         log_weights: shape (n,): logarithm of each anchor's weight, which multiplies its negatives.
         rule: what makes and weighs pairs.
         sweeps: the walks; together they must visit every pair that counts once.
         bounded: whether exponentials of all logits are known to fit (`exponentials_fit`). If not, each tile's largest
             logit is subtracted first, and batches must hold one tile.
+        keepable: most numbers of tiles that are kept for the backward pass, where a sweep looks for positives or for
+            negatives only.
 
     Returns:
-        The terms, differentiable once with respect to both unit features.
+        The terms, differentiable once with respect to both features.
 
     Notes:
-        Time follows the area of the sweeps. Saves the unit features and O(n) numbers; needs two more copies of the
-        features and a few batches of tiles while it runs.
+        Time follows the area of the sweeps. Saves the unit features, O(n) numbers and what may be kept; needs two more
+        copies of the features and a few batches of tiles while it runs.
     """
     keys, other_keys = samples[1:], None if others is None else others[1:]
-    keepable = KEPT * samples.features.numel() if bounded else 0
+    keepable = keepable if bounded and torch.is_grad_enabled() else 0
     problem = _Problem(keys, other_keys, log_weights * LOG2_E, rule, sweeps, bounded, keepable)
     other_features = None if others is None else others.features
     return Contrast(*_Recomputed.apply(samples.features, other_features, problem))
@@ -66,79 +76,6 @@ def exponentials_fit(samples: Samples, others: Samples | None, rule: Rule) -> bo
     return logit <= math.log2(torch.finfo(samples.features.dtype).max) / 2  # a NaN does not fit
 
 
-KEPT = 3
-"""As many similarities as the batch has features, times this, are not computed again."""
-
-
-class _Scratch:
-    """Memory that sweeps and batches of tiles use in turn, by name."""
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple[str, torch.dtype], Tensor] = {}
-
-    def take(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Numbers of any value; what the name held is lost."""
-        size, key = math.prod(shape), (name, like.dtype)
-        if key not in self._kept or len(self._kept[key]) < size:
-            self._kept[key] = like.new_empty(size)
-        return self._kept[key][:size].view(shape)
-
-    def blocks(self, name: str, tensor: Tensor, order: Tensor, sweep: Sweep, *, fill: float | None = 0) -> Tensor:
-        """A tensor (n, ...) in another order, in blocks (blocks, block, ...), with the spare ones of the sweep.
-
-        What is left behind the n samples is filled with a number, or with the last sample (None).
-        """
-        n = len(order)
-        found = self.take(name, (-(-n // sweep.block) + sweep.spare, sweep.block, *tensor.shape[1:]), tensor)
-        flat = found.flatten(0, 1)
-        torch.index_select(tensor, 0, order, out=flat[:n])
-        if n < len(flat):
-            flat[n:] = flat[n - 1] if fill is None else fill
-        return found
-
-
-def _at(tensor: Tensor, blocks: Blocks, length: int) -> Tensor:
-    """What begins with some blocks of a tensor (blocks, block, ...): (t, length, ...)."""
-    if not isinstance(blocks, slice):
-        return tensor[blocks][:, :length]
-    shape = (blocks.stop - blocks.start, length, *tensor.shape[2:])
-    return tensor.as_strided(shape, tensor.stride(), tensor.storage_offset() + blocks.start * tensor.stride(0))
-
-
-def _pieces(target: Tensor, blocks: Blocks, length: int) -> Iterator[tuple[slice, Tensor, Blocks]]:
-    """What begins with some blocks of a tensor (blocks, block, ...), piece by piece.
-
-    Yields:
-        Which of the numbers from 0 to length the piece holds, the tensor (blocks, piece, ...), and the piece's blocks.
-    """
-    block = target.shape[1]
-    for start in range(0, length, block):
-        piece = slice(start, min(start + block, length))
-        step = start // block
-        shifted = slice(blocks.start + step, blocks.stop + step) if isinstance(blocks, slice) else blocks
-        yield piece, target[:, : piece.stop - start], shifted
-
-
-def _add(target: Tensor, blocks: Blocks, values: Tensor) -> None:
-    """Add values (t, length) to what begins with some blocks of a tensor (blocks, block)."""
-    for piece, part, where in _pieces(target, blocks, values.shape[1]):
-        if isinstance(where, slice):
-            part[where].add_(values[:, piece])  # += would also write the view back
-        else:
-            part.index_add_(0, where, values[:, piece])
-
-
-def _add_product(target: Tensor, blocks: Blocks, first: Tensor, second: Tensor) -> None:
-    """Add products of matrices (t, length, c) and (t, c, d) to what begins with some blocks of (blocks, block, d)."""
-    for piece, part, where in _pieces(target, blocks, first.shape[1]):
-        if not isinstance(where, slice):
-            part.index_add_(0, where, first[:, piece] @ second)
-        elif part.is_contiguous():
-            part[where].baddbmm_(first[:, piece], second)
-        else:  # torch would take one tile after the other
-            part[where].add_(first[:, piece] @ second)
-
-
 class _Side(NamedTuple):
     """The anchors that see a batch of tiles, by rows or by columns."""
 
@@ -153,7 +90,7 @@ class _Side(NamedTuple):
 
     def values(self, tensor: Tensor) -> Tensor:
         """Values (blocks, block) of the anchors, spread over their tiles: (t, r, 1) or (t, 1, c)."""
-        return _at(tensor, self.blocks, self.length).unsqueeze(self.dim)
+        return at(tensor, self.blocks, self.length).unsqueeze(self.dim)
 
 
 class _Set(NamedTuple):
@@ -179,7 +116,7 @@ class _Walk(NamedTuple):
     columns: Samples
     sweep: Sweep
     rule: Rule
-    scratch: _Scratch
+    scratch: Scratch
 
     def sides(self, batch: Batch, *, slopes: bool = False) -> list[_Side]:
         """The sides whose anchors see the tiles.
@@ -207,8 +144,8 @@ class _Walk(NamedTuple):
         Everything is in memory that the next batch uses again, but for the similarities that are to be kept.
         """
         rule, sets, take = self.rule, [], self.scratch.take
-        rows = Samples(*(_at(tensor, batch.rows, batch.height) for tensor in self.rows))
-        columns = Samples(*(_at(tensor, batch.columns, batch.width) for tensor in self.columns))
+        rows = Samples(*(at(tensor, batch.rows, batch.height) for tensor in self.rows))
+        columns = Samples(*(at(tensor, batch.columns, batch.width) for tensor in self.columns))
         shape, like = (batch.tiles, batch.height, batch.width), rows.features
         similarity = like.new_empty(shape) if keep else take("similarity", shape, like)  # (t, r, c)
         transposed = columns.features.transpose(1, 2)  # (t, d, c)
@@ -251,24 +188,24 @@ class _Sums(NamedTuple):
         return cls(*(like.new_full(shape, value) for value in (nothing, nothing, 0, 0, 0)))
 
     def absorb(self, walk: _Walk, batch: Batch, *, bounded: bool, keep: bool) -> Tensor | None:
-        """Add a batch of tiles to the sums of the anchors that see it; return its exponentials if they are to be kept."""
+        """Add a batch of tiles to the sums of the anchors that see it; return the exponentials if they are kept."""
         similarity, sets = walk.tiles(batch, keep=keep)
         sides = walk.sides(batch)
         for pairs in sets:
             total, count = (self.positive, self.positives) if pairs.positive else (self.negative, self.negatives)
             for side in sides:
-                _add(count, side.blocks, side.part(pairs.mask).sum(dim=side.dim))
+                add(count, side.blocks, side.part(pairs.mask).sum(dim=side.dim))
             if pairs.positive:
                 out = walk.scratch.take("attracting", similarity.shape, similarity)
                 attracting = torch.mul(similarity, pairs.mask, out=out)  # (t, r, c)
                 for side in sides:
-                    _add(self.similarity, side.blocks, side.part(attracting).sum(dim=side.dim))
+                    add(self.similarity, side.blocks, side.part(attracting).sum(dim=side.dim))
             added = pairs.exponentials_() if bounded else pairs.masked_logits()  # (t, r, c)
             for side in sides:
                 if bounded:
-                    _add(total, side.blocks, side.part(added).sum(dim=side.dim))
+                    add(total, side.blocks, side.part(added).sum(dim=side.dim))
                 else:
-                    log_sum = _at(total, side.blocks, side.length)  # a view, as there is one tile
+                    log_sum = at(total, side.blocks, side.length)  # a view, as there is one tile
                     torch.logaddexp2(log_sum, _log_sum(side.part(added), side.dim), out=log_sum)
         return added if keep else None
 
@@ -276,11 +213,17 @@ class _Sums(NamedTuple):
         """Add what a sweep found for anchors in its own order."""
         for mine, new in zip(self, found, strict=True):
             placed = torch.empty_like(mine).index_copy_(0, order, new.view(-1)[: len(mine)])  # (n,)
-            if mine is not self.positive and mine is not self.negative:
+            if bounded or (mine is not self.positive and mine is not self.negative):
                 mine.add_(placed)
-                continue
-            log_sum = placed.log2_().clamp_(min=NOTHING) if bounded else placed
-            torch.logaddexp2(mine, log_sum, out=mine)
+            else:
+                torch.logaddexp2(mine, placed, out=mine)
+
+    def log_total(self, log_weights: Tensor, *, bounded: bool) -> Tensor:
+        """log2 of each anchor's sum over positives and weighted negatives, (n,); below `NOTHING` / 2 without pairs."""
+        positive, negative = self.positive, self.negative
+        if bounded:
+            positive, negative = (one.log2().clamp_(min=NOTHING) for one in (positive, negative))
+        return torch.logaddexp2(positive, negative + log_weights)
 
 
 def _log_sum(logits: Tensor, dim: int) -> Tensor:
@@ -345,9 +288,8 @@ class _Problem(NamedTuple):
     bounded: bool
     keepable: int  # most similarities that forward keeps for backward
 
-    def walk(self, sweep: Sweep, features: Tensor, other_features: Tensor | None, scratch: _Scratch) -> _Walk:
+    def walk(self, sweep: Sweep, features: Tensor, other_features: Tensor | None, scratch: Scratch) -> _Walk:
         """Anchors and candidates in the order of a sweep."""
-
         # What is spare has no number where the sweep looks for pairs, and another sample's where it weighs them.
         labels, predictions = (math.nan, None) if sweep.positives else (None, math.nan)
 
@@ -368,23 +310,24 @@ class _Recomputed(torch.autograd.Function):
     def forward(
         ctx: Any, features: Tensor, other_features: Tensor | None, problem: _Problem
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        bounded, scratch, keepable = problem.bounded, _Scratch(), problem.keepable
-        features, inverse = unit_and_inverse(features)  # (n, d), (n, 1)
-        other_inverse = None
-        if other_features is not None:
-            other_features, other_inverse = unit_and_inverse(other_features)  # (m, d), (m, 1)
+        bounded, scratch, keepable = problem.bounded, Scratch(), problem.keepable
         kept: list[Tensor | None] = []  # of every batch
-        total = _Sums.empty(features, (len(features),), NOTHING)
+        nothing = 0 if bounded else NOTHING
+        total = _Sums.empty(features, (len(features),), nothing)
+        other_inverse = None
         with torch.autocast(features.device.type, enabled=False):
+            features, inverse = unit_and_inverse(features)  # (n, d), (n, 1)
+            if other_features is not None:
+                other_features, other_inverse = unit_and_inverse(other_features)  # (m, d), (m, 1)
             for sweep in problem.sweeps:
                 walk = problem.walk(sweep, features, other_features, scratch)
-                found = _Sums.empty(features, tuple(walk.rows.features.shape[:2]), 0 if bounded else NOTHING)
+                found = _Sums.empty(features, tuple(walk.rows.features.shape[:2]), nothing)
                 for batch in sweep.batches:
                     keep = batch.area <= keepable and sweep.positives != sweep.negatives
                     keepable -= batch.area if keep else 0
                     kept.append(found.absorb(walk, batch, bounded=bounded, keep=keep))
                 total.merge(sweep.rows, found, bounded=bounded)
-        log_total = torch.logaddexp2(total.positive, total.negative + problem.log_weights)  # (n,)
+        log_total = total.log_total(problem.log_weights, bounded=bounded)  # (n,)
         log_total = torch.where(log_total < NOTHING / 2, 0, log_total)
         for tensor in (features, other_features, *problem.keys, *(problem.other_keys or ())):
             if tensor is not None:
@@ -402,7 +345,7 @@ class _Recomputed(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor | None, None]:
         features, inverse, other_features, other_inverse, log_total, count, *kept = ctx.saved_tensors
         problem: _Problem = ctx.problem
-        scratch, remaining = _Scratch(), iter(kept)
+        scratch, remaining = Scratch(), iter(kept)
         slopes = _Slopes(
             positive=-log_total,
             negative=problem.log_weights - log_total,
@@ -425,10 +368,10 @@ class _Recomputed(torch.autograd.Function):
                 ordered = _Slopes(*(scratch.blocks(*one, sweep.rows, sweep) for one in named))
                 for batch in sweep.batches:
                     tiles = ordered.grad_tiles(walk, batch, next(remaining), bounded=problem.bounded)  # (t, r, c)
-                    _add_product(grad_rows, batch.rows, tiles, _at(columns, batch.columns, batch.width))
+                    add_product(grad_rows, batch.rows, tiles, at(columns, batch.columns, batch.width))
                     for side in walk.candidates(batch) if sweep.own or grad_others is not None else ():
                         seen = side.part(tiles).transpose(1, 2)  # (t, c, r)
-                        _add_product(grad_columns, side.blocks, seen, _at(rows, batch.rows, batch.height))
+                        add_product(grad_columns, side.blocks, seen, at(rows, batch.rows, batch.height))
                 grad.index_add_(0, sweep.rows, grad_rows.flatten(0, 1)[: len(grad)])
                 if grad_others is not None and not sweep.own:
                     grad_others.index_add_(0, sweep.columns, grad_columns.flatten(0, 1)[: len(grad_others)])

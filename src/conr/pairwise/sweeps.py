@@ -8,8 +8,8 @@ batches.
 Pairs of one set with itself are symmetric (for every named distance), so a symmetric sweep visits tiles on and above
 the diagonal only, and those above it for both of their sides.
 
-Where the pairs of a block of anchors are one interval that begins with the block itself, the whole interval is one tile,
-a strip: it ends closer to the window's edge than whole blocks do, and operations are longer.
+Where the pairs of a block of anchors are one interval that begins with the block itself, the whole interval is one
+tile, a strip: it ends closer to the window's edge than whole blocks do, and operations are longer.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ STRIP_STEP = 16
 """Candidates by which strips differ, so that many have the same shape."""
 
 STRIP_PADDING = 2**22
-"""Most products of features that strips of one batch may waste to have the same shape: about what another batch takes."""
+"""Most products of features that strips of a batch may waste to have one shape: about what another batch takes."""
 
 Blocks = slice | Tensor
 """Numbers of blocks: consecutive ones, or int64 of shape (t,), which may repeat."""
@@ -47,7 +47,7 @@ class Batch(NamedTuple):
     rows: Blocks  # the block of anchors of each tile
     columns: Blocks  # its block of candidates, or the first one of a strip
     tiles: int  # how many, t
-    height: int  # anchors in each block: fewer in the last one
+    height: int  # anchors in each tile: fewer in the last block, unless strips fill it up
     width: int  # candidates in each tile; above that of a block in a strip, whose blocks are slices
     diagonal: bool  # the first candidates of each tile are its anchors
 
@@ -116,37 +116,26 @@ def interval_sweep(values: Tensor, others: Tensor | None, *, window: float, cut:
         cut: size of tiles and batches.
         positives: whether the sweep finds positives; else negatives.
     """
-    own, block = others is None, cut.block
+    block, n = cut.block, len(values)
     ordered, rows = _sorted(values)  # (n,), (n,)
     ordered_others, columns = (ordered, rows) if others is None else _sorted(others)  # (m,), (m,)
-    n, m = len(ordered), len(ordered_others)
     # The rounded difference of two values is within the window only if the exact one is within a few roundings of it.
     reach = window * (1 + 8 * torch.finfo(values.dtype).eps)
     blocks = torch.arange(_count(n, block), device=values.device)  # (blocks,)
     highest = ordered[((blocks + 1) * block - 1).clamp_(max=n - 1)]  # (blocks,)
     ends = torch.searchsorted(ordered_others, highest + reach, right=True)  # (blocks,)
-    if own:
-        batches = list(_strips((ends - blocks * block).tolist(), cut))
-        spare = max((batch.columns.stop - 1 + _count(batch.width, block) for batch in batches), default=0)
-        return Sweep(
-            rows,
-            columns,
-            block,
-            batches,
-            positives=positives,
-            negatives=not positives,
-            own=True,
-            symmetric=True,
-            spare=max(spare - len(blocks), 0),
-        )
+    found = {"positives": positives, "negatives": not positives}
+    if others is None:
+        batches, spare = _strips((ends - blocks * block).tolist(), cut)
+        return Sweep(rows, columns, block, batches, **found, own=True, symmetric=True, spare=spare)
     starts = torch.searchsorted(ordered_others, ordered[blocks * block] - reach)  # (blocks,)
     firsts = starts // block  # (blocks,): of candidates
     counts = (_count(ends, block) - firsts).clamp_(min=0)  # (blocks,)
     top = blocks.repeat_interleave(counts)  # (tiles,)
     skipped = (counts.cumsum(0) - counts).repeat_interleave(counts)  # (tiles,)
     left = firsts.repeat_interleave(counts) + torch.arange(len(top), device=top.device) - skipped  # (tiles,)
-    batches = list(_batches(torch.stack((top, left), dim=1), n, m, cut, own=False))
-    return Sweep(rows, columns, block, batches, positives=positives, negatives=not positives, own=False, symmetric=False)
+    batches = list(_batches(torch.stack((top, left), dim=1), n, len(columns), cut, own=False))
+    return Sweep(rows, columns, block, batches, **found, own=False, symmetric=False)
 
 
 def box_sweep(
@@ -184,27 +173,37 @@ def box_sweep(
     return Sweep(rows, columns, block, batches, positives=positives, negatives=not positives, own=own, symmetric=own)
 
 
-def _strips(lengths: list[int], cut: Cut) -> Iterator[Batch]:
-    """Cut one interval for each block, which begins with the block, into batches of strips of one shape."""
-    block, strip = cut.block, max(STRIP // cut.block, 1) * cut.block
-    for offset in range(0, max(lengths, default=0), strip):
-        step = offset // block
+def _strips(lengths: list[int], cut: Cut) -> tuple[list[Batch], int]:
+    """Cut intervals, of which each begins with its block of anchors, into batches of strips of one shape.
+
+    Args:
+        lengths: of the interval of each block.
+        cut: how.
+
+    Returns:
+        The batches, and how many blocks behind the last one they reach into.
+    """
+    block, longest = cut.block, max(STRIP // cut.block, 1) * cut.block
+    batches, end = [], len(lengths)
+    for offset in range(0, max(lengths, default=0), longest):
         # At least a block: the last one may hold fewer samples.
-        widths = [min(max(length, block) - offset, strip) for length in lengths]
+        widths = [min(max(length, block) - offset, longest) for length in lengths]
         first = 0
         while first < len(widths):
-            last, width, used = first, 0, 0  # strips first to last, of the same width, which hold `used` candidates
+            last, width, used = first, 0, 0  # strips first to last of the same width, in which `used` is not padding
             while last < len(widths) and widths[last] > 0:
-                wider = max(width, min(_count(widths[last], STRIP_STEP) * STRIP_STEP, strip))
-                candidates = (last + 1 - first) * wider
-                padding = block * (candidates - used - widths[last])
-                if last > first and (candidates > cut.in_place * block or padding > cut.padding):
+                wider = max(width, min(_count(widths[last], STRIP_STEP) * STRIP_STEP, longest))
+                area = (last + 1 - first) * block * wider
+                padding = area - block * (used + widths[last])
+                if last > first and (area > cut.in_place * block**2 or padding > cut.padding):
                     break
                 last, width, used = last + 1, wider, used + widths[last]
             if last > first:
-                rows, columns = slice(first, last), slice(first + step, last + step)
-                yield Batch(rows, columns, last - first, block, width, diagonal=offset == 0)
+                columns = slice(first + offset // block, last + offset // block)
+                batches.append(Batch(slice(first, last), columns, last - first, block, width, diagonal=offset == 0))
+                end = max(end, columns.stop - 1 + _count(width, block))
             first = max(last, first + 1)
+    return batches, end - len(lengths)
 
 
 def _batches(tiles: Tensor, n: int, m: int, cut: Cut, *, own: bool) -> Iterator[Batch]:
