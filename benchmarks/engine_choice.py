@@ -39,7 +39,7 @@ class Choice(NamedTuple):
 
 def choices() -> Iterator[Choice]:
     """All points that are measured."""
-    for n in (1024, 1448, 2048):
+    for n in (512, 724, 1024, 1448, 2048):
         for d in (128, 512, 2048):
             yield from (Choice(Point(n, d, 1, share)) for share in (0.01, 0.2))
             yield Choice(Point(n, d, 1, 0.05), crowd=True)
