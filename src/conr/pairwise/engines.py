@@ -29,21 +29,24 @@ MAX_DENSE_BYTES = 2**25
 LARGE_DENSE_BYTES = 2**24
 """Largest matrix whose memory malloc mostly keeps."""
 
-DENSE_PASSES = 180
+DENSE_PASSES = 140
 """What all passes of the dense engine over a similarity take on a CPU, in units of a feature's part of its product."""
 
-NEW_MEMORY = 300
+NEW_MEMORY = 150
 """What the dense engine takes besides for each similarity of a larger matrix, in the same units."""
 
-TILE_PASSES = 100
-"""What all passes over a similarity in a tile, which stays in cache, take in the same units; twice that with several
-label dimensions."""
+TILE_PASSES = 120
+"""What all passes over a similarity in a tile, which stays in cache, take in the same units; three times that with
+several label dimensions."""
 
-TILE_PRODUCT = 3.6
+TILE_PRODUCT = 3.4
 """What a feature's part of a product takes in a tile, with those of the backward pass, in the same units."""
 
-TILED_START = 100_000_000
-"""What the tiled engines do besides on a CPU, in the same units, for the batch and again for other candidates."""
+KEPT_PRODUCT = 1.2
+"""How much less it takes where the tile is kept for the backward pass."""
+
+TILED_START = 40_000_000
+"""What the tiled engines do besides on a CPU, in the same units; two and a half times that with other candidates."""
 
 BLOCK = {"cpu": 64, "cuda": 2048}
 """Rows of a tile: on a CPU few, as small tiles waste less around the pairs; on a GPU enough to keep it busy."""
@@ -130,10 +133,11 @@ def _chosen(samples: Samples, others: Samples | None, rule: Rule, block: int | N
     tiled = "windowed" if windowed else "blockwise"
     d, k = samples.features.shape[1], samples.labels.shape[1]
     dense = dense_cost(pairs, d, samples.features.itemsize)
-    if dense <= tiled_cost(0, d, k, others is not None):
+    if dense <= tiled_cost(0, 0, d, k, others is not None):
         return "dense", None
     plan = _plan(samples, others, rule, windowed=windowed, block=block)
-    return ("dense", None) if dense <= tiled_cost(plan.area, d, k, others is not None) else (tiled, plan)
+    cost = tiled_cost(plan.area, plan.keepable, d, k, others is not None)
+    return ("dense", None) if dense <= cost else (tiled, plan)
 
 
 def dense_cost(pairs: int, features: int, itemsize: int) -> float:
@@ -150,24 +154,27 @@ def dense_cost(pairs: int, features: int, itemsize: int) -> float:
     return (DENSE_PASSES + new_memory + features) * pairs
 
 
-def tiled_cost(in_tiles: int, features: int, dimensions: int, with_others: bool) -> float:
+def tiled_cost(in_tiles: int, keepable: int, features: int, dimensions: int, with_others: bool) -> float:
     """What the tiled engines take in the same units.
 
     Args:
         in_tiles: similarities that the tiles hold.
+        keepable: how many of them may be kept for the backward pass.
         features: their number, d.
         dimensions: of a label, k.
         with_others: whether there are candidates beside the batch.
     """
-    passes = TILE_PASSES if dimensions == 1 else 2 * TILE_PASSES
-    return TILED_START * (2 if with_others else 1) + (passes + TILE_PRODUCT * features) * in_tiles
+    passes = TILE_PASSES if dimensions == 1 else 3 * TILE_PASSES
+    spared = KEPT_PRODUCT * features * min(in_tiles, keepable)
+    return TILED_START * (2.5 if with_others else 1) + (passes + TILE_PRODUCT * features) * in_tiles - spared
 
 
-def tile_similarities(samples: Samples, others: Samples | None, rule: Rule) -> int:
-    """How many similarities the tiles hold that "auto" would visit on a CPU."""
+def tile_similarities(samples: Samples, others: Samples | None, rule: Rule) -> tuple[int, int]:
+    """How many similarities the tiles hold that "auto" would visit on a CPU, and how many of them it may keep."""
     samples, others = _same_dtypes(samples, others)
     windowed = samples.labels.shape[1] == 1 and not callable(rule.distance)
-    return _plan(samples, others, rule, windowed=windowed, block=None).area
+    plan = _plan(samples, others, rule, windowed=windowed, block=None)
+    return plan.area, plan.keepable
 
 
 def _same_dtypes(samples: Samples, others: Samples | None) -> tuple[Samples, Samples | None]:
