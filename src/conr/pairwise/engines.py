@@ -23,6 +23,9 @@ ENGINES = ("auto", "dense", "blockwise", "windowed", "triton")
 MAX_DENSE_PAIRS = 8192**2
 """Most pairs for which "auto" computes all similarities at once on a GPU."""
 
+LARGE_PAIRS = 2**18
+"""Fewest pairs for which memory that is kept from one batch to the next saves time on a CPU."""
+
 MAX_DENSE_BYTES = 2**25
 """Largest matrix of similarities that "auto" computes at once on a CPU: above, malloc asks the system for each one."""
 
@@ -104,7 +107,8 @@ def contrast(
         got = "a function as distance" if callable(rule.distance) else f"k = {k}"
         raise ValueError(f"engine: 'windowed' expects one-dimensional labels and the name of a distance, got {got}")
     samples, others = _same_dtypes(samples, others)
-    if samples.features.device.type == "cpu" and not torch.compiler.is_compiling():
+    pairs = len(samples.labels) * (len(samples.labels) + (0 if others is None else len(others.labels)))
+    if pairs >= LARGE_PAIRS and samples.features.device.type == "cpu" and not torch.compiler.is_compiling():
         keep_freed_memory()
     plan = None
     if engine == "auto":
