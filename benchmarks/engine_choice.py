@@ -79,13 +79,13 @@ def measure(choice: Choice) -> dict[str, Any]:
     samples = Samples(given.features, *(one.reshape(point.n, -1) for one in given[1:3]))
     rule = Rule(given.window, "l2", SETTINGS["distance_scale"], "exp", SETTINGS["temperature"])
     tiled = "windowed" if point.k == 1 else "blockwise"
-    in_tiles, keepable = tile_similarities(samples, given.candidates, rule)
+    in_tiles, kept = tile_similarities(samples, given.candidates, rule)
     times = interleaved({engine: partial(loss, given, engine) for engine in ("dense", tiled)}, seconds=0.5)
     return {
         **point._asdict(),
         "crowd": choice.crowd,
         "tile_similarities": in_tiles,
-        "keepable": keepable,
+        "kept": kept,
         "tiled": tiled,
         "dense_ms": times["dense"]["full"]["median_ms"],
         "tiled_ms": times[tiled]["full"]["median_ms"],

@@ -60,7 +60,7 @@ def over_best(case: Case) -> float:
     """How much slower what "auto" takes is than the faster of the two engines, in a case of ``engine_choice``."""
     pairs = case["n"] * (case["n"] + case["others"])
     dense = dense_cost(pairs, case["d"], FLOAT32)
-    tiled = tiled_cost(case["tile_similarities"], case["keepable"], case["d"], case["k"], bool(case["others"]))
+    tiled = tiled_cost(case["tile_similarities"], case["kept"], case["d"], case["k"], bool(case["others"]))
     return float(case["dense_ms" if dense <= tiled else "tiled_ms"] / min(case["dense_ms"], case["tiled_ms"]))
 
 

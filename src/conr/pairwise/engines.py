@@ -30,26 +30,26 @@ MAX_DENSE_BYTES = 2**25
 """Largest matrix of similarities that "auto" computes at once on a CPU: above, malloc asks the system for each one."""
 
 LARGE_DENSE_BYTES = 2**24
-"""Largest matrix whose memory malloc mostly keeps."""
+"""Smallest matrix of a size of which malloc does not keep enough for the dense engine."""
 
-DENSE_PASSES = 140
+DENSE_PASSES = 160
 """What all passes of the dense engine over a similarity take on a CPU, in units of a feature's part of its product."""
 
-NEW_MEMORY = 150
+NEW_MEMORY = 200
 """What the dense engine takes besides for each similarity of a larger matrix, in the same units."""
 
-TILE_PASSES = 120
+TILE_PASSES = 140
 """What all passes over a similarity in a tile, which stays in cache, take in the same units; three times that with
 several label dimensions."""
 
-TILE_PRODUCT = 3.4
+TILE_PRODUCT = 3.2
 """What a feature's part of a product takes in a tile, with those of the backward pass, in the same units."""
 
-KEPT_PRODUCT = 1.2
+KEPT_PRODUCT = 1
 """How much less it takes where the tile is kept for the backward pass."""
 
-TILED_START = 40_000_000
-"""What the tiled engines do besides on a CPU, in the same units; two and a half times that with other candidates."""
+TILED_START = 50_000_000
+"""What the tiled engines do besides on a CPU, in the same units, for the batch and again for other candidates."""
 
 BLOCK = {"cpu": 64, "cuda": 2048}
 """Rows of a tile: on a CPU few, as small tiles waste less around the pairs; on a GPU enough to keep it busy."""
@@ -65,12 +65,17 @@ class _Plan(NamedTuple):
 
     sweeps: list[Sweep]
     bounded: bool  # whether exponentials fit without further care
-    keepable: int  # most similarities that forward keeps for backward
+    keepable: int  # most similarities that forward keeps for backward, of sweeps for positives or negatives only
 
     @property
     def area(self) -> int:
         """How many similarities the tiles hold."""
         return sum(sweep.area for sweep in self.sweeps)
+
+    @property
+    def kept(self) -> int:
+        """How many of them forward keeps for backward, about."""
+        return min(self.keepable, sum(sweep.area for sweep in self.sweeps if sweep.positives != sweep.negatives))
 
 
 def contrast(
@@ -140,7 +145,7 @@ def _chosen(samples: Samples, others: Samples | None, rule: Rule, block: int | N
     if dense <= tiled_cost(0, 0, d, k, others is not None):
         return "dense", None
     plan = _plan(samples, others, rule, windowed=windowed, block=block)
-    cost = tiled_cost(plan.area, plan.keepable, d, k, others is not None)
+    cost = tiled_cost(plan.area, plan.kept, d, k, others is not None)
     return ("dense", None) if dense <= cost else (tiled, plan)
 
 
@@ -154,31 +159,31 @@ def dense_cost(pairs: int, features: int, itemsize: int) -> float:
     """
     if pairs * itemsize > MAX_DENSE_BYTES:
         return math.inf
-    new_memory = NEW_MEMORY if pairs * itemsize > LARGE_DENSE_BYTES else 0
+    new_memory = NEW_MEMORY if pairs * itemsize >= LARGE_DENSE_BYTES else 0
     return (DENSE_PASSES + new_memory + features) * pairs
 
 
-def tiled_cost(in_tiles: int, keepable: int, features: int, dimensions: int, with_others: bool) -> float:
+def tiled_cost(in_tiles: int, kept: int, features: int, dimensions: int, with_others: bool) -> float:
     """What the tiled engines take in the same units.
 
     Args:
         in_tiles: similarities that the tiles hold.
-        keepable: how many of them may be kept for the backward pass.
+        kept: how many of them are kept for the backward pass.
         features: their number, d.
         dimensions: of a label, k.
         with_others: whether there are candidates beside the batch.
     """
     passes = TILE_PASSES if dimensions == 1 else 3 * TILE_PASSES
-    spared = KEPT_PRODUCT * features * min(in_tiles, keepable)
-    return TILED_START * (2.5 if with_others else 1) + (passes + TILE_PRODUCT * features) * in_tiles - spared
+    products = TILE_PRODUCT * in_tiles - KEPT_PRODUCT * kept
+    return TILED_START * (2 if with_others else 1) + passes * in_tiles + features * products
 
 
 def tile_similarities(samples: Samples, others: Samples | None, rule: Rule) -> tuple[int, int]:
-    """How many similarities the tiles hold that "auto" would visit on a CPU, and how many of them it may keep."""
+    """How many similarities the tiles hold that "auto" would visit on a CPU, and how many of them it keeps."""
     samples, others = _same_dtypes(samples, others)
     windowed = samples.labels.shape[1] == 1 and not callable(rule.distance)
     plan = _plan(samples, others, rule, windowed=windowed, block=None)
-    return plan.area, plan.keepable
+    return plan.area, plan.kept
 
 
 def _same_dtypes(samples: Samples, others: Samples | None) -> tuple[Samples, Samples | None]:
