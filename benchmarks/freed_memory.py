@@ -1,7 +1,7 @@
 """What it saves that memory which a batch frees stays for the next one: ``python -m benchmarks.freed_memory``.
 
-Forward and backward of ``conr_loss`` with ``engine="auto"``, with and without `conr.pairwise.freed_memory`, which changes
-the whole process: each measurement is a process of its own, in turn; one minute, on Linux with glibc.
+Forward and backward of ``conr_loss`` with ``engine="auto"``, with and without `conr.pairwise.freed_memory`, which
+changes the whole process: each measurement is a process of its own, in turn; one minute, on Linux with glibc.
 """
 
 import json

@@ -306,7 +306,7 @@ def test_auto_takes_dense_for_small_and_for_crowded_batches_and_tiles_for_large_
     def chosen(batch: tuple[Samples, Rule], others: tuple[Samples, Rule] | None = None) -> str:
         return choose_engine(batch[0], None if others is None else others[0], batch[1])
 
-    assert chosen(spread(500, window=0.01)) == "dense"  # few pairs, but few samples, too
+    assert chosen(spread(250, window=0.01)) == "dense"  # few pairs, but few samples, too
     assert chosen(spread(2000, window=0.01)) == "windowed"
     assert chosen(spread(2000, window=0.01, k=2)) == "blockwise"
     assert chosen(spread(2000, window=0.01, crowd=True)) == "dense"  # every pair may be a negative

@@ -111,7 +111,7 @@ def conr_loss(
             weights of the depth variant are image means (`image_means`), features are flattened maps.
         engine: how the sums are computed, which changes cost and rounding only. ``"dense"``: all pairs at once.
             ``"blockwise"``: by tiles, which backward computes again. ``"windowed"``: the same in the order of labels
-            and of predictions, only tiles that hold pairs; labels of one dimension and a named distance.
+            and of predictions, only tiles that hold pairs, some kept; labels of one dimension and a named distance.
             ``"triton"``: like windowed, by kernels for a GPU, in any label dimension; named distances and pushes.
             ``"auto"``: the fastest by size, number of pairs and device.
         candidates: more samples that the batch is compared with, but which are no anchors, such as a memory of earlier
