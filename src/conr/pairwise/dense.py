@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from conr.pairwise.matmul import matmul
 from conr.pairwise.pairs import LOG2_E, NOTHING
 from conr.pairwise.similarities import both_ways, products
 from conr.pairwise.unit import inverse_or_zero, through_unit_, unit_and_inverse, unit_vectors
@@ -99,12 +100,12 @@ class _Contrast(torch.autograd.Function):
                     outside.mul_(inverse_norms)
                 inside.diagonal().sub_(along, alpha=ctx.temperature / LOG2_E)
                 inside.mul_(inverse_norms).mul_(inverse_norms.T)
-            grad = inside @ vectors  # (n, d)
+            grad = matmul(inside, vectors)  # (n, d)
             grad_others = None
             if others is not None:
-                grad.addmm_(outside, others)
+                grad += matmul(outside, others)
                 if ctx.needs_input_grad[1]:  # not of a memory's
-                    grad_others = outside.T @ vectors  # (m - n, d)
+                    grad_others = matmul(outside.T, vectors)  # (m - n, d)
             if similarity is None:
                 through_unit_(grad, vectors, inverse_norms)
         return grad, grad_others, None, None, None

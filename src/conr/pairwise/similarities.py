@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from conr.pairwise.matmul import matmul, matmul_into
 from conr.pairwise.unit import through_unit_, unit_and_inverse
 
 LONG = 256
 """Features from which half of the similarities are copied from the other half."""
-PANELS, SMALLEST_PANEL = 4, 64
+PANELS, SMALLEST_PANEL = 4, 128
 """Into how many bands of rows the similarities are then cut, and the fewest rows of a band."""
 
 
@@ -41,7 +42,7 @@ class _CosineSimilarities(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         unit, inverse_norms = ctx.saved_tensors
         with torch.autocast(grad.device.type, enabled=False):
-            return through_unit_(both_ways(grad) @ unit, unit, inverse_norms)
+            return through_unit_(matmul(both_ways(grad), unit), unit, inverse_norms)
 
 
 def euclidean_distances(features: Tensor) -> Tensor:
@@ -76,7 +77,7 @@ class _EuclideanDistances(torch.autograd.Function):
         with torch.autocast(grad.device.type, enabled=False):
             # Distances do not see a shift; centred features lose less to rounding in the difference below.
             centred = features - features.mean(dim=0)  # (n, d)
-            grad_features: Tensor = slopes.sum(dim=1, keepdim=True) * centred - slopes @ centred  # (n, d)
+            grad_features: Tensor = slopes.sum(dim=1, keepdim=True) * centred - matmul(slopes, centred)  # (n, d)
         return grad_features
 
 
@@ -89,10 +90,10 @@ def products(unit: Tensor, others: Tensor | None = None, *, scale: float = 1.0) 
     panel = max(n, 1) if d < LONG else max(-(-n // PANELS), SMALLEST_PANEL)
     for top in range(0, n, panel):
         bottom = min(top + panel, n)
-        result[top:bottom, top:n].addmm_(unit[top:bottom], unit[top:].T, beta=0, alpha=scale)
+        matmul_into(result[top:bottom, top:n], unit[top:bottom], unit[top:].T, scale=scale)
         result[bottom:, top:bottom] = result[top:bottom, bottom:n].T
     if others is not None:
-        result[:, n:].addmm_(unit, others.T, beta=0, alpha=scale)
+        matmul_into(result[:, n:], unit, others.T, scale=scale)
     return result
 
 
