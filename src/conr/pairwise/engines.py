@@ -29,26 +29,20 @@ LARGE_PAIRS = 2**18
 MAX_DENSE_BYTES = 2**25
 """Largest matrix of similarities that "auto" computes at once on a CPU: above, malloc asks the system for each one."""
 
-LARGE_DENSE_BYTES = 2**24
-"""Smallest matrix of a size of which malloc does not keep enough for the dense engine."""
-
-DENSE_PASSES = 160
+DENSE_PASSES = 250
 """What all passes of the dense engine over a similarity take on a CPU, in units of a feature's part of its product."""
 
-NEW_MEMORY = 200
-"""What the dense engine takes besides for each similarity of a larger matrix, in the same units."""
-
-TILE_PASSES = 140
-"""What all passes over a similarity in a tile, which stays in cache, take in the same units; three times that with
+TILE_PASSES = 100
+"""What all passes over a similarity in a tile, which stays in cache, take in the same units; twice that with
 several label dimensions."""
 
-TILE_PRODUCT = 3.2
+TILE_PRODUCT = 7
 """What a feature's part of a product takes in a tile, with those of the backward pass, in the same units."""
 
-KEPT_PRODUCT = 1
+KEPT_PRODUCT = 2
 """How much less it takes where the tile is kept for the backward pass."""
 
-TILED_START = 50_000_000
+TILED_START = 70_000_000
 """What the tiled engines do besides on a CPU, in the same units, for the batch and again for other candidates."""
 
 BLOCK = {"cpu": 64, "cuda": 2048}
@@ -159,8 +153,7 @@ def dense_cost(pairs: int, features: int, itemsize: int) -> float:
     """
     if pairs * itemsize > MAX_DENSE_BYTES:
         return math.inf
-    new_memory = NEW_MEMORY if pairs * itemsize >= LARGE_DENSE_BYTES else 0
-    return (DENSE_PASSES + new_memory + features) * pairs
+    return (DENSE_PASSES + features) * pairs
 
 
 def tiled_cost(in_tiles: int, kept: int, features: int, dimensions: int, with_others: bool) -> float:
@@ -173,7 +166,7 @@ def tiled_cost(in_tiles: int, kept: int, features: int, dimensions: int, with_ot
         dimensions: of a label, k.
         with_others: whether there are candidates beside the batch.
     """
-    passes = TILE_PASSES if dimensions == 1 else 3 * TILE_PASSES
+    passes = TILE_PASSES if dimensions == 1 else 2 * TILE_PASSES
     products = TILE_PRODUCT * in_tiles - KEPT_PRODUCT * kept
     return TILED_START * (2 if with_others else 1) + passes * in_tiles + features * products
 
