@@ -1,7 +1,7 @@
 """Large products of matrices on a CPU, by the faster of the two libraries that torch has for them.
 
-torch multiplies float32 matrices by MKL, which uses half of what a recent AMD processor can do. oneDNN, which torch
-keeps for layers that it compiles, uses all of it. Results are equal within rounding.
+torch multiplies float32 matrices by MKL, which leaves much of a recent AMD processor unused. oneDNN, which torch keeps
+for layers that it compiles, does not. Results are equal within rounding.
 """
 
 import functools
