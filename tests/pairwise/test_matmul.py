@@ -44,3 +44,19 @@ def test_a_nan_stays_in_its_row() -> None:
 def test_empty_products() -> None:
     assert matmul(matrix(0, 5), matrix(5, 3)).shape == (0, 3)
     assert (matmul(matrix(2, 0), matrix(0, 3)) == 0).all()
+
+
+@pytest.mark.parametrize("error", [AttributeError, RuntimeError, TypeError, None])
+def test_an_operation_that_is_not_what_is_expected_is_left_alone(
+    error: type[Exception] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other(first: Tensor, second: Tensor) -> Tensor:
+        if error is not None:
+            raise error
+        return first @ second + 1
+
+    monkeypatch.setattr(module, "_onednn", other)
+    module._has_onednn.cache_clear()
+    first, second = matrix(256, 300), matrix(300, 256)
+    assert torch.equal(matmul(first, second), first @ second)
+    module._has_onednn.cache_clear()
