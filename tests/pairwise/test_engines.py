@@ -225,7 +225,7 @@ def test_a_nan_label_is_not_swallowed_by_tiles(engine: str, field: str) -> None:
     assert found.log_total.isnan().all()
 
 
-def saved_numbers(run: Callable[[], Tensor]) -> int:
+def saved_numbers(run: Callable[[], object]) -> int:
     """How many numbers autograd keeps between forward and backward, the same tensor counted as often as it is saved."""
     saved = 0
 
