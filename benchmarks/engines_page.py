@@ -56,6 +56,12 @@ def full(case: Case, form: str, mode: str = "full") -> float:
     return milliseconds(case["times"][form][mode], case["threads"])
 
 
+def over_best_engine(case: Case) -> float:
+    """How much slower what "auto" takes is than the fastest engine, in a case of the grid."""
+    engines = [full(case, form) for form in ("dense", "blockwise", "windowed") if form in case["times"]]
+    return full(case, case["auto"]) / min(engines)
+
+
 def over_best(case: Case) -> float:
     """How much slower what "auto" takes is than the faster of the two engines, in a case of ``engine_choice``."""
     pairs = case["n"] * (case["n"] + case["others"])
@@ -151,7 +157,7 @@ def aims() -> str:
     (largest,) = (case for case in found["cases"] if case["n"] == 65536)
     peak = large["peak_extra_bytes"][large["auto"]] / large["peak_extra_bytes"]["plain"]
     seconds, gigabytes = full(largest, "windowed") / 1e3, largest["peak_extra_bytes"]["windowed"] / 1e9
-    ratios = [over_best(case) for case in load("engine_choice")["cases"]]
+    ratios = [over_best_engine(case) for case in grid() if case["times"]]
     late = sum(ratio > 1.15 for ratio in ratios)
     exponent = found["exponents"]["windowed"]
     speed_ups = [full(case, "plain") / full(case, case["auto"]) for case in (small, large)]
@@ -163,7 +169,7 @@ def aims() -> str:
         ("there, under 1 GB", f"{gigabytes:.2f} GB", gigabytes < 1),
         ("exponent of n with 200 neighbours below 1.2", f"{exponent:.2f}", exponent < 1.2),
         (
-            '`engine="auto"` at most 15 % slower than the faster engine',
+            '`engine="auto"` at most 15 % slower than the fastest engine on the grid of this page',
             f"{len(ratios) - late} of {len(ratios)} points, worst {max(ratios):.2f}",
             late == 0,
         ),
