@@ -44,6 +44,11 @@ def at(tensor: Tensor, blocks: Blocks, length: int) -> Tensor:
     return tensor.as_strided(shape, tensor.stride(), tensor.storage_offset() + blocks.start * tensor.stride(0))
 
 
+def shifted(blocks: Blocks, step: int) -> Blocks:
+    """The blocks that come some steps later."""
+    return slice(blocks.start + step, blocks.stop + step) if isinstance(blocks, slice) else blocks + step
+
+
 def pieces(target: Tensor, blocks: Blocks, length: int) -> Iterator[tuple[slice, Tensor, Blocks]]:
     """What begins with some blocks of a tensor (blocks, block, ...), piece by piece.
 
@@ -53,9 +58,7 @@ def pieces(target: Tensor, blocks: Blocks, length: int) -> Iterator[tuple[slice,
     block = target.shape[1]
     for start in range(0, length, block):
         piece = slice(start, min(start + block, length))
-        step = start // block
-        shifted = slice(blocks.start + step, blocks.stop + step) if isinstance(blocks, slice) else blocks
-        yield piece, target[:, : piece.stop - start], shifted
+        yield piece, target[:, : piece.stop - start], shifted(blocks, start // block) if start else blocks
 
 
 def add(target: Tensor, blocks: Blocks, values: Tensor) -> None:

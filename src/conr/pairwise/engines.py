@@ -106,8 +106,8 @@ def contrast(
         got = "a function as distance" if callable(rule.distance) else f"k = {k}"
         raise ValueError(f"engine: 'windowed' expects one-dimensional labels and the name of a distance, got {got}")
     samples, others = _same_dtypes(samples, others)
-    pairs = len(samples.labels) * (len(samples.labels) + (0 if others is None else len(others.labels)))
-    if pairs >= LARGE_PAIRS and samples.features.device.type == "cpu" and not torch.compiler.is_compiling():
+    on_cpu = samples.features.device.type == "cpu"
+    if on_cpu and _pairs(samples, others) >= LARGE_PAIRS and not torch.compiler.is_compiling():
         keep_freed_memory()
     plan = None
     if engine == "auto":
@@ -128,8 +128,7 @@ def choose_engine(samples: Samples, others: Samples | None, rule: Rule) -> str:
 
 def _chosen(samples: Samples, others: Samples | None, rule: Rule, block: int | None) -> tuple[str, _Plan | None]:
     """The engine, and its plan if it was needed to choose it."""
-    n, device = len(samples.labels), samples.labels.device
-    pairs = n * (n + (0 if others is None else len(others.labels)))
+    device, pairs = samples.labels.device, _pairs(samples, others)
     if device.type != "cpu":  # intervals and boxes must be known to Python, for which a GPU would have to wait
         return ("dense" if pairs <= MAX_DENSE_PAIRS else "blockwise"), None
     windowed = samples.labels.shape[1] == 1 and not callable(rule.distance)
@@ -141,6 +140,12 @@ def _chosen(samples: Samples, others: Samples | None, rule: Rule, block: int | N
     plan = _plan(samples, others, rule, windowed=windowed, block=block)
     cost = tiled_cost(plan.area, plan.kept, d, k, others is not None)
     return ("dense", None) if dense <= cost else (tiled, plan)
+
+
+def _pairs(samples: Samples, others: Samples | None) -> int:
+    """How many similarities there are: anchors times candidates."""
+    n = len(samples.labels)
+    return n * (n + (0 if others is None else len(others.labels)))
 
 
 def dense_cost(pairs: int, features: int, itemsize: int) -> float:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from conr.pairwise.blocks import Scratch, add, add_product, at
+from conr.pairwise.blocks import Scratch, add, add_product, at, shifted
 from conr.pairwise.pairs import LOG2_E, NOTHING, Contrast, Rule, Samples
 from conr.pairwise.push import log_push
 from conr.pairwise.sweeps import Batch, Blocks, Sweep
@@ -133,9 +133,7 @@ class _Walk(NamedTuple):
         skipped = batch.height if self.sweep.symmetric and batch.diagonal else 0
         if skipped == batch.width:
             return []
-        columns = batch.columns
-        if skipped and isinstance(columns, slice):
-            columns = slice(columns.start + 1, columns.stop + 1)
+        columns = shifted(batch.columns, 1) if skipped else batch.columns
         return [_Side(columns, batch.width - skipped, 1, skipped)]
 
     def tiles(self, batch: Batch, *, keep: bool = False) -> tuple[Tensor, list[_Set]]:
