@@ -30,7 +30,7 @@ import conr
 from conr.bench.baselines import run_baseline
 from conr.data import ArrayDataset, Table
 from conr.estimators import ConRRegressor
-from conr.training.results import RunResult, write_whole
+from conr.runs.results import RunResult, write_whole
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = 5

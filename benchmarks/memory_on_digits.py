@@ -21,8 +21,8 @@ from joblib import Parallel, delayed
 
 from benchmarks.timing import RESULTS, environment
 from conr.configs import preset_config
+from conr.runs.results import RunResult, read_history, write_whole
 from conr.training.command import run_command
-from conr.training.results import RunResult, read_history, write_whole
 
 PATH = RESULTS / "memory_on_digits.json"
 VIEWS = 2  # of each input: a batch of 16 is 32 samples

@@ -17,8 +17,8 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.timing import environment
+from conr.runs.results import read_history
 from conr.training.command import run_command
-from conr.training.results import read_history
 
 RECORD = Path(__file__).parents[1] / "results" / "sts-b-dir" / "tuning.json"
 METHODS = ("vanilla", "lds", "conr", "lds+conr")

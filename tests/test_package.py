@@ -6,7 +6,7 @@ import pytest
 import conr
 from conr._extras import require
 
-PUBLIC = {"Bins", "ConRLoss", "LabelDensity", "__version__", "conr_loss", "conr_statistics"}
+PUBLIC = {"Bins", "ConRLoss", "ConRRegressor", "LabelDensity", "conr_loss", "conr_statistics"}
 
 PROBE = """
 import sys

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.training.test_results import example
+from tests.runs.test_results import example
 
 from conr.bench import Ablation, GridDataset, ablation_tasks, measure, write_ablation
 from conr.bench.ablation import FACTORS, Plan, Point, all_tasks, read_factors

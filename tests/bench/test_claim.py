@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from conr.bench import grid_tasks, run_grid
-from conr.training.results import RunResult
+from conr.runs.results import RunResult
 
 
 @pytest.mark.slow

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from conr.bench import Failure, GridDataset, Task, failed, grid_tasks, run_grid, task_epochs
-from conr.training.results import RunResult
-from conr.training.run_folder import LAST_CHECKPOINT
+from conr.runs.folder import LAST_CHECKPOINT
+from conr.runs.results import RunResult
 
 QUICK: dict[str, Any] = {
     "trainer.max_epochs": 2,

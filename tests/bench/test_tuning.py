@@ -13,7 +13,7 @@ from conr.bench import tuning as module
 from conr.bench.tuning import Trial, Tuning, best_trial, default_metric, tune, write_tuning
 from conr.bench.tuning_pictures import draw_tuning, importances
 from conr.bench.tuning_space import Choices, Range, default_space, point_tasks, preset_point, read_space
-from conr.training.results import find_runs
+from conr.runs.results import find_runs
 
 ABALONE = GridDataset("abalone", "abalone")
 BETA = "model.regularizers.conr.coefficient"

@@ -11,7 +11,7 @@ import yaml
 from tests.data.miniature.sts_b import write_sts_b
 
 from conr.cli.main import main
-from conr.training.results import RunResult
+from conr.runs.results import RunResult
 
 QUICK = [
     "--trainer.max_epochs=2",

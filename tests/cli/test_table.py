@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from conr.cli.main import main
-from conr.training.results import Outputs, RunResult
+from conr.runs.results import Outputs, RunResult
 
 QUICK = ["--model.max_epochs=3", "--model.members=2", "--model.width=16"]
 

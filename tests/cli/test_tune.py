@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from conr.cli.main import main
-from conr.training.results import find_runs
+from conr.runs.results import find_runs
 
 QUICK = [
     "--trainer.max_epochs=1",

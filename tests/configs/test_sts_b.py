@@ -12,7 +12,7 @@ from tests.data.miniature.sts_b import VECTOR_WIDTH, write_encoder, write_glove,
 
 from conr.cli.main import main
 from conr.configs import method_names, preset_config, preset_names
-from conr.training.results import RunResult
+from conr.runs.results import RunResult
 
 pytest.importorskip("transformers", reason="sentence encoders come with the extra text")
 

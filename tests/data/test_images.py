@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from conr.data import ImageData, ImageDataset, UnreadableImageError
-from conr.data.bad_rows import BadRows
 from conr.data.images import Columns, read_image, read_image_table
 from conr.density import Bins
+from conr.tables.bad_rows import BadRows
 
 COLUMNS = Columns(path="path", labels=["age"], split="split", low=0, high=120)
 

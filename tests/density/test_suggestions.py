@@ -8,8 +8,8 @@ from torch import Tensor
 
 from conr.configs import preset_config
 from conr.data import RegressionData, RotatedDigits
-from conr.data.label_bins import label_bins
 from conr.density import Bins, LabelDensity, suggest_scheme, suggest_settings
+from conr.density.label_bins import label_bins
 
 PAGE = Path(__file__).parents[2] / "docs" / "methods" / "conr.md"
 

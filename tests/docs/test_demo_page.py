@@ -9,7 +9,7 @@ import yaml
 from docs.tables import ROOT
 
 from conr.configs import preset_config
-from conr.training.results import RunResult, find_runs
+from conr.runs.results import RunResult, find_runs
 
 DEMO = ROOT / "results" / "demo"
 

@@ -25,7 +25,7 @@ from benchmarks.grid import (
 
 from conr.bench import GridDataset
 from conr.configs import preset_config
-from conr.training.results import find_runs
+from conr.runs.results import find_runs
 
 LR = "model.optimizer.init_args.lr"
 

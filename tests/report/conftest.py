@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conr.training.results import Outputs, RunResult
+from conr.runs.results import Outputs, RunResult
 
 EDGES = [[0.0, 10.0, 20.0, 30.0, 40.0]]
 LABELS = np.repeat(np.arange(5.0, 40.0, 10.0, dtype=np.float32), 3)  # 5 5 5 15 15 15 ...: three samples in each bin

@@ -13,7 +13,7 @@ from conr.report.aggregate import (
     spread,
     training_curve,
 )
-from conr.training.results import Outputs, RunResult
+from conr.runs.results import Outputs, RunResult
 
 MakeRun = Callable[..., Path]  # the fixture make_run
 

@@ -10,8 +10,8 @@ from matplotlib.image import imread
 
 from conr.report import picture, write_report
 from conr.report.embedding import embed_features
-from conr.training.failures import Failure
-from conr.training.results import Outputs
+from conr.runs.failures import Failure
+from conr.runs.results import Outputs
 
 MakeRun = Callable[..., Path]  # the fixture make_run
 

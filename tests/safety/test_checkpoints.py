@@ -11,8 +11,8 @@ from tests.safety.damage import DAMAGES, Hostile, refused
 from tests.training.test_command import fit
 
 from conr.cli.main import main
+from conr.runs.folder import BEST_CHECKPOINT, CONFIG, LAST_CHECKPOINT, read_config
 from conr.training.checkpoints import read_checkpoint
-from conr.training.run_folder import BEST_CHECKPOINT, CONFIG, LAST_CHECKPOINT, read_config
 
 pytestmark = pytest.mark.filterwarnings("ignore:The dirpath has changed")  # the runs are copies
 QUIET = "--trainer.enable_progress_bar=false"

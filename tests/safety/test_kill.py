@@ -19,8 +19,8 @@ import torch
 from tests.training.test_command import TOY
 
 from conr.cli.main import main
-from conr.training.results import Outputs, RunResult, write_whole
-from conr.training.run_folder import BEST_CHECKPOINT, CONFIG, LAST_CHECKPOINT
+from conr.runs.folder import BEST_CHECKPOINT, CONFIG, LAST_CHECKPOINT
+from conr.runs.results import Outputs, RunResult, write_whole
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes as POSIX does")
 

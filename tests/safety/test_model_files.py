@@ -14,8 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.safety.damage import DAMAGES, JSON_DAMAGES, refusal, refused, wrong_values
 
-from conr.estimators import ConRRegressor
-from conr.table import TableModel
+from conr.estimators import ConRRegressor, TableModel
 
 SMALL: dict[str, Any] = {"members": 2, "width": 16, "max_epochs": 1, "random_state": 0, "device": "cpu"}
 FILES = ("model.json", "weights.safetensors", "table.json")

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.runs.test_results import example, outputs
 from tests.safety.damage import DAMAGES, JSON_DAMAGES, refusal, refused, wrong_values
-from tests.training.test_results import example, outputs
 
-from conr.training.failures import Failure
-from conr.training.results import Outputs, RunResult, read_history
+from conr.runs.failures import Failure
+from conr.runs.results import Outputs, RunResult, read_history
 
 FAILURE = Failure("table-houses", "conr", 0, "ValueError: broken", "Traceback ...", "2026-01-01T00:00:00+00:00")
 

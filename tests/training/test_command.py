@@ -11,9 +11,9 @@ import pytest
 import torch
 import yaml
 
+from conr.runs.folder import BEST_CHECKPOINT, LAST_CHECKPOINT
+from conr.runs.results import Outputs, RunResult, read_history
 from conr.training.command import run_command
-from conr.training.results import Outputs, RunResult, read_history
-from conr.training.run_folder import BEST_CHECKPOINT, LAST_CHECKPOINT
 
 TOY = [
     "--data=tests.training.toy.Toy",

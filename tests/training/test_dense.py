@@ -14,11 +14,7 @@ from torchmetrics import MetricCollection
 from conr import Bins, LabelDensity
 from conr.data import RegressionData, RegressionDataset, Splits
 from conr.losses import L1, DenseConR, dense_conr_loss
-from conr.metrics import depth_metrics
-from conr.models import DepthHead
-from conr.training import RegressionModule, Regularizer
-from conr.training.callbacks import MapWriter
-from conr.training.dense import (
+from conr.methods.dense import (
     COLLAPSE_PIXELS,
     KEPT_PIXELS,
     at_label_size,
@@ -27,6 +23,10 @@ from conr.training.dense import (
     kept_outputs,
     label_weights,
 )
+from conr.metrics import depth_metrics
+from conr.models import DepthHead
+from conr.training import RegressionModule, Regularizer
+from conr.training.callbacks import MapWriter
 
 BINS = Bins([0, 1, 2, 3, 4])
 COUNTS = torch.tensor([60, 30, 8, 2])

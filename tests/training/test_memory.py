@@ -7,10 +7,10 @@ import pytest
 import torch
 from tests.training.test_command import TOY
 
+from conr.runs.results import RunResult
 from conr.training import memory
 from conr.training.command import run_command
 from conr.training.memory import peak_memory, reset_peak_memory
-from conr.training.results import RunResult
 
 CPU = torch.device("cpu")
 MIB = 2**20

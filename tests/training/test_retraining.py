@@ -16,10 +16,7 @@ from conr.configs import dataset_names, method_names, preset_config
 from conr.data import ArrayDataset, RegressionData, Splits, TableViews
 from conr.density import Bins, LabelDensity
 from conr.losses import BMC, MSE, RankNContrastLoss
-from conr.training import RRT, HeadRetraining, RegressionModule, Regularizer
-from conr.training.command import run_command
-from conr.training.results import RunResult, read_history
-from conr.training.run_folder import (
+from conr.runs.folder import (
     BEST_CHECKPOINT,
     CONFIG,
     FIRST_STAGE,
@@ -27,6 +24,9 @@ from conr.training.run_folder import (
     LAST_CHECKPOINT,
     resume_checkpoint,
 )
+from conr.runs.results import RunResult, read_history
+from conr.training import RRT, HeadRetraining, RegressionModule, Regularizer
+from conr.training.command import run_command
 
 
 class Encoder(nn.Sequential):

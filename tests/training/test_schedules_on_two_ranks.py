@@ -13,8 +13,8 @@ from tests.training.test_command import TOY
 from tests.training.toy import Toy
 
 from conr.data.sampling import EpochSampler, sampling_weights
-from conr.training.results import read_history
-from conr.training.run_folder import BEST_CHECKPOINT, FIRST_STAGE, FIRST_STAGE_EPOCHS, LAST_CHECKPOINT
+from conr.runs.folder import BEST_CHECKPOINT, FIRST_STAGE, FIRST_STAGE_EPOCHS, LAST_CHECKPOINT
+from conr.runs.results import read_history
 
 
 @pytest.mark.slow

@@ -12,11 +12,11 @@ from tests.training.toy import Toy
 from torch import Tensor, nn
 
 from conr.models import MLP
+from conr.runs.folder import LAST_CHECKPOINT
+from conr.runs.results import read_history
 from conr.smoothing import FDS
 from conr.training import RegressionModule, Regularizer
 from conr.training.command import run_command
-from conr.training.results import read_history
-from conr.training.run_folder import LAST_CHECKPOINT
 
 WITHOUT = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from conr.cli.main import main
-from conr.training.results import RunResult
+from conr.runs.results import RunResult
 
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
 

@@ -8,7 +8,7 @@ import pytest
 from lightning import Trainer
 from tests.training.test_command import fit
 
-from conr.training.run_folder import read_config
+from conr.runs.folder import read_config
 
 
 @pytest.mark.parametrize(("typed", "read"), [("1", 1), ("1.0", 1.0), ("0.5", 0.5), ("2", 2)])

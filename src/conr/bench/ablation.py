@@ -16,7 +16,7 @@ from conr.data.views import VIEW_MODES
 from conr.losses import ConRLoss
 from conr.pairwise import PUSHES
 from conr.report.aggregate import REGIONS, Spread, spread
-from conr.training.results import RESULT, RunResult, write_whole
+from conr.runs.results import RESULT, RunResult, write_whole
 
 SCHEMA = "conr.ablation/1"
 NUMBERS = "ablation.json"

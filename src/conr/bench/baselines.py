@@ -22,11 +22,11 @@ from conr._extras import require
 from conr.configs import VANILLA, preset_config
 from conr.data import ArrayDataset, Protocol, RegressionData
 from conr.density import SampleWeights
+from conr.runs.environment import environment
+from conr.runs.folder import CONFIG
+from conr.runs.results import Outputs, RunResult, write_whole
 from conr.training.callbacks import MAX_FEATURES, described, spread
-from conr.training.environment import environment
 from conr.training.metrics_table import metrics_by_region
-from conr.training.results import Outputs, RunResult, write_whole
-from conr.training.run_folder import CONFIG
 
 HGB = "hgb"
 OVERSAMPLE = "oversample"

@@ -18,10 +18,10 @@ from conr.bench.settings import check_settings
 from conr.bench.workers import BACKENDS, LOKY, run_apart
 from conr.configs import VANILLA, method_names, preset_config
 from conr.data.catalog import dataset_class
+from conr.runs.failures import FAILURE, Failure
+from conr.runs.folder import CONFIG, LAST_CHECKPOINT
+from conr.runs.results import RESULT
 from conr.training.command import planned_data, run_command
-from conr.training.failures import FAILURE, Failure
-from conr.training.results import RESULT
-from conr.training.run_folder import CONFIG, LAST_CHECKPOINT
 
 Report = Callable[["Task", int], None]
 """Called with a task and how many of its epochs have ended since the last call."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from conr.training.run_folder import CONFIG, read_config
+from conr.runs.folder import CONFIG, read_config
 
 Difference = tuple[str, Any, Any]
 """Name of a setting, its value in the run, and the value asked for."""

@@ -11,8 +11,8 @@ from typing import Any
 from joblib import Parallel, delayed, parallel_config
 
 from conr._extras import require
-from conr.training.failures import FAILURE, Failure
-from conr.training.results import RESULT
+from conr.runs.failures import FAILURE, Failure
+from conr.runs.results import RESULT
 
 LOKY, RAY = "loky", "ray"
 BACKENDS = (LOKY, RAY)

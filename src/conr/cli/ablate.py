@@ -12,7 +12,7 @@ from conr.bench.ablation import all_tasks, read_factors
 from conr.bench.grid import check_options
 from conr.bench.workers import BACKENDS, LOKY, prepare_backend
 from conr.cli.grid import run_with_bars, show_failures, split_settings
-from conr.training.results import RESULT
+from conr.runs.results import RESULT
 
 DESCRIPTION = f"""Vary settings of ConR one at a time around a preset, and draw the error over each.
 

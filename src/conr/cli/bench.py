@@ -13,7 +13,7 @@ from conr.bench.grid import check_options
 from conr.bench.workers import BACKENDS, LOKY, prepare_backend
 from conr.cli.grid import run_with_bars, show_failures, split_settings
 from conr.report import load_runs, terminal_table, write_report
-from conr.training.results import RESULT
+from conr.runs.results import RESULT
 
 DESCRIPTION = """Train and test every method on every dataset with every seed, print the table, write the report.
 

@@ -16,8 +16,8 @@ from conr._checks import check_choice
 from conr.configs import VANILLA, dataset_names, preset_config
 from conr.data import Protocol, RegressionData
 from conr.data.catalog import DATASETS, dataset_class, needed_options
-from conr.data.splits import SPLITS
 from conr.density import REGIONS
+from conr.density.splits import SPLITS
 from conr.report.histogram import histogram_picture, terminal_histogram
 
 ACTIONS = {

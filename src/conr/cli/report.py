@@ -7,7 +7,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from conr.report import load_runs, terminal_table, write_report
-from conr.training.failures import find_failures
+from conr.runs.failures import find_failures
 
 
 def report(options: Sequence[str]) -> None:

@@ -14,8 +14,8 @@ from rich.console import Console
 from conr._checks import check_choice
 
 if TYPE_CHECKING:
-    from conr.table import FileFormat, TableModel
-    from conr.table.rows import Rows
+    from conr.estimators import TableModel
+    from conr.tables.rows import FileFormat, Rows
 
 DESCRIPTION = """conr table fit data.csv --target price   trains a model into a folder, with a report on held-out rows
 conr table predict MODEL new.csv         writes a CSV with a prediction for each row
@@ -37,9 +37,8 @@ def table(options: Sequence[str]) -> None:
 
 
 def _fit(words: list[str]) -> None:
-    from conr.estimators import ConRRegressor
+    from conr.estimators import ConRRegressor, fit_table, write_run
     from conr.report import write_report
-    from conr.table import fit_table, write_run
 
     parser = ArgumentParser(prog="conr table fit", description="Train a model on a CSV or Parquet file.")
     parser.add_argument("file", type=str, help="the table")
@@ -99,8 +98,8 @@ def _fit(words: list[str]) -> None:
 
 
 def _predict(words: list[str]) -> None:
-    from conr.training.results import write_whole
-    from conr.training.run_folder import free_path
+    from conr.runs.folder import free_path
+    from conr.runs.results import write_whole
 
     parser = _model_parser("predict", "Predict the rows of a file.", "the table; it needs no target")
     parser.add_argument(
@@ -128,10 +127,10 @@ def _predict(words: list[str]) -> None:
 
 
 def _evaluate(words: list[str]) -> None:
+    from conr.estimators import write_run
     from conr.report import write_report
-    from conr.table import write_run
-    from conr.training.results import RESULT
-    from conr.training.run_folder import free_path
+    from conr.runs.folder import free_path
+    from conr.runs.results import RESULT
 
     parser = _model_parser("evaluate", "Test a model on a file with labels.", "the table, with the target's column")
     parser.add_argument(
@@ -163,7 +162,7 @@ def _evaluate(words: list[str]) -> None:
 
 
 def _model_and_rows(chosen: Namespace, *, labels: bool) -> "tuple[TableModel, Rows]":
-    from conr.table import TableModel
+    from conr.estimators import TableModel
 
     model = TableModel.load(Path(chosen.model))
     file_format = _format(chosen, model.header)
@@ -198,7 +197,7 @@ def _add_format(parser: ArgumentParser) -> None:
 
 
 def _format(chosen: Namespace, header: bool = True) -> "FileFormat":
-    from conr.table import FileFormat
+    from conr.tables.rows import FileFormat
 
     return FileFormat(
         header=header if chosen.header is None else chosen.header,

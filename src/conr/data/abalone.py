@@ -11,8 +11,8 @@ from conr._extras import require
 from conr.data.cards import DatasetCard
 from conr.data.module import ArrayDataset, RegressionData, Splits
 from conr.data.protocols import Protocol
-from conr.data.splits import Rows, balanced_split
 from conr.density import Bins
+from conr.density.splits import Rows, balanced_split
 
 
 class Abalone(RegressionData):

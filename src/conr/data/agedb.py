@@ -7,10 +7,10 @@ from pathlib import Path
 from torch import Tensor
 
 from conr.data.ages import age_bins, age_columns, write_split_ages
-from conr.data.bad_rows import BadRows
 from conr.data.cards import DatasetCard
 from conr.data.images import ImageData
 from conr.density import Bins
+from conr.tables.bad_rows import BadRows
 
 FILE_NAME = re.compile(r"(?P<number>\d+)_.+_(?P<age>\d+)_[mf]\.jpg")
 FOLDER = "AgeDB"

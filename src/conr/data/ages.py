@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from conr.data.images import Columns
-from conr.data.splits import balanced_split
 from conr.density import Bins
+from conr.density.splits import balanced_split
 
 LAST_BIN = 120
 """Older people share this bin."""

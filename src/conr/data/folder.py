@@ -9,8 +9,8 @@ from torch import Tensor
 from conr._checks import check_number
 from conr.data.cards import DatasetCard
 from conr.data.images import Columns, ImageData, ImageTable
-from conr.data.splits import Rows, balanced_split
 from conr.density import Bins
+from conr.density.splits import Rows, balanced_split
 
 
 class ImageFolder(ImageData):

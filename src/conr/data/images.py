@@ -14,10 +14,10 @@ from torch import Tensor
 
 from conr._checks import check_choice, check_number
 from conr._extras import require
-from conr.data.bad_rows import BadRows, check_splits_are_filled
 from conr.data.module import RegressionData, RegressionDataset, Splits
-from conr.data.splits import SPLITS, Rows
 from conr.density import Bins
+from conr.density.splits import SPLITS, Rows
+from conr.tables.bad_rows import BadRows, check_splits_are_filled
 
 MODES = {1: "L", 3: "RGB"}
 """Pillow's name of the colour mode, by number of channels."""

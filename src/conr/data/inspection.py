@@ -6,10 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from conr.data.label_bins import label_bins, wider_width
 from conr.data.module import Splits
 from conr.data.table import Table
 from conr.density import REGIONS, Bins, ConRSettings, LabelDensity, suggest_scheme, suggest_settings
+from conr.density.label_bins import label_bins, wider_width
 
 FEWEST_ROWS = 50
 """A table with fewer rows is refused: nothing could be said about its rare labels."""

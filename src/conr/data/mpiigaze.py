@@ -13,13 +13,13 @@ from torchmetrics import MetricCollection
 
 from conr._checks import check_number
 from conr._extras import require
-from conr.data.bad_rows import BadRows, check_splits_are_filled
 from conr.data.cards import DatasetCard
 from conr.data.module import RegressionData, RegressionDataset, Splits
 from conr.data.mpiigaze_files import LINE, LISTS, NORMALIZED, Eyes, list_path, read_eyes, write_cache
-from conr.data.splits import balanced_split
 from conr.density import Bins, LabelDensity
+from conr.density.splits import balanced_split
 from conr.metrics import gaze_metrics
+from conr.tables.bad_rows import BadRows, check_splits_are_filled
 
 PERSONS = tuple(f"p{number:02d}" for number in range(15))
 LINES = 3000  # of each person's list, as published

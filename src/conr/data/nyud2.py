@@ -11,7 +11,6 @@ from torchmetrics import MetricCollection
 
 from conr._checks import check_number
 from conr._extras import require
-from conr.data.bad_rows import BadRows, check_splits_are_filled
 from conr.data.cards import DatasetCard
 from conr.data.dense_views import IMAGENET_MEAN, IMAGENET_STD
 from conr.data.module import RegressionData, RegressionDataset, Splits
@@ -35,6 +34,7 @@ from conr.data.nyud2_files import (
 from conr.data.protocols import Protocol
 from conr.density import LabelDensity, SampleWeights
 from conr.metrics import depth_metrics
+from conr.tables.bad_rows import BadRows, check_splits_are_filled
 
 TRAIN_LIST = "data/nyu2_train.csv"
 TEST_LIST = "data/nyu2_test.csv"

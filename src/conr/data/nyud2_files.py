@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from conr._checks import check_number
-from conr.data.bad_rows import BadRows
 from conr.data.images import UnreadableImageError
 from conr.density import Bins
+from conr.tables.bad_rows import BadRows
 
 Array = NDArray[Any]
 

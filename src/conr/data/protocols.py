@@ -19,8 +19,8 @@ from torch import Tensor
 
 from conr._checks import check_number
 from conr.data.module import Inputs, RegressionDataset, Splits
-from conr.data.splits import SPLITS, Rows
 from conr.density import Bins
+from conr.density.splits import SPLITS, Rows
 
 Numbers = NDArray[np.floating[Any]]
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from conr._checks import check_choice, check_number
-from conr.data.bad_rows import BadRows
 from conr.data.cards import DatasetCard
 from conr.data.embedding_cache import TextEncoder, cached_embeddings
 from conr.data.module import ArrayDataset, RegressionData, RegressionDataset, Splits
 from conr.data.sentence_pairs import WordPairs, most_common_words, read_word_vectors, split_words
 from conr.density import Bins, LabelDensity
+from conr.tables.bad_rows import BadRows
 
 FILES = {"train": "train_new.tsv", "val": "dev_new.tsv", "test": "test_new.tsv"}
 COLUMNS = 10

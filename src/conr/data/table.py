@@ -14,15 +14,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from conr._checks import check_number
 from conr._extras import require
-from conr.data.bad_rows import BadRows, check_splits_are_filled
 from conr.data.cards import DatasetCard
-from conr.data.label_bins import label_bins
 from conr.data.module import ArrayDataset, RegressionData, Splits
 from conr.data.protocols import Protocol
-from conr.data.splits import SPLITS, Rows, balanced_split
-from conr.data.table_columns import InputColumns, Preprocessor, input_columns, same_columns
-from conr.data.table_files import RawTable, parse_numbers, read_table
 from conr.density import Bins
+from conr.density.label_bins import label_bins
+from conr.density.splits import SPLITS, Rows, balanced_split
+from conr.tables.bad_rows import BadRows, check_splits_are_filled
+from conr.tables.columns import InputColumns, Preprocessor, input_columns, same_columns
+from conr.tables.files import RawTable, parse_numbers, read_table
 
 MOST_NAMES = 20
 

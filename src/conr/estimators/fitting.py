@@ -13,7 +13,7 @@ from conr._checks import check_choice, check_number
 from conr.data.sampling import EpochSampler, sampling_weights
 from conr.density import REGIONS, Bins, LabelDensity, SampleWeights
 from conr.estimators.network import TableNetwork, in_batches
-from conr.estimators.objective import Objective, flat, retraining_density
+from conr.methods.objective import Objective, flat, retraining_density
 
 MONITORS = ("mae", "bmae", "few")
 

@@ -13,16 +13,16 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from conr._checks import check_number
-from conr.data.label_bins import label_bins
-from conr.data.table_columns import InputColumns
 from conr.density import REGIONS, Bins, LabelDensity
+from conr.density.label_bins import label_bins
 from conr.estimators.fitting import Part, Schedule, fit_network
-from conr.estimators.inputs import InputEncoding
 from conr.estimators.network import Layout, TableEncoder, TableNetwork, in_batches, input_layout
-from conr.estimators.objective import AUTO, LabelScale, build_objective, conr_settings, flat
 from conr.estimators.rows import TableRows, check_labels, single_pair, validation_rows
 from conr.estimators.support import check_names, chosen_device, known_arguments, own_randomness, training_schedule
+from conr.methods.objective import AUTO, LabelScale, build_objective, conr_settings, flat
 from conr.metrics.shot import regression_metrics
+from conr.tables.columns import InputColumns
+from conr.tables.inputs import InputEncoding
 
 Predictions = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         temperature: of ConR's similarities.
         distance_scale: how fast ConR's push grows with the distance of labels, per label unit.
         bin_width: of the label bins, in label units, one number or one per target; from the labels if None
-            (`conr.data.label_bins.label_bins`).
+            (`conr.density.label_bins.label_bins`).
         bin_count: number of label bins per target, of equal width; not together with ``bin_width``.
         many: a label's bin with more training rows is many-shot.
         few: a label's bin with fewer training rows is few-shot.

@@ -11,11 +11,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 from torch import Tensor
 
-from conr.data.splits import balanced_split
-from conr.data.table_columns import InputColumns
 from conr.density import Bins
-from conr.estimators.inputs import InputEncoding, frame_columns, has_texts, is_frame, number_columns
-from conr.estimators.objective import flat
+from conr.density.splits import balanced_split
+from conr.methods.objective import flat
+from conr.tables.columns import InputColumns
+from conr.tables.inputs import InputEncoding, frame_columns, has_texts, is_frame, number_columns
 
 FEWEST_VALIDATION_ROWS = 10
 

@@ -15,14 +15,14 @@ from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
 import conr
-from conr.data.table_columns import InputColumns
 from conr.density import Bins, ConRSettings, LabelDensity
-from conr.estimators.inputs import InputEncoding, check_categorical, number_columns
 from conr.estimators.network import Layout, TableNetwork, in_batches
-from conr.estimators.objective import LabelScale, head_maker
 from conr.estimators.regressor import ConRRegressor
 from conr.estimators.support import chosen_device
-from conr.training.results import write_whole
+from conr.methods.objective import LabelScale, head_maker
+from conr.runs.results import write_whole
+from conr.tables.columns import InputColumns
+from conr.tables.inputs import InputEncoding, check_categorical, number_columns
 
 MODEL = "model.json"
 WEIGHTS = "weights.safetensors"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from conr.estimators.fitting import Schedule
-from conr.estimators.objective import AUTO
+from conr.methods.objective import AUTO
 
 _BATCH_SIZES = ((10_000, 128), (50_000, 256), (200_000, 512))
 _LARGEST_BATCH = 1024

@@ -1,27 +1,5 @@
 """Encoders (inputs to features) and heads (features to predictions)."""
 
-from conr.models.depth import DepthEncoder, DepthHead
-from conr.models.gaze import GazeLeNet
-from conr.models.hca import HCAHead
-from conr.models.heads import EvidentialHead, LinearHead, UVOTEHead, VIRHead
-from conr.models.mlp import MLP
-from conr.models.small_cnn import SmallCNN
-from conr.models.text import BiLSTM, PairEncoder, SentenceEncoder
-from conr.models.timm_encoder import TimmEncoder
+from conr._lazy import lazy_package
 
-__all__ = [
-    "MLP",
-    "BiLSTM",
-    "DepthEncoder",
-    "DepthHead",
-    "EvidentialHead",
-    "GazeLeNet",
-    "HCAHead",
-    "LinearHead",
-    "PairEncoder",
-    "SentenceEncoder",
-    "SmallCNN",
-    "TimmEncoder",
-    "UVOTEHead",
-    "VIRHead",
-]
+__getattr__, __dir__, __all__ = lazy_package(__name__, __file__)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from conr.training.results import Outputs, RunResult, find_runs, read_history
+from conr.runs.results import Outputs, RunResult, find_runs, read_history
 
 REGIONS = ("all", "many", "median", "few")
 BASELINE_NAMES = ("baseline", "vanilla")

@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader, Subset
 from conr._checks import check_choice, check_number
 from conr.data import Inputs, RegressionDataset
 from conr.density import REGIONS, LabelDensity
+from conr.runs.results import read_history
 from conr.training.callbacks import described, spread
 from conr.training.loading import LoadedRun, load_run
-from conr.training.results import read_history
 
 NEIGHBOURS = 6
 GAP_NEIGHBOURS = 10

@@ -18,7 +18,7 @@ from conr.density import REGIONS, ConRSettings
 from conr.report.histogram import draw_histogram, histogram_picture, terminal_histogram
 from conr.report.style import INK_ON_WHITE, WIDTH, drawing, save_picture
 from conr.report.tables import NOTHING, REGION_TITLES
-from conr.training.results import write_whole
+from conr.runs.results import write_whole
 
 SCHEMA = "conr.inspection/1"
 NUMBERS, PICTURE, SETTINGS = "inspection.json", "inspection.png", "settings.yaml"

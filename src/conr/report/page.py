@@ -21,7 +21,7 @@ from conr.report.tables import (
     shown_metrics,
     summary_sentences,
 )
-from conr.training.failures import Failure, find_failures
+from conr.runs.failures import Failure, find_failures
 
 
 def write_report(

@@ -1,8 +1,5 @@
 """Layers between encoder and head that use what the features of neighbouring labels have in common."""
 
-from conr.smoothing.calibration import BinCalibration, calibrate
-from conr.smoothing.fds import FDS
-from conr.smoothing.moments import BinMoments
-from conr.smoothing.vir import VariationalFDS
+from conr._lazy import lazy_package
 
-__all__ = ["FDS", "BinCalibration", "BinMoments", "VariationalFDS", "calibrate"]
+__getattr__, __dir__, __all__ = lazy_package(__name__, __file__)

@@ -17,12 +17,12 @@ from torch import Tensor
 from conr.data import RegressionData
 from conr.data.sampling import mixed_seed
 from conr.density import REGIONS, LabelDensity
+from conr.runs.environment import environment
+from conr.runs.results import Outputs, RunResult, read_history, write_whole
 from conr.training.checkpoints import read_checkpoint
-from conr.training.environment import environment
 from conr.training.memory import peak_memory, reset_peak_memory
 from conr.training.metrics_table import metrics_by_region
 from conr.training.module import RegressionModule
-from conr.training.results import Outputs, RunResult, read_history, write_whole
 
 MAX_FEATURES = 2000
 

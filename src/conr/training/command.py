@@ -15,14 +15,7 @@ from rich.console import Console
 
 from conr.configs import preset_config
 from conr.data import Protocol, RegressionData
-from conr.training.callbacks import EpochClock, EpochSeed, MapWriter, MemoryClock, PredictionWriter, ResultWriter
-from conr.training.checkpoints import ReadError, first_line, is_from_restoring, keep_checkpoints_whole
-from conr.training.metrics_table import metrics_table
-from conr.training.module import RegressionModule
-from conr.training.quiet import errors_of_writers_once, silence_known_noise
-from conr.training.results import write_whole
-from conr.training.retraining import RRT, HeadRetraining
-from conr.training.run_folder import (
+from conr.runs.folder import (
     BEST_CHECKPOINT,
     CONFIG,
     FIRST_STAGE,
@@ -34,6 +27,13 @@ from conr.training.run_folder import (
     read_config,
     resume_checkpoint,
 )
+from conr.runs.results import write_whole
+from conr.training.callbacks import EpochClock, EpochSeed, MapWriter, MemoryClock, PredictionWriter, ResultWriter
+from conr.training.checkpoints import ReadError, first_line, is_from_restoring, keep_checkpoints_whole
+from conr.training.metrics_table import metrics_table
+from conr.training.module import RegressionModule
+from conr.training.quiet import errors_of_writers_once, silence_known_noise
+from conr.training.retraining import RRT, HeadRetraining
 from conr.training.trainer_types import read_batches_before_fractions
 
 # What Lightning and torch raise for the content of another run's checkpoint, or of one that was tampered with.

@@ -8,7 +8,8 @@ from torch import nn
 
 from conr._checks import check_number
 from conr.density import REGIONS
-from conr.losses import ConRLoss, conr_confusion
+from conr.losses import ConRLoss
+from conr.metrics import conr_confusion
 from conr.training.module import RegressionModule
 
 

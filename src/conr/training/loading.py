@@ -8,11 +8,11 @@ from lightning import Trainer
 from lightning.pytorch.cli import LightningCLI
 
 from conr.data import RegressionData
+from conr.runs.folder import best_checkpoint, read_config
 from conr.training.checkpoints import first_line, read_checkpoint
 from conr.training.command import OWN_WAYS, RunCommand
 from conr.training.module import RegressionModule
 from conr.training.quiet import silence_known_noise
-from conr.training.run_folder import best_checkpoint, read_config
 
 _OF_FIT = ("ckpt_path", "weights_only")  # arguments of the verb, which a run without one does not have
 

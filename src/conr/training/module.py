@@ -19,10 +19,10 @@ from conr.data import Inputs, RegressionData, RegressionDataset, make_views
 from conr.data.views import VIEW_MODES
 from conr.density import Bins, SampleWeights
 from conr.losses import L1
+from conr.methods.dense import at_label_size, collapse_rows, criterion_rows, kept_outputs, label_weights
 from conr.metrics import CollapseMetric
 from conr.models import LinearHead
 from conr.pairwise import DISTANCES
-from conr.training.dense import at_label_size, collapse_rows, criterion_rows, kept_outputs, label_weights
 
 Batch = tuple[Inputs, Tensor]
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from conr._checks import check_choice, check_number
 from conr.data import RegressionData
 from conr.density import LabelDensity, SampleWeights
+from conr.runs.folder import BEST_CHECKPOINT, FIRST_STAGE, LAST_CHECKPOINT, run_checkpoint
 from conr.training.checkpoints import read_weights
 from conr.training.module import RegressionModule
-from conr.training.run_folder import BEST_CHECKPOINT, FIRST_STAGE, LAST_CHECKPOINT, run_checkpoint
 
 EPOCHS = {"best": BEST_CHECKPOINT, "last": LAST_CHECKPOINT}
 """Which epoch of a run the encoder can be from, and where a run keeps it."""

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from conr.data.bad_rows import BadRows
 from conr.data.table import column_name, label_column, usable_rows
-from conr.data.table_columns import InputColumns, same_columns
-from conr.data.table_files import read_table
+from conr.tables.bad_rows import BadRows
+from conr.tables.columns import InputColumns, same_columns
+from conr.tables.files import read_table
 
 
 @dataclass(frozen=True)

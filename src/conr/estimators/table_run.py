@@ -8,12 +8,12 @@ import numpy as np
 import yaml
 
 from conr.density import REGIONS
-from conr.table.model import TableModel
-from conr.table.rows import Rows
+from conr.estimators.table_model import TableModel
+from conr.runs.environment import environment
+from conr.runs.folder import CONFIG
+from conr.runs.results import Outputs, RunResult
+from conr.tables.rows import Rows
 from conr.training.callbacks import MAX_FEATURES, spread
-from conr.training.environment import environment
-from conr.training.results import Outputs, RunResult
-from conr.training.run_folder import CONFIG
 
 _HALF_MAX = float(np.finfo(np.float16).max)
 

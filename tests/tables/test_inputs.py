@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import QuantileTransformer
 
-from conr.data.table_columns import InputColumns
-from conr.estimators.inputs import InputEncoding, frame_columns, has_texts, number_columns
+from conr.tables.columns import InputColumns
+from conr.tables.inputs import InputEncoding, frame_columns, has_texts, number_columns
 
 
 def test_quantiles_are_those_of_scikit_learn() -> None:

@@ -7,8 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conr.data import balanced_split
-from conr.density import Bins
+from conr.density import Bins, balanced_split
 
 
 def test_of_each_bin_a_third_but_at_most_most() -> None:

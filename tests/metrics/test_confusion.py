@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conr.losses import conr_confusion, conr_loss
+from conr.losses import conr_loss
+from conr.metrics import conr_confusion
 
 
 def batch(seed: int, n: int, spread: float) -> dict[str, Any]:

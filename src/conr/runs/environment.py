@@ -12,7 +12,7 @@ import conr
 
 
 def environment(device: str, *packages: str) -> dict[str, Any]:
-    """``versions``, ``hardware`` and ``created`` of a `conr.training.results.RunResult`.
+    """``versions``, ``hardware`` and ``created`` of a `conr.runs.results.RunResult`.
 
     Args:
         device: that the run used.

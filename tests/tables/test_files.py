@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conr.data.bad_rows import BadRows
-from conr.data.table_files import RawTable, parse_numbers, read_table
+from conr.tables.bad_rows import BadRows
+from conr.tables.files import RawTable, parse_numbers, read_table
 
 
 def write(folder: Path, content: str | bytes, name: str = "table.csv") -> Path:

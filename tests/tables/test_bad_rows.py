@@ -1,6 +1,6 @@
 import pytest
 
-from conr.data.bad_rows import BadRows, check_splits_are_filled
+from conr.tables.bad_rows import BadRows, check_splits_are_filled
 
 
 def test_the_first_bad_row_stops_with_file_and_row() -> None:

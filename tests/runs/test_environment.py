@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import conr
-from conr.training.environment import environment
+from conr.runs.environment import environment
 
 
 def test_a_run_says_with_what_it_was_made() -> None:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from conr._checks import check_choice, check_number
 from conr.data import Table
-from conr.data.splits import balanced_split
+from conr.density.splits import balanced_split
 from conr.estimators import ConRRegressor
-from conr.estimators.inputs import NEW_CATEGORIES
-from conr.table.rows import FileFormat, Rows, data_frame, read_rows
-from conr.training.results import read_json, write_whole
+from conr.runs.results import read_json, write_whole
+from conr.tables.inputs import NEW_CATEGORIES
+from conr.tables.rows import FileFormat, Rows, data_frame, read_rows
 
 TABLE = "table.json"
 FEWEST_ROWS = 50
@@ -53,7 +53,7 @@ class TableModel:
         return file_digest(path) == self.digest
 
     def rows(self, path: Path, *, labels: bool, file_format: FileFormat | None = None, skip_bad: bool = False) -> Rows:
-        """Rows of another file; see `conr.table.rows.read_rows`."""
+        """Rows of another file; see `conr.tables.rows.read_rows`."""
         return read_rows(
             path,
             numbers=self.numbers,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from conr.density import REGIONS
-from conr.training import result_check
-from conr.training.results import Outputs, RunResult, find_runs, read_history
+from conr.runs import result_check
+from conr.runs.results import Outputs, RunResult, find_runs, read_history
 
 
 def example(**changes: Any) -> RunResult:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from conr.training.results import write_whole
+from conr.runs.results import write_whole
 
 CONFIG = "config.yaml"
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from conr.training.results import RESULT, read_json, write_whole
+from conr.runs.results import RESULT, read_json, write_whole
 
 FAILURE = "failure.json"
 SCHEMA = "conr.failure/1"

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from conr._checks import check_choice
-from conr.data.table_columns import InputColumns
+from conr.tables.columns import InputColumns
 
 SCALINGS = ("quantile", "standard", "none")
 NEW_CATEGORIES = ("ignore", "error")
@@ -113,7 +113,7 @@ class InputEncoding:
     """Columns to a float32 matrix: numbers, then a 0/1 column per number that is missing somewhere, then categories.
 
     Missing numbers become the median of their column. Categories become a 0/1 column per value seen in training, where
-    a missing value is a category of its own. Unlike `conr.data.table_columns.Preprocessor` its whole state is arrays
+    a missing value is a category of its own. Unlike `conr.tables.columns.Preprocessor` its whole state is arrays
     and texts, so that a model can be saved without pickling.
 
     Args:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from conr._checks import check_choice
 from conr._extras import require
-from conr.data.bad_rows import BadRows
+from conr.tables.bad_rows import BadRows
 
 # In this order: a comma may be a decimal mark, and a space stands in many a text.
 SEPARATORS = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma", " ": "space"}

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from conr._checks import check_choice
-from conr.data.bad_rows import BadRows
-from conr.data.table_files import Column, RawTable, parse_numbers
+from conr.tables.bad_rows import BadRows
+from conr.tables.files import Column, RawTable, parse_numbers
 
 ENCODINGS = ("onehot", "ordinal")
 SCALINGS = ("standard", "quantile", "none")

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from conr.training.result_check import KEYS, OPTIONAL, check_content
+from conr.runs.result_check import KEYS, OPTIONAL, check_content
 
 SCHEMA = "conr.result/1"
 RESULT = "result.json"

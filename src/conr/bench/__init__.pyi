@@ -1,0 +1,17 @@
+from conr.bench.ablation import FACTORS as FACTORS
+from conr.bench.ablation import Ablation as Ablation
+from conr.bench.ablation import ablation_tasks as ablation_tasks
+from conr.bench.ablation import measure as measure
+from conr.bench.ablation_page import write_ablation as write_ablation
+from conr.bench.datasets import GridDataset as GridDataset
+from conr.bench.datasets import grid_datasets as grid_datasets
+from conr.bench.datasets import with_options as with_options
+from conr.bench.grid import Task as Task
+from conr.bench.grid import grid_tasks as grid_tasks
+from conr.bench.grid import run_grid as run_grid
+from conr.bench.grid import task_epochs as task_epochs
+from conr.bench.method_settings import EVERY as EVERY
+from conr.bench.method_settings import read_method_settings as read_method_settings
+from conr.bench.method_settings import with_method_settings as with_method_settings
+from conr.runs.failures import Failure as Failure
+from conr.runs.failures import failed as failed
