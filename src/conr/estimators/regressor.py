@@ -16,11 +16,12 @@ from conr._checks import check_number
 from conr.density import REGIONS, Bins, LabelDensity
 from conr.density.label_bins import label_bins
 from conr.estimators.fitting import Part, Schedule, fit_network
-from conr.estimators.network import Layout, TableEncoder, TableNetwork, in_batches, input_layout
+from conr.estimators.network import TableNetwork, in_batches
 from conr.estimators.rows import TableRows, check_labels, single_pair, validation_rows
 from conr.estimators.support import check_names, chosen_device, known_arguments, own_randomness, training_schedule
 from conr.methods.objective import AUTO, LabelScale, build_objective, conr_settings, flat
 from conr.metrics.shot import regression_metrics
+from conr.models import TableEncoder
 from conr.tables.columns import InputColumns
 from conr.tables.inputs import InputEncoding
 
@@ -31,7 +32,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
     r"""Regression on tables with rare labels: a small ensemble of networks, trained with any mix of DIR methods.
 
     Rows go through numerical embeddings into an ensemble of multi-layer perceptrons that share their weights
-    (`conr.estimators.network.TableEncoder`); one linear head predicts. The method is a mix as the grid runner knows it:
+    (`conr.models.TableEncoder`); one linear head predicts. The method is a mix as the grid runner knows it:
     ``"vanilla"``, ``"conr"``, ``"sqinv+conr"``, ``"lds+ranksim"``, ... ConR and all other regularizers see two random
     members of the ensemble as the two views of a row.
 
@@ -365,13 +366,12 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         )
 
     def _train(self, train: Part, validation: Part | None, schedule: Schedule) -> None:
-        numbers = train.inputs.shape[1] if self.encoding_ is None else len(self.encoding_.kinds.numbers)
-        self._layout = input_layout(train.inputs.cpu(), numbers=numbers, embedding=self.embedding)
         objective = build_objective(
             self.method, train.labels.cpu(), self.bins_, self._scale, self.settings_, features=self.width
         )
         self._targets = train.targets.cpu()  # what some heads need to be made again
-        network = TableNetwork(self._encoder(self._layout), objective.make_head(self.width)).to(self.device_)
+        encoder = self._encoder().fit(train.inputs.cpu())
+        network = TableNetwork(encoder, objective.make_head(self.width)).to(self.device_)
         fitted = fit_network(
             network, objective, train, validation, bins=self.bins_, density=self.density_, schedule=schedule
         )
@@ -379,9 +379,8 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         self.history_ = fitted.history
         self.best_epoch_ = fitted.best_epoch
 
-    def _encoder(self, layout: Layout) -> TableEncoder:
+    def _encoder(self) -> TableEncoder:
         return TableEncoder(
-            layout,
             embedding=self.embedding,
             members=self.members,
             width=self.width,

@@ -16,10 +16,11 @@ from torch import Tensor
 
 import conr
 from conr.density import Bins, ConRSettings, LabelDensity
-from conr.estimators.network import Layout, TableNetwork, in_batches
+from conr.estimators.network import TableNetwork, in_batches
 from conr.estimators.regressor import ConRRegressor
 from conr.estimators.support import chosen_device
 from conr.methods.objective import LabelScale, head_maker
+from conr.models.table_encoder import Layout
 from conr.runs.results import write_whole
 from conr.tables.columns import InputColumns
 from conr.tables.inputs import InputEncoding, check_categorical, number_columns
@@ -59,7 +60,7 @@ def save_model(model: ConRRegressor, folder: Path) -> Path:
         f"network.{name}": value.float() if value.is_floating_point() else value
         for name, value in model.network_.state_dict().items()
     }
-    tensors |= {f"edges.{position}": edges for position, edges in enumerate(model._layout.edges)}
+    tensors |= {f"edges.{position}": edges for position, edges in enumerate(model.network_.encoder.layout.edges)}
     tensors |= {f"bins.{position}": edges for position, edges in enumerate(model.bins_.edges)}
     tensors["counts"] = model.density_.counts
     tensors["label_mean"], tensors["label_deviation"] = model._scale
@@ -79,8 +80,8 @@ def save_model(model: ConRRegressor, folder: Path) -> Path:
         "feature_names": None if names is None else [str(name) for name in names],
         "n_outputs": model.n_outputs_,
         "is_flat": model._is_flat,
-        "embedded": model._layout.embedded,
-        "plain": model._layout.plain,
+        "embedded": model.network_.encoder.layout.embedded,
+        "plain": model.network_.encoder.layout.plain,
         "encoding": None if model.encoding_ is None else model.encoding_.state(),
         "conr_settings": model.settings_._asdict(),
         "history": model.history_,
@@ -175,12 +176,12 @@ def _restored(cls: type[Model], description: Mapping[str, Any], tensors: dict[st
     if model.best_epoch_ > len(model.history_):
         raise ValueError(f"best_epoch: expected one of {len(model.history_)}, got {model.best_epoch_}")
     model.device_ = chosen_device(device)
-    model._layout = Layout(
+    layout = Layout(
         _positions(description["embedded"]), _positions(description["plain"]), list(_numbered(tensors, "edges."))
     )
     if "targets" in tensors:
         model._targets = tensors["targets"]
-    model.network_ = _network(model, tensors)
+    model.network_ = _network(model, layout, tensors)
     _try_out(model)
     return model
 
@@ -218,7 +219,7 @@ def _history(values: Any) -> list[dict[str, Any]]:
     return values
 
 
-def _network(model: ConRRegressor, tensors: Mapping[str, Tensor]) -> TableNetwork:
+def _network(model: ConRRegressor, layout: Layout, tensors: Mapping[str, Tensor]) -> TableNetwork:
     weights = _below(tensors, "network.")
     known = sum(value.numel() for value in weights.values())
     # Before anything is made of sizes that a file claims.
@@ -231,7 +232,7 @@ def _network(model: ConRRegressor, tensors: Mapping[str, Tensor]) -> TableNetwor
         tensors.get("targets", torch.zeros(1, model.n_outputs_)),
         model._scale.bins(model.bins_),
     )
-    network = TableNetwork(model._encoder(model._layout), make(width))
+    network = TableNetwork(model._encoder().build(layout), make(width))
     network.load_state_dict(weights)
     return network.to(model.device_).double().eval()
 

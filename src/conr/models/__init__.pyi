@@ -8,6 +8,7 @@ from conr.models.heads import UVOTEHead as UVOTEHead
 from conr.models.heads import VIRHead as VIRHead
 from conr.models.mlp import MLP as MLP
 from conr.models.small_cnn import SmallCNN as SmallCNN
+from conr.models.table_encoder import TableEncoder as TableEncoder
 from conr.models.text import BiLSTM as BiLSTM
 from conr.models.text import PairEncoder as PairEncoder
 from conr.models.text import SentenceEncoder as SentenceEncoder
