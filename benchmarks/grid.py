@@ -28,7 +28,7 @@ from rich.console import Console
 from benchmarks.timing import environment
 from conr.bench import EVERY, GridDataset, Task, grid_datasets, grid_tasks, with_method_settings, with_options
 from conr.cli.grid import run_with_bars, show_failures
-from conr.configs import preset_config
+from conr.methods.presets import preset_config
 from conr.runs.folder import CONFIG
 from conr.runs.results import RESULT, read_history, write_whole
 from conr.training.command import run_command

@@ -20,7 +20,7 @@ import torch
 from joblib import Parallel, delayed
 
 from benchmarks.timing import RESULTS, environment
-from conr.configs import preset_config
+from conr.methods.presets import preset_config
 from conr.runs.results import RunResult, read_history, write_whole
 from conr.training.command import run_command
 

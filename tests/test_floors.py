@@ -13,7 +13,7 @@ import conr
 
 SRC = Path(conr.__file__).parent
 
-FLOORS = (  # from the bottom; `configs` is data, and modules beside the packages are below all
+FLOORS = (  # from the bottom; modules beside the packages are below all
     {"density", "pairwise", "runs"},
     {"losses", "smoothing", "metrics", "tables"},
     {"methods", "rare", "models", "testing"},
@@ -25,21 +25,6 @@ FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in 
 
 UPWARD = {  # what still leads up; a line goes with its import
     ("conr.tables.rows", "conr.data.table"),
-    *(
-        (f"conr.{module}", "conr.configs")
-        for module in (
-            "bench.ablation",
-            "bench.baselines",
-            "bench.datasets",
-            "bench.grid",
-            "bench.method_settings",
-            "cli.data",
-            "cli.main",
-            "methods.objective",
-            "report.inspection",
-            "training.command",
-        )
-    ),
 }
 CIRCLES = {  # modules that still import each other
     ("conr.data.module", "conr.data.protocols"),

@@ -6,9 +6,9 @@ from itertools import combinations
 import pytest
 from jsonargparse import ArgumentParser
 
-from conr.configs import dataset_names, method_names, preset_config
 from conr.density import DenseWeight, LabelDensity
 from conr.losses import BMC, BNI, GAI, HCA, MSE, UVOTE, VIR, DistLoss, Evidential, FocalR, Huber
+from conr.methods.presets import dataset_names, method_names, preset_config
 from conr.models import EvidentialHead, HCAHead, LinearHead, UVOTEHead, VIRHead
 from conr.training import RegressionModule
 

@@ -12,7 +12,7 @@ from tests.data.miniature.folder import write_folder
 from tests.data.miniature.imdb_wiki import write_imdb_wiki
 
 from conr.cli.main import main
-from conr.configs import preset_config, preset_names
+from conr.methods.presets import preset_config, preset_names
 
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "agedb-dir": write_agedb,

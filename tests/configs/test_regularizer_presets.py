@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from conr.configs import dataset_names, method_names, preset_config
+from conr.methods.presets import dataset_names, method_names, preset_config
 
 METHODS = ("accon", "conr", "ordinal-entropy", "ranksim", "rnc", "srl", "supcon")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from conr.configs import VANILLA, dataset_names, method_names, preset_config
+from conr.methods.presets import VANILLA, dataset_names, method_names, preset_config
 
 FILE = Path(__file__).with_name("resolved.json")
 MIXES = (

@@ -11,7 +11,7 @@ from docs.tables import ROOT
 from tests.data.miniature.sts_b import VECTOR_WIDTH, write_encoder, write_glove, write_sts_b
 
 from conr.cli.main import main
-from conr.configs import method_names, preset_config, preset_names
+from conr.methods.presets import method_names, preset_config, preset_names
 from conr.runs.results import RunResult
 
 pytest.importorskip("transformers", reason="sentence encoders come with the extra text")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from docs.tables import ROOT
 
-from conr.configs import preset_config
+from conr.methods.presets import preset_config
 from conr.runs.results import RunResult, find_runs
 
 DEMO = ROOT / "results" / "demo"

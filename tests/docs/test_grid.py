@@ -24,7 +24,7 @@ from benchmarks.grid import (
 )
 
 from conr.bench import GridDataset
-from conr.configs import preset_config
+from conr.methods.presets import preset_config
 from conr.runs.results import find_runs
 
 LR = "model.optimizer.init_args.lr"

@@ -24,7 +24,7 @@ from docs.memory_table import PLANNED
 from docs.memory_table import comparison as table
 from docs.tables import ROOT, rebuilt
 
-from conr.configs import preset_config
+from conr.methods.presets import preset_config
 from conr.training.command import planned_data
 
 PAGE = ROOT / "docs" / "methods" / "conr.md"

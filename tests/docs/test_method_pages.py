@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conr import configs
+import conr
 
 METHODS = Path(__file__).parents[2] / "docs" / "methods"
 PAGES = sorted(METHODS.glob("*.md"))
@@ -25,7 +25,7 @@ def test_a_page_has_idea_card_equation_cost_differences_and_limits(page: Path) -
 
 
 def test_every_method_preset_is_named_on_a_page() -> None:
-    names = [path.stem for path in (Path(configs.__file__).parent / "methods").glob("*.yaml")]
+    names = [path.stem for path in (Path(conr.__file__).parent / "configs" / "methods").glob("*.yaml")]
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert len(names) > 20
     assert [name for name in names if not re.search(rf"[`-]{name}`", text)] == []

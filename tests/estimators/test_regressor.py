@@ -15,9 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import conr
-from conr.configs import method_names
 from conr.density import REGIONS, Bins, ConRSettings, suggest_settings
 from conr.estimators import ConRRegressor
+from conr.methods.presets import method_names
 from conr.tables.inputs import InputEncoding
 
 SMALL: dict[str, Any] = {"members": 2, "width": 16, "max_epochs": 2, "random_state": 0, "device": "cpu"}

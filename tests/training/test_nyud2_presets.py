@@ -8,7 +8,7 @@ import pytest
 from _pytest.mark.structures import ParameterSet
 from tests.data.miniature.nyud2 import FRAME, write_nyud2
 
-from conr.configs import method_names, preset_config
+from conr.methods.presets import method_names, preset_config
 from conr.runs.results import Outputs, RunResult, read_history
 from conr.training.command import run_command
 

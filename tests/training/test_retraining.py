@@ -12,10 +12,10 @@ from tests.training.test_command import fit
 from tests.training.toy import Toy
 from torch import Tensor, nn
 
-from conr.configs import dataset_names, method_names, preset_config
 from conr.data import ArrayDataset, RegressionData, Splits, TableViews
 from conr.density import Bins, LabelDensity
 from conr.losses import BMC, MSE, RankNContrastLoss
+from conr.methods.presets import dataset_names, method_names, preset_config
 from conr.runs.folder import (
     BEST_CHECKPOINT,
     CONFIG,

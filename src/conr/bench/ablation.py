@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from conr._checks import check_choice
 from conr.bench.datasets import GridDataset
 from conr.bench.grid import Task, grid_tasks
-from conr.configs import preset_config
 from conr.data.views import VIEW_MODES
 from conr.losses import ConRLoss
+from conr.methods.presets import preset_config
 from conr.pairwise import PUSHES
 from conr.report.aggregate import REGIONS, Spread, spread
 from conr.runs.results import RESULT, RunResult, write_whole

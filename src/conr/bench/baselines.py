@@ -19,9 +19,9 @@ from torch import Tensor
 
 from conr._checks import check_choice, check_number
 from conr._extras import require
-from conr.configs import VANILLA, preset_config
 from conr.data import ArrayDataset, Protocol, RegressionData
 from conr.density import SampleWeights
+from conr.methods.presets import VANILLA, preset_config
 from conr.runs.environment import environment
 from conr.runs.folder import CONFIG
 from conr.runs.results import Outputs, RunResult, write_whole

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from conr._checks import check_choice
-from conr.configs import VANILLA, dataset_names, preset_config
 from conr.data.catalog import dataset_class, needed_options
+from conr.methods.presets import VANILLA, dataset_names, preset_config
 
 TABLE = "table"
 _DATA = "--data."

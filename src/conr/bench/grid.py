@@ -16,8 +16,8 @@ from conr.bench.baselines import HGB, TABLES, applying_settings, check_baseline,
 from conr.bench.datasets import TABLE, GridDataset
 from conr.bench.settings import check_settings
 from conr.bench.workers import BACKENDS, LOKY, run_apart
-from conr.configs import VANILLA, method_names, preset_config
 from conr.data.catalog import dataset_class
+from conr.methods.presets import VANILLA, method_names, preset_config
 from conr.runs.failures import FAILURE, Failure
 from conr.runs.folder import CONFIG, LAST_CHECKPOINT
 from conr.runs.results import RESULT

@@ -10,7 +10,7 @@ import yaml
 from conr._checks import check_choice
 from conr.bench.baselines import is_baseline
 from conr.bench.grid import Task
-from conr.configs import method_names
+from conr.methods.presets import method_names
 
 MethodSettings = dict[str, dict[str, dict[str, Any]]]
 """Dataset -> method or mix -> name of a setting -> value."""

@@ -13,11 +13,11 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from conr._checks import check_choice
-from conr.configs import VANILLA, dataset_names, preset_config
 from conr.data import Protocol, RegressionData
 from conr.data.catalog import DATASETS, dataset_class, needed_options
 from conr.density import REGIONS
 from conr.density.splits import SPLITS
+from conr.methods.presets import VANILLA, dataset_names, preset_config
 from conr.report.histogram import histogram_picture, terminal_histogram
 
 ACTIONS = {

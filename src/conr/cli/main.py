@@ -92,7 +92,7 @@ def _run_verb(words: list[str]) -> int:
         module, _, function = _COMMANDS[verb].rpartition(".")
         return getattr(import_module(module), function)(options) or 0
     if verb == "presets":
-        from conr.configs import preset_names
+        from conr.methods.presets import preset_names
 
         print("\n".join(preset_names()))
     else:

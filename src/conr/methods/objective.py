@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from conr._checks import check_number
-from conr.configs import preset_config
 from conr.density import Bins, ConRSettings, LabelDensity, SampleWeights, suggest_settings
 from conr.losses import L1
+from conr.methods.presets import preset_config
 from conr.models import LinearHead
 
 AUTO = "auto"
@@ -126,9 +126,9 @@ def build_objective(
 ) -> Objective:
     """The parts of a mix of methods, fitted on the training labels.
 
-    The mix is that of the preset ``table-METHOD`` (`conr.configs`). What takes label units there gets them from the
-    labels here: ConR by `conr_settings`, ACCon the range, SupCon and Ordinal Entropy the width of a bin, SRL range,
-    width and number of features.
+    The mix is that of the preset ``table-METHOD`` (`conr.methods.presets`). What takes label units there gets them
+    from the labels here: ConR by `conr_settings`, ACCon the range, SupCon and Ordinal Entropy the width of a bin, SRL
+    range, width and number of features.
 
     Args:
         method: methods joined with ``+``.

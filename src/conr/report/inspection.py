@@ -12,9 +12,9 @@ from rich.console import Group
 from rich.table import Column, Table
 from rich.text import Text
 
-from conr.configs import preset_config
 from conr.data.inspection import FEWEST_TESTED, Inspection
 from conr.density import REGIONS, ConRSettings
+from conr.methods.presets import preset_config
 from conr.report.histogram import draw_histogram, histogram_picture, terminal_histogram
 from conr.report.style import INK_ON_WHITE, WIDTH, drawing, save_picture
 from conr.report.tables import NOTHING, REGION_TITLES

@@ -13,8 +13,8 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from rich.console import Console
 
-from conr.configs import preset_config
 from conr.data import Protocol, RegressionData
+from conr.methods.presets import preset_config
 from conr.runs.folder import (
     BEST_CHECKPOINT,
     CONFIG,

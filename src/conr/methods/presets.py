@@ -1,40 +1,42 @@
 """Presets that ship with the package: a name such as ``rotated-digits-sqinv+conr`` is a dataset and a mix of methods.
 
-The dataset's ``base.yaml`` comes first, then a fragment per method: the dataset's own ``METHOD.yaml`` if it has one,
-else ``methods/METHOD.yaml``. A mix that a dataset has settings of its own for, ``METHOD+METHOD.yaml``, gets these last.
-``vanilla`` is the dataset without any method. A dataset with dense labels has its own fragments only, as most methods
-compare every row of a batch with every other, and its rows are pixels. Methods that cannot work on a dataset are not
-among its own.
+``configs/datasets/DATASET.yaml`` is the configuration without any method (``vanilla``), ``configs/methods/METHOD.yaml``
+what a method adds on any dataset. A dataset's file has four sections more:
+
+- ``units``: numbers in the labels' unit, which methods name as ``$noise_scale``;
+- ``methods``: what differs on this dataset from a method's file; ``METHOD+METHOD`` holds for this mix alone, and
+  settles where its methods contradict each other. With ``shared_methods: false`` the dataset has no other methods;
+- ``without``: methods that cannot work on it;
+- ``like``: another dataset, whose file comes first.
+
+Null takes away what an earlier file has.
 """
 
 import difflib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-_FOLDER = Path(__file__).parent
-_METHODS = "methods"
 VANILLA = "vanilla"
-DENSE = ("nyud2-dir",)
-_NOT_FOR = {
-    "mpiigaze-dir": {"hca", "srl"},  # need an order of bins, which labels of two dimensions do not have
-    "sts-b-dir-bilstm": {"vir"},  # whose layer for the variances of 12000 features has their square of parameters
-}
+
+_FOLDER = Path(__file__).parents[1] / "configs"
+_SECTIONS = {"like", "methods", "shared_methods", "units", "without"}
 
 
 def dataset_names() -> list[str]:
     """Datasets that have presets."""
-    return sorted(path.parent.name for path in _FOLDER.glob("*/base.yaml"))
+    return sorted(path.stem for path in _FOLDER.glob("datasets/*.yaml"))
 
 
 def method_names(dataset: str) -> list[str]:
     """Methods that can be joined with ``+`` on a dataset."""
-    shared = [] if dataset in DENSE else _FOLDER.glob(f"{_METHODS}/*.yaml")
-    fragments = [*shared, *_FOLDER.glob(f"{dataset}/*.yaml")]
-    unfit = {"base"} | _NOT_FOR.get(dataset, set())
-    return [VANILLA, *sorted({path.stem for path in fragments if "+" not in path.stem} - unfit)]
+    content = _dataset(dataset)
+    shared = [path.stem for path in _FOLDER.glob("methods/*.yaml")] if content.get("shared_methods", True) else []
+    own = [name for name in content.get("methods", {}) if "+" not in name]
+    return [VANILLA, *sorted({*shared, *own} - set(content.get("without", ())))]
 
 
 def preset_names() -> list[str]:
@@ -55,44 +57,59 @@ def preset_config(name: str) -> dict[str, Any]:
     if dataset is None:
         raise ValueError(f"preset: expected a file or DATASET-METHOD, got {name!r}{_nearest(name, preset_names())}")
     mix = name.removeprefix(f"{dataset}-")
-    config = _read(_FOLDER / dataset / "base.yaml")
-    of_mix = _of_mix(dataset, mix)
+    content = _dataset(dataset)
+    own = content.get("methods", {})
+    parts, known = mix.split("+"), method_names(dataset)
+    of_mix = next((own[one] for one in own if "+" in one and sorted(one.split("+")) == sorted(parts)), None)
     joined: dict[str, Any] = {}
     earlier: dict[str, dict[str, Any]] = {}
-    for method in mix.split("+"):
-        known = method_names(dataset)
+    for method in parts:
         if method not in known:
             raise ValueError(
                 f"preset: expected a method of {', '.join(known)} on {dataset}, got {method!r}{_nearest(method, known)}"
             )
+        if method in earlier:
+            raise ValueError(f"preset {name!r}: expected each method once, got {method!r} twice")
         if method != VANILLA:
-            own = _FOLDER / dataset / f"{method}.yaml"
-            fragment = _read(own if own.is_file() else _FOLDER / _METHODS / f"{method}.yaml")
+            shared = _FOLDER / "methods" / f"{method}.yaml"
+            fragment = _merge(_read(shared) if shared.is_file() else {}, own.get(method, {}))
             for other, its in earlier.items() if of_mix is None else ():
                 _merge(its, fragment, contradiction=f"preset {name!r}: {other!r} and {method!r} contradict each other")
             earlier[method] = fragment
             joined = _merge(joined, fragment)
-    config = _merge(_merge(config, joined), of_mix or {})
-    return _merge(config, {"output": {"method": mix}})
+    base = {key: value for key, value in content.items() if key not in _SECTIONS}
+    config = _merge(_merge(_merge(base, joined), of_mix or {}), {"output": {"method": mix}})
+    filled: dict[str, Any] = _filled(config, content["units"])
+    return filled
 
 
-def _of_mix(dataset: str, mix: str) -> dict[str, Any] | None:
-    """The dataset's settings for a mix, whatever the order of its methods; they settle where these contradict."""
-    wanted = sorted(mix.split("+"))
-    found = [path for path in (_FOLDER / dataset).glob("*+*.yaml") if sorted(path.stem.split("+")) == wanted]
-    return _read(found[0]) if found else None
-
-
+@cache
 def _read(path: Path) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load(path.read_text())
     return content
+
+
+def _dataset(name: str) -> dict[str, Any]:
+    content = _read(_FOLDER / "datasets" / f"{name}.yaml")
+    return _merge(_dataset(content["like"]), content) if "like" in content else content
+
+
+def _filled(part: Any, units: Mapping[str, Any]) -> Any:
+    """A copy with the numbers that ``$NAME`` stands for."""
+    if isinstance(part, Mapping):
+        return {key: _filled(value, units) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_filled(value, units) for value in part]
+    return units[part[1:]] if isinstance(part, str) and part.startswith("$") else part
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any], *, contradiction: str | None = None) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         known = merged.get(key)
-        if not isinstance(value, Mapping) or not isinstance(known, Mapping):
+        if value is None:
+            merged.pop(key, None)
+        elif not isinstance(value, Mapping) or not isinstance(known, Mapping):
             if contradiction and key in merged and known != value:
                 raise ValueError(f"{contradiction} in {key!r}: {known!r} and {value!r}")
             merged[key] = value
