@@ -35,9 +35,6 @@ CIRCLES = {  # modules that still import each other
 
 HEAVY = {"lightning", "torchmetrics", "matplotlib", "pandas", "sklearn", "transformers", "torchvision"}
 TOO_MUCH: dict[str, set[str]] = {  # what light packages still load
-    "conr --help": {"torch", "numpy"},
-    "conr presets": {"torch", "numpy"},
-    "conr fitt": {"torch", "numpy"},
     "conr.runs": {"torch"},
 }
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from conr._checks import check_features, check_labels, check_weights
+from conr._tensor_checks import check_features, check_labels, check_weights
 
 REDUCTIONS = ("mean", "sum", "none")
 

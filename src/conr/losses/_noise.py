@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_device, check_number
+from conr._checks import check_number
+from conr._tensor_checks import check_device
 
 
 class NoiseScale(nn.Module):

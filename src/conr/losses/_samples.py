@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from conr._checks import check_choice, check_weights
+from conr._checks import check_choice
+from conr._tensor_checks import check_weights
 
 REDUCTIONS = ("mean", "sum", "none")
 

@@ -6,8 +6,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_outputs, check_table, check_whole
+from conr._checks import check_choice, check_whole
 from conr._extras import require
+from conr._tensor_checks import check_outputs, check_table
 from conr.density import Bins
 from conr.density.bins import finite_columns
 from conr.losses._noise import NoiseScale, noise_variance

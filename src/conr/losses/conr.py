@@ -5,15 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from conr._checks import (
-    check_choice,
-    check_device,
-    check_features,
-    check_labels,
-    check_number,
-    check_weights,
-    check_whole,
-)
+from conr._checks import check_choice, check_number, check_whole
+from conr._tensor_checks import check_device, check_features, check_labels, check_weights
 from conr.pairwise import (
     DISTANCES,
     ENGINES,

@@ -3,7 +3,8 @@ r"""ConR for dense labels: contrast whole images, or pixels and patches within a
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_device, check_whole
+from conr._checks import check_choice, check_whole
+from conr._tensor_checks import check_device
 from conr.losses.conr import ConRLoss, conr_loss
 from conr.losses.dense_labels import check_like_labels, check_map, image_means, sample_patches, valid_pixels
 from conr.pairwise import Push

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from conr._checks import check_device, check_whole
+from conr._checks import check_whole
+from conr._tensor_checks import check_device
 
 
 def image_means(values: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -5,7 +5,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_number, check_outputs, check_table
+from conr._checks import check_number
+from conr._tensor_checks import check_outputs, check_table
 from conr.density import Bins
 from conr.density.bins import finite_columns
 from conr.density.kde import smoothed_quantiles

@@ -3,7 +3,8 @@ r"""Criteria that score each sample by itself: L1, MSE and Huber, weighted or no
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_number, check_outputs
+from conr._checks import check_choice, check_number
+from conr._tensor_checks import check_outputs
 from conr.losses._samples import REDUCTIONS, paired_columns, reduce_samples
 
 ELEMENTWISE = ("l1", "mse", "huber")

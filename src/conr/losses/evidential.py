@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_number, check_outputs
+from conr._checks import check_choice, check_number
+from conr._tensor_checks import check_outputs
 from conr.losses._samples import REDUCTIONS, reduce_samples
 
 _SMALLEST = 1e-6

@@ -3,7 +3,8 @@ r"""Focal-R: errors weighted by themselves, so that hard samples count more (Yan
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_number, check_outputs
+from conr._checks import check_choice, check_number
+from conr._tensor_checks import check_outputs
 from conr.losses._samples import REDUCTIONS, paired_columns, reduce_samples
 
 FOCAL_KINDS = ("l1", "mse")

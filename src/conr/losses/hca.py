@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_device, check_number, check_outputs, check_whole
+from conr._checks import check_choice, check_number, check_whole
+from conr._tensor_checks import check_device, check_outputs
 from conr.density import Bins, LabelDensity
 from conr.losses._samples import REDUCTIONS, reduce_samples
 

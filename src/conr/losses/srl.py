@@ -6,8 +6,9 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
-from conr._checks import check_device, check_number, check_whole
+from conr._checks import check_number, check_whole
 from conr._product import product
+from conr._tensor_checks import check_device
 from conr.density import Bins
 from conr.losses._features import checked, no_terms
 from conr.pairwise import unit_vectors

@@ -6,7 +6,8 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_number, check_outputs, check_range, check_table, check_whole
+from conr._checks import check_choice, check_number, check_range, check_whole
+from conr._tensor_checks import check_outputs, check_table
 from conr.density import Bins, LabelDensity
 from conr.losses._samples import REDUCTIONS, reduce_samples
 

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_number, check_outputs, check_weights
+from conr._checks import check_choice, check_number
+from conr._tensor_checks import check_outputs, check_weights
 from conr.losses._samples import REDUCTIONS, reduce_samples
 from conr.losses.evidential import NormalInverseGamma, nig_losses
 

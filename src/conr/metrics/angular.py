@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from conr._checks import check_pair
+from conr._tensor_checks import check_pair
 from conr.density import REGIONS, LabelDensity
 from conr.metrics.shot import shot_metrics
 

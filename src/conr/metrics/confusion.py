@@ -5,7 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from conr._checks import check_features, check_labels, check_number, check_weights
+from conr._checks import check_number
+from conr._tensor_checks import check_features, check_labels, check_weights
 from conr.pairwise import Distance, Push, pair_sets
 from conr.pairwise.push import log_push
 from conr.pairwise.unit import unit_vectors

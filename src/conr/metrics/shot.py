@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.utilities import dim_zero_cat
 
-from conr._checks import check_pair
+from conr._tensor_checks import check_pair
 from conr.density import REGIONS, LabelDensity
 
 METRIC_NAMES = ("count", "mae", "mse", "rmse", "gm", "bmae", "pearson", "spearman")

@@ -5,7 +5,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_features, check_number
+from conr._checks import check_number
+from conr._tensor_checks import check_features
 from conr.density import Bins
 from conr.losses.hca import hca_log_probabilities, hierarchy_counts, hierarchy_sizes, label_hierarchy
 

@@ -6,7 +6,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_device, check_features, check_labels, check_number, check_range, check_whole
+from conr._checks import check_number, check_range, check_whole
+from conr._tensor_checks import check_device, check_features, check_labels
 from conr.density import Bins
 
 
