@@ -47,3 +47,10 @@ def require(user: str, *packages: str) -> None:
     if missing:
         extras = ",".join(sorted({_EXTRA_OF[package] for package in missing}))
         raise ImportError(f"{user} needs {', '.join(missing)}, not installed here: pip install 'conr[{extras}]'")
+
+
+def require_for(error: ModuleNotFoundError, user: str, *packages: str) -> None:
+    """Raise as `require` if the module that was not found belongs to an extra; ``packages`` are looked for, too."""
+    name = (error.name or "").partition(".")[0]
+    if name in _EXTRA_OF:
+        require(user, name, *packages)

@@ -5,7 +5,7 @@ import pytest
 
 from conr.data import Table
 from conr.data.inspection import inspect_table
-from conr.density.label_bins import wider_width
+from conr.density.default_bins import wider_width
 
 
 def table(tmp_path: Path, labels: np.ndarray, **options: object) -> Table:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from conr.density.label_bins import label_bins
+from conr.density.default_bins import label_bins
 
 
 def test_whole_numbers_get_a_bin_each() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from conr.data import RegressionData, RotatedDigits
 from conr.density import Bins, LabelDensity, suggest_scheme, suggest_settings
-from conr.density.label_bins import label_bins
+from conr.density.default_bins import label_bins
 from conr.methods.presets import preset_config
 
 PAGE = Path(__file__).parents[2] / "docs" / "methods" / "conr.md"

@@ -13,7 +13,7 @@ from tests.fuzz.search import Refused, attempt, examples, search
 from torch import Tensor
 
 from conr.density import Bins, DenseWeight, LabelDensity, suggest_scheme, suggest_settings
-from conr.density.label_bins import label_bins
+from conr.density.default_bins import label_bins
 from conr.metrics import angular_error, depth_metrics, gaze_metrics, regression_metrics, shot_metrics
 
 SCHEMES: tuple[dict[str, Any], ...] = (

@@ -9,7 +9,7 @@ from torch import Tensor
 from conr.data.module import Splits
 from conr.data.table import Table
 from conr.density import REGIONS, Bins, ConRSettings, LabelDensity, suggest_scheme, suggest_settings
-from conr.density.label_bins import label_bins, wider_width
+from conr.density.default_bins import label_bins, wider_width
 
 FEWEST_ROWS = 50
 """A table with fewer rows is refused: nothing could be said about its rare labels."""

@@ -18,7 +18,7 @@ from conr.data.cards import DatasetCard
 from conr.data.module import ArrayDataset, RegressionData, Splits
 from conr.data.protocols import Protocol
 from conr.density import Bins
-from conr.density.label_bins import label_bins
+from conr.density.default_bins import label_bins
 from conr.density.splits import SPLITS, Rows, balanced_split
 from conr.tables.bad_rows import BadRows, check_splits_are_filled
 from conr.tables.columns import InputColumns, Preprocessor, input_columns, same_columns

@@ -1,8 +1,8 @@
 from conr.density.bins import Bins as Bins
+from conr.density.default_bins import label_bins as label_bins
 from conr.density.dense_weight import DenseWeight as DenseWeight
 from conr.density.kernels import KERNELS as KERNELS
 from conr.density.kernels import lds_kernel as lds_kernel
-from conr.density.label_bins import label_bins as label_bins
 from conr.density.label_density import REGIONS as REGIONS
 from conr.density.label_density import LabelDensity as LabelDensity
 from conr.density.protocol import SampleWeights as SampleWeights

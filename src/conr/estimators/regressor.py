@@ -14,7 +14,7 @@ from torch import Tensor
 
 from conr._checks import check_number
 from conr.density import REGIONS, Bins, LabelDensity
-from conr.density.label_bins import label_bins
+from conr.density.default_bins import label_bins
 from conr.estimators.fitting import Part, Schedule, fit_network
 from conr.estimators.network import TableNetwork, in_batches
 from conr.estimators.rows import TableRows, check_labels, single_pair, validation_rows
@@ -47,7 +47,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         temperature: of ConR's similarities.
         distance_scale: how fast ConR's push grows with the distance of labels, per label unit.
         bin_width: of the label bins, in label units, one number or one per target; from the labels if None
-            (`conr.density.label_bins.label_bins`).
+            (`conr.density.label_bins`).
         bin_count: number of label bins per target, of equal width; not together with ``bin_width``.
         many: a label's bin with more training rows is many-shot.
         few: a label's bin with fewer training rows is few-shot.

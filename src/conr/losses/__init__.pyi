@@ -17,8 +17,8 @@ from conr.losses.dense_labels import masked_rows as masked_rows
 from conr.losses.dense_labels import pixel_rows as pixel_rows
 from conr.losses.dense_labels import sample_patches as sample_patches
 from conr.losses.dense_labels import valid_pixels as valid_pixels
-from conr.losses.dist_loss import DistLoss as DistLoss
-from conr.losses.dist_loss import dist_loss as dist_loss
+from conr.losses.dist import DistLoss as DistLoss
+from conr.losses.dist import dist_loss as dist_loss
 from conr.losses.elementwise import L1 as L1
 from conr.losses.elementwise import MSE as MSE
 from conr.losses.elementwise import Huber as Huber

@@ -1,12 +1,12 @@
-from conr.metrics.angular import AngularErrorMetric as AngularErrorMetric
 from conr.metrics.angular import angular_error as angular_error
-from conr.metrics.angular import gaze_metrics as gaze_metrics
 from conr.metrics.collapse import CollapseMetric as CollapseMetric
 from conr.metrics.confusion import Confusion as Confusion
 from conr.metrics.confusion import conr_confusion as conr_confusion
 from conr.metrics.depth import DEPTH_METRICS as DEPTH_METRICS
-from conr.metrics.depth import DepthMetric as DepthMetric
-from conr.metrics.depth import depth_metrics as depth_metrics
 from conr.metrics.shot import METRIC_NAMES as METRIC_NAMES
 from conr.metrics.shot import regression_metrics as regression_metrics
-from conr.metrics.shot import shot_metrics as shot_metrics
+from conr.metrics.streaming import AngularErrorMetric as AngularErrorMetric
+from conr.metrics.streaming import DepthMetric as DepthMetric
+from conr.metrics.streaming import depth_metrics as depth_metrics
+from conr.metrics.streaming import gaze_metrics as gaze_metrics
+from conr.metrics.streaming import shot_metrics as shot_metrics

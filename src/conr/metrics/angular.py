@@ -1,14 +1,11 @@
 """The angular error of gaze estimation, over all samples and per shot region of the label."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
 
 from conr._tensor_checks import check_pair
 from conr.density import REGIONS, LabelDensity
-from conr.metrics.shot import shot_metrics
+from conr.metrics.shot import by_region
 
 
 def angular_error(predictions: Tensor, labels: Tensor) -> Tensor:
@@ -53,63 +50,25 @@ def angular_error(predictions: Tensor, labels: Tensor) -> Tensor:
     return torch.rad2deg(2 * torch.atan2(haversine.sqrt(), (1 - haversine).sqrt()))
 
 
-class AngularErrorMetric(Metric):
-    """``angular``: mean of `angular_error` in degrees, over all samples and per shot region, from streaming sums.
-
-    ``compute`` gives ``angular``, ``angular_many``, ``angular_median`` and ``angular_few``, float64 scalars in degrees;
-    NaN for a region without samples. With several processes the result is that of one that has seen all samples.
+def angular_statistics(predictions: Tensor, labels: Tensor, density: LabelDensity) -> Tensor:
+    """Count and angular errors of a batch, over all samples and by region: float64, shape (1 + regions, 2).
 
     Args:
-        density: fitted on the training labels, pitch and yaw in radians; gives the shot region of each label.
-        **settings: of `torchmetrics.Metric`.
-    """
-
-    full_state_update = False
-    sums: Tensor
-
-    def __init__(self, density: LabelDensity, **settings: Any) -> None:
-        super().__init__(**settings)
-        dimensions = density.fitted_bins().dimensions
-        if dimensions != 2:
-            raise ValueError(f"density: expected bins over two label dimensions, pitch and yaw, got {dimensions}")
-        self.density = density
-        self.add_state("sums", torch.zeros(1 + len(REGIONS), 2, dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, predictions: Tensor, labels: Tensor) -> None:
-        """Add a batch: pitch and yaw in radians, both (n, 2)."""
-        errors = angular_error(predictions, labels)  # (n,)
-        per_sample = torch.stack((torch.ones_like(errors), errors), dim=1)  # (n, 2)
-        self.sums[0] += per_sample.sum(dim=0)
-        self.sums.index_add_(0, 1 + self.density.regions(labels, check=False), per_sample)
-
-    def compute(self) -> dict[str, Tensor]:
-        """Mean angular error by region."""
-        count, degrees = self.sums.T  # (1 + regions,) each; 0 / 0 is the NaN of an empty region
-        keys = ("angular", *(f"angular_{region}" for region in REGIONS))
-        return dict(zip(keys, degrees / count, strict=True))
-
-
-def gaze_metrics(density: LabelDensity, *, prefix: str = "") -> MetricCollection:
-    """The metrics of `shot_metrics` (in radians) and ``angular``, the mean angular error (in degrees).
-
-    Args:
-        density: fitted on the training labels, pitch and yaw in radians.
-        prefix: put before each key.
+        predictions: pitch and yaw in radians, shape (n, 2).
+        labels: like predictions.
+        density: fitted; gives the shot region of each label.
 
     Raises:
-        RuntimeError: a density that is not fitted.
-        ValueError: bins over another number of label dimensions than two; (from update) shapes that are not (n, 2).
-
-    Example:
-        >>> import torch
-        >>> from conr.density import Bins, LabelDensity
-        >>> labels = torch.tensor([[0.0, 0.0], [0.0, 0.1]])
-        >>> density = LabelDensity(Bins([[-1, 1], [-1, 0.05, 1]])).fit(labels)
-        >>> metrics = gaze_metrics(density, prefix="test/")
-        >>> metrics.update(labels + torch.tensor([0.02, 0.0]), labels)
-        >>> round(metrics.compute()["test/angular"].item(), 3)
-        1.146
+        ValueError: other shapes.
     """
-    metrics = shot_metrics(density, prefix=prefix)
-    metrics.add_metrics(AngularErrorMetric(density))
-    return metrics
+    errors = angular_error(predictions, labels)  # (n,)
+    per_sample = torch.stack((torch.ones_like(errors), errors), dim=1)  # (n, 2)
+    sums = errors.new_zeros(1 + len(REGIONS), 2)
+    sums[0] = per_sample.sum(dim=0)
+    return sums.index_add_(0, 1 + density.regions(labels, check=False), per_sample)
+
+
+def angular_values(sums: Tensor) -> dict[str, Tensor]:
+    """Mean angular error in degrees by region, from the sums of `angular_statistics`, shape (1 + regions, 2)."""
+    count, degrees = sums.T  # (1 + regions,) each; 0 / 0 is the NaN of an empty region
+    return by_region("angular", degrees / count)

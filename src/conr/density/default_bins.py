@@ -1,4 +1,4 @@
-"""Bins for labels nobody has said anything about."""
+"""Default label bins."""
 
 import math
 from collections.abc import Sequence
