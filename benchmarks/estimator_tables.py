@@ -30,7 +30,8 @@ import conr
 from conr.bench.baselines import run_baseline
 from conr.data import ArrayDataset, Table
 from conr.estimators import ConRRegressor
-from conr.runs.results import RunResult, write_whole
+from conr.runs.atomic import write_whole
+from conr.runs.results import RunResult
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = 5

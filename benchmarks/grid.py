@@ -9,12 +9,12 @@ runs with scikit-learn's defaults.
 
 Run ``python -m benchmarks.grid --data DIR`` where DIR holds imbalanced-tabular/, uci/ and sts-b-dir/: it goes on where
 it was stopped. Trials and choice go to ``results/grid/tuning.json`` and ``results/grid/settings.yaml``, the runs to
-``--out``, and their configurations and results to ``results/grid/``, from which ``make results`` makes the page.
+``--out``, and their configurations and results to ``results/grid/*.runs.jsonl``, from which ``make results`` makes the
+page.
 """
 
 import argparse
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,8 +29,10 @@ from benchmarks.timing import environment
 from conr.bench import EVERY, GridDataset, Task, grid_datasets, grid_tasks, with_method_settings, with_options
 from conr.cli.grid import run_with_bars, show_failures
 from conr.methods.presets import preset_config
-from conr.runs.folder import CONFIG
-from conr.runs.results import RESULT, read_history, write_whole
+from conr.runs.atomic import write_text
+from conr.runs.history import read_history
+from conr.runs.results import RESULT
+from conr.runs.runs import SUFFIX, read_runs, write_runs
 from conr.training.command import run_command
 
 RESULTS = Path(__file__).parents[1] / "results" / "grid"
@@ -135,7 +137,7 @@ def tune(found: Sequence[GridDataset], results: Path, jobs: int, console: Consol
             runs.append(run)
             _write_record(path, runs)
     settings = chosen(runs)
-    write_whole(results / SETTINGS, lambda file: file.write(yaml.safe_dump(settings, sort_keys=False).encode()))
+    write_text(results / SETTINGS, yaml.safe_dump(settings, sort_keys=False))
     return settings
 
 
@@ -162,17 +164,12 @@ def tasks_of(found: Sequence[GridDataset], settings: dict[str, Any]) -> list[Tas
     return sorted([*networks, *boosted], key=lambda task: task.seed)
 
 
-def collect(folders: Sequence[Path], out: Path, results: Path) -> int:
-    """Copy configuration and result of each finished run; the number of them."""
-    copied = 0
-    for folder in folders:
-        if (folder / RESULT).is_file():
-            target = results / folder.relative_to(out)
-            target.mkdir(parents=True, exist_ok=True)
-            for name in (CONFIG, RESULT):
-                shutil.copyfile(folder / name, target / name)
-            copied += 1
-    return copied
+def collect(folders: Sequence[Path], results: Path) -> int:
+    """Write configuration and result of each finished run into a file per dataset; return the number of runs."""
+    runs = read_runs([folder for folder in folders if (folder / RESULT).is_file()])
+    for dataset in {run.result.dataset for run in runs}:
+        write_runs(results / f"{dataset}{SUFFIX}", [run for run in runs if run.result.dataset == dataset])
+    return len(runs)
 
 
 def main() -> int:
@@ -186,7 +183,7 @@ def main() -> int:
     console, found = Console(), datasets(given.data)
     tasks = tasks_of(found, tune(found, given.results, given.jobs, console))
     folders = run_with_bars(console, tasks, given.out, settings={}, jobs=given.jobs)
-    console.print(f"{collect(folders, given.out, given.results)} results in {given.results}")
+    console.print(f"{collect(folders, given.results)} results in {given.results}")
     return show_failures(console, folders)
 
 
@@ -203,7 +200,7 @@ def _write_record(path: Path, runs: Sequence[dict[str, Any]]) -> None:
         f'"ran_on": {json.dumps(environment())},\n"runs": [\n {lines}\n]}}\n'
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda file: file.write(text.encode()))
+    write_text(path, text)
 
 
 if __name__ == "__main__":

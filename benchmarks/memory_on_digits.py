@@ -21,7 +21,9 @@ from joblib import Parallel, delayed
 
 from benchmarks.timing import RESULTS, environment
 from conr.methods.presets import preset_config
-from conr.runs.results import RunResult, read_history, write_whole
+from conr.runs.atomic import write_whole
+from conr.runs.history import read_history
+from conr.runs.results import RunResult
 from conr.training.command import run_command
 
 PATH = RESULTS / "memory_on_digits.json"

@@ -17,7 +17,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.timing import environment
-from conr.runs.results import read_history
+from conr.runs.history import read_history
 from conr.training.command import run_command
 
 RECORD = Path(__file__).parents[1] / "results" / "sts-b-dir" / "tuning.json"

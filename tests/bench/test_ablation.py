@@ -8,7 +8,8 @@ from tests.runs.test_results import example
 
 from conr.bench import Ablation, GridDataset, ablation_tasks, measure, write_ablation
 from conr.bench.ablation import FACTORS, Plan, Point, all_tasks, read_factors
-from conr.report.aggregate import REGIONS, Spread
+from conr.density.regions import GROUPS
+from conr.report.aggregate import Spread
 
 ABALONE = GridDataset("abalone", "abalone")
 
@@ -76,7 +77,7 @@ def results(plan: Plan, root: Path) -> dict[Any, Path]:
     for number, task in enumerate(all_tasks(plan)):
         folders[task] = root / str(number)
         folders[task].mkdir()
-        values = {region: {"count": 4.0, "mae": 10.0 * number + task.seed} for region in REGIONS}
+        values = {region: {"count": 4.0, "mae": 10.0 * number + task.seed} for region in GROUPS}
         example(dataset="abalone", method=task.name, seed=task.seed, metrics=values).write(folders[task])
     return folders
 
@@ -109,7 +110,7 @@ def test_pictures_numbers_and_page(tmp_path: Path) -> None:
     factors = {
         "window": [point(0.1, 3.0), point(1.0, 2.0, is_preset=True), point(10.0, 4.0)],
         "push": [point("exp", 2.0, is_preset=True), point("linear", 2.5)],
-        "beta": [Point(1.0, is_preset=False, errors=dict.fromkeys(REGIONS, undefined)), point(2.0, 1.0)],
+        "beta": [Point(1.0, is_preset=False, errors=dict.fromkeys(GROUPS, undefined)), point(2.0, 1.0)],
     }
     ablation = Ablation("digits <b>", "conr", "mae", "degrees", factors)
     written = write_ablation(ablation, tmp_path / "new")

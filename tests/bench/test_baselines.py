@@ -12,7 +12,9 @@ from conr.bench import Task, grid_tasks, run_grid, task_epochs
 from conr.bench.baselines import check_baseline, run_baseline
 from conr.data import ArrayDataset, Table
 from conr.report import load_runs
-from conr.runs.results import Outputs, RunResult, read_history
+from conr.runs.history import read_history
+from conr.runs.outputs import Outputs
+from conr.runs.results import RunResult
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from conr.bench import tuning as module
 from conr.bench.tuning import Trial, Tuning, best_trial, default_metric, tune, write_tuning
 from conr.bench.tuning_pictures import draw_tuning, importances
 from conr.bench.tuning_space import Choices, Range, default_space, point_tasks, preset_point, read_space
-from conr.runs.results import find_runs
+from conr.runs.runs import read_runs
 
 ABALONE = GridDataset("abalone", "abalone")
 BETA = "model.regularizers.conr.coefficient"
@@ -108,7 +108,7 @@ def test_a_search_starts_with_the_preset_and_finds_better(tmp_path: Path, traine
     assert seen[:2] == [(0, 1, 60), (0, 60, 60)]
     # Nothing was tested, and of the checkpoints those of the best are left.
     with pytest.raises(FileNotFoundError):
-        find_runs([tmp_path])
+        read_runs([tmp_path])
     (left,) = tmp_path.rglob("best.ckpt")
     assert left.parts[-4] == f"sqinv+conr,trial-{best.number}"
 

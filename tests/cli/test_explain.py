@@ -65,7 +65,7 @@ def test_a_table_is_explained_beside_another_run(runs: Path, capsys: pytest.Capt
 
 def test_numbers_are_those_of_the_tested_run(runs: Path) -> None:
     """The errors agree with those that conr test writes."""
-    from conr.runs.results import Outputs  # noqa: PLC0415
+    from conr.runs.outputs import Outputs  # noqa: PLC0415
 
     run = runs / "table-fish/conr/seed-0"
     found = explain_run(run)

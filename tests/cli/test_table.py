@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from conr.cli.main import main
-from conr.runs.results import Outputs, RunResult
+from conr.runs.outputs import Outputs
+from conr.runs.results import RunResult
 
 QUICK = ["--model.max_epochs=3", "--model.members=2", "--model.width=16"]
 

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from conr.cli.main import main
-from conr.runs.results import find_runs
+from conr.runs.runs import read_runs
 
 QUICK = [
     "--trainer.max_epochs=1",
@@ -40,7 +40,7 @@ def test_a_search_is_made_longer_and_its_settings_are_trained(
     content = json.loads((folder / "tuning.json").read_text())
     assert [trial["number"] for trial in content["trials"]] == [0, 1]
     with pytest.raises(FileNotFoundError):
-        find_runs([Path("runs")])  # nothing was tested
+        read_runs([Path("runs")])  # nothing was tested
     assert main(["fit", "--config", str(folder / "best.yaml"), "--trainer.enable_progress_bar=false"]) == 0
     (trained,) = Path("runs/abalone").glob("*tuned/seed-0/config.yaml")
     config = yaml.safe_load(trained.read_text())

@@ -1,22 +1,25 @@
 """What the start pages say in words about the demo is what its result files say."""
 
+import json
 import re
 from pathlib import Path
 from statistics import fmean
 
 import pytest
-import yaml
 from docs.tables import ROOT
 
 from conr.methods.presets import preset_config
-from conr.runs.results import RunResult, find_runs
+from conr.runs.runs import Run, read_runs
 
 DEMO = ROOT / "results" / "demo"
 
 
 def errors(dataset: str, method: str, region: str = "few") -> list[float]:
-    folders = find_runs([DEMO / dataset / method])
-    return [RunResult.read(folder).metrics[region]["mae"] for folder in folders]
+    return [run.result.metrics[region]["mae"] for run in read_runs([DEMO]) if named(run) == (dataset, method)]
+
+
+def named(run: Run) -> tuple[str, str]:
+    return run.result.dataset, run.result.method
 
 
 def change(dataset: str, one: str, two: str, region: str = "few") -> int:
@@ -42,11 +45,10 @@ def test_conr_is_better_in_every_run_alone_and_not_in_every_run_with_weights() -
 
 
 def test_the_demo_ran_with_the_presets_and_names_no_folder_of_a_machine() -> None:
-    for folder in find_runs([DEMO]):
-        dataset, method = folder.parents[1].name, folder.parent.name
-        text = (folder / "config.yaml").read_text(encoding="utf-8")
-        assert not re.search(r"[ '\"]/\w", text)
-        config, preset = yaml.safe_load(text), preset_config(f"{dataset}-{method}")
+    for run in read_runs([DEMO]):
+        config, preset = run.config, preset_config("-".join(named(run)))
+        assert config is not None
+        assert not re.search(r"[ '\"]/\w", json.dumps(config))
         assert config["trainer"]["max_epochs"] == preset["trainer"]["max_epochs"]
         model, wanted = config["model"], preset["model"]
         assert model["optimizer"]["init_args"]["lr"] == wanted["optimizer"]["init_args"]["lr"]
@@ -55,7 +57,7 @@ def test_the_demo_ran_with_the_presets_and_names_no_folder_of_a_machine() -> Non
 
 
 def test_the_lead_of_the_untuned_demo_was_twice_as_large() -> None:
-    runs = [RunResult.read(folder) for folder in find_runs([Path(f"{DEMO}-untuned")])]
+    runs = [run.result for run in read_runs([Path(f"{DEMO}-untuned")])]
     mean = {
         name: fmean(run.metrics["few"]["mae"] for run in runs if run.method == name) for name in ("vanilla", "conr")
     }

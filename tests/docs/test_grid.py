@@ -25,7 +25,7 @@ from benchmarks.grid import (
 
 from conr.bench import GridDataset
 from conr.methods.presets import preset_config
-from conr.runs.results import find_runs
+from conr.runs.runs import read_runs
 
 LR = "model.optimizer.init_args.lr"
 
@@ -98,23 +98,22 @@ def test_presets_of_small_networks_have_what_the_trials_chose() -> None:
 
 def test_the_committed_runs_are_complete_and_have_the_chosen_settings() -> None:
     settings = yaml.safe_load((RESULTS / SETTINGS).read_text())
-    folders = find_runs([RESULTS])
-    seeds = Counter((folder.parents[1].name, folder.parent.name) for folder in folders)
+    runs = read_runs([RESULTS])
+    seeds = Counter((run.result.dataset, run.result.method) for run in runs)
     networks = {(dataset, method) for dataset in settings for method in TUNED + MIXES}
     boosted = {
         (dataset, method) for dataset in settings for method in BOOSTING if "table" in dataset or dataset == "abalone"
     }
     assert seeds == dict.fromkeys(networks | boosted, SEEDS)
-    for folder in folders:
-        dataset, method = folder.parents[1].name, folder.parent.name
-        config = yaml.safe_load((folder / "config.yaml").read_text())
+    for run in runs:
+        dataset, method = run.result.dataset, run.result.method
         if method in BOOSTING:
             continue
         wanted: dict[str, float] = {}
         for part in ("*", *method.split("+")):
             wanted |= settings[dataset].get(part, {})
         for name, value in wanted.items():
-            found: Any = config
+            found: Any = run.config
             for part in name.split("."):
                 found = found[part]
-            assert float(found) == value, f"{folder}: {name}"
+            assert float(found) == value, f"{run.folder}: {name}"

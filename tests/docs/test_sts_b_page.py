@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from docs.tables import ROOT
 
+from conr.runs import read_runs
+
 RESULTS = ROOT / "results" / "sts-b-dir"
 PAGE = (ROOT / "docs" / "datasets" / "sts-b-dir.md").read_text(encoding="utf-8")
 METHODS = ("vanilla", "conr", "lds", "lds+conr")
@@ -14,9 +16,9 @@ METHODS = ("vanilla", "conr", "lds", "lds+conr")
 
 def _metrics(method: str) -> list[dict[str, Any]]:
     """Test metrics by region, a seed after the other."""
-    files = sorted((RESULTS / method).glob("seed-*/result.json"))
-    assert len(files) == 5
-    return [json.loads(file.read_text())["metrics"] for file in files]
+    runs = [run.result.metrics for run in read_runs([RESULTS]) if run.result.method == method]
+    assert len(runs) == 5
+    return runs
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -52,8 +54,9 @@ def test_what_the_text_says_about_differences() -> None:
 
 
 def test_the_runs_are_those_of_the_presets_and_name_no_place() -> None:
-    for file in RESULTS.glob("*/seed-*/config.yaml"):
-        assert "root: data/sts-b-dir" in file.read_text()
+    for run in read_runs([RESULTS]):
+        assert run.config is not None
+        assert run.config["data"]["init_args"]["root"] == "data/sts-b-dir"
 
 
 def test_exploration() -> None:

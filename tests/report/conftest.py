@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conr.runs.results import Outputs, RunResult
+from conr.runs.outputs import Outputs
+from conr.runs.results import RunResult
 
 EDGES = [[0.0, 10.0, 20.0, 30.0, 40.0]]
 LABELS = np.repeat(np.arange(5.0, 40.0, 10.0, dtype=np.float32), 3)  # 5 5 5 15 15 15 ...: three samples in each bin

@@ -13,7 +13,8 @@ from conr.report.aggregate import (
     spread,
     training_curve,
 )
-from conr.runs.results import Outputs, RunResult
+from conr.runs.outputs import Outputs
+from conr.runs.results import RunResult
 
 MakeRun = Callable[..., Path]  # the fixture make_run
 

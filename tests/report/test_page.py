@@ -11,7 +11,7 @@ from matplotlib.image import imread
 from conr.report import picture, write_report
 from conr.report.embedding import embed_features
 from conr.runs.failures import Failure
-from conr.runs.results import Outputs
+from conr.runs.outputs import Outputs
 
 MakeRun = Callable[..., Path]  # the fixture make_run
 

@@ -18,7 +18,7 @@ from conr.report.pictures_2d import (
     training_cells_svg,
     widest_dimension,
 )
-from conr.runs.results import Outputs
+from conr.runs.outputs import Outputs
 
 MakeRun = Callable[..., Path]  # the fixture make_run
 

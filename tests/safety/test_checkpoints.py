@@ -109,7 +109,7 @@ def test_a_configuration_that_names_no_object_runs_nothing(run: Path, tmp_path: 
     (run / CONFIG).write_text(
         f"a: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path [{mark}]]"
     )
-    with pytest.raises(ValueError, match=r"config\.yaml: expected the configuration of a run"):
+    with pytest.raises(ValueError, match=r"config\.yaml: expected YAML, .*: could not determine a constructor"):
         read_config(run)
     assert not mark.exists()
 

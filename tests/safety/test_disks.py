@@ -11,7 +11,8 @@ import pytest
 from tests.training.test_command import TOY, fit
 
 from conr.cli.main import main
-from conr.runs.results import RunResult, write_whole
+from conr.runs.atomic import write_whole
+from conr.runs.results import RunResult
 
 ONE_EPOCH = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--trainer.limit_train_batches=2"]
 QUICK = ["--model.max_epochs=1", "--model.members=2", "--model.width=16", "--model.device=cpu"]

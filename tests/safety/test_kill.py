@@ -19,8 +19,10 @@ import torch
 from tests.training.test_command import TOY
 
 from conr.cli.main import main
+from conr.runs.atomic import write_whole
 from conr.runs.folder import BEST_CHECKPOINT, CONFIG, LAST_CHECKPOINT
-from conr.runs.results import Outputs, RunResult, write_whole
+from conr.runs.outputs import Outputs
+from conr.runs.results import RunResult
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes as POSIX does")
 

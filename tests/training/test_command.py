@@ -12,7 +12,9 @@ import torch
 import yaml
 
 from conr.runs.folder import BEST_CHECKPOINT, LAST_CHECKPOINT
-from conr.runs.results import Outputs, RunResult, read_history
+from conr.runs.history import read_history
+from conr.runs.outputs import Outputs
+from conr.runs.results import RunResult
 from conr.training.command import run_command
 
 TOY = [

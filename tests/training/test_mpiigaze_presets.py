@@ -9,7 +9,8 @@ import yaml
 from tests.data.miniature.mpiigaze import PERSONS, make_mpiigaze
 
 from conr.cli.main import main
-from conr.runs.results import Outputs, RunResult
+from conr.runs.outputs import Outputs
+from conr.runs.results import RunResult
 
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
 

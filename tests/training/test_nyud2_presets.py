@@ -9,7 +9,9 @@ from _pytest.mark.structures import ParameterSet
 from tests.data.miniature.nyud2 import FRAME, write_nyud2
 
 from conr.methods.presets import method_names, preset_config
-from conr.runs.results import Outputs, RunResult, read_history
+from conr.runs.history import read_history
+from conr.runs.outputs import Outputs
+from conr.runs.results import RunResult
 from conr.training.command import run_command
 
 SMALL = [

@@ -24,7 +24,8 @@ from conr.runs.folder import (
     LAST_CHECKPOINT,
     resume_checkpoint,
 )
-from conr.runs.results import RunResult, read_history
+from conr.runs.history import read_history
+from conr.runs.results import RunResult
 from conr.training import RRT, HeadRetraining, RegressionModule, Regularizer
 from conr.training.command import run_command
 

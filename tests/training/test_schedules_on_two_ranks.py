@@ -14,7 +14,7 @@ from tests.training.toy import Toy
 
 from conr.data.sampling import EpochSampler, sampling_weights
 from conr.runs.folder import BEST_CHECKPOINT, FIRST_STAGE, FIRST_STAGE_EPOCHS, LAST_CHECKPOINT
-from conr.runs.results import read_history
+from conr.runs.history import read_history
 
 
 @pytest.mark.slow

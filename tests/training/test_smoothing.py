@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from conr.models import MLP
 from conr.runs.folder import LAST_CHECKPOINT
-from conr.runs.results import read_history
+from conr.runs.history import read_history
 from conr.smoothing import FDS
 from conr.training import RegressionModule, Regularizer
 from conr.training.command import run_command

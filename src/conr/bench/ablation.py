@@ -12,11 +12,13 @@ from conr._checks import check_choice
 from conr.bench.datasets import GridDataset
 from conr.bench.grid import Task, grid_tasks
 from conr.data.views import VIEW_MODES
+from conr.density.regions import GROUPS
 from conr.losses import ConRLoss
 from conr.methods.presets import preset_config
 from conr.pairwise import PUSHES
-from conr.report.aggregate import REGIONS, Spread, spread
-from conr.runs.results import RESULT, RunResult, write_whole
+from conr.report.aggregate import Spread, spread
+from conr.runs.atomic import write_whole
+from conr.runs.results import RESULT, RunResult
 
 SCHEMA = "conr.ablation/1"
 NUMBERS = "ablation.json"
@@ -190,7 +192,7 @@ def measure(plan: Plan, folders: Mapping[Task, Path]) -> Ablation:
                 is_preset=all(not task.variant for task in tasks),
                 errors={
                     region: spread(results[task].metrics[region][first.headline] for task in tasks if task in results)
-                    for region in REGIONS
+                    for region in GROUPS
                 },
             )
             for value, tasks in values.items()

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from conr.bench.ablation import FACTORS, Ablation, Point
-from conr.report.aggregate import REGIONS, Spread
+from conr.density.regions import GROUPS
+from conr.report.aggregate import Spread
 from conr.report.html import write_page
 from conr.report.style import (
     HEIGHT,
@@ -50,7 +51,7 @@ def write_ablation(ablation: Ablation, folder: Path) -> list[Path]:
         "ablation.html.j2",
         ablation=ablation,
         metric=_metric(ablation),
-        regions=REGIONS,
+        regions=GROUPS,
         sections=[
             {"title": FACTORS[name].title, "svg": Markup(_svg(ablation, name, points)), "rows": _rows(points)}  # noqa: S704
             for name, points in ablation.factors.items()
@@ -117,7 +118,7 @@ def _rows(points: Sequence[Point]) -> list[dict[str, object]]:
             "value": point.value if isinstance(point.value, str) else f"{point.value:g}",
             "is_preset": point.is_preset,
             "seeds": point.errors["all"].seeds,
-            "cells": [_cell(point.errors[region]) for region in REGIONS],
+            "cells": [_cell(point.errors[region]) for region in GROUPS],
         }
         for point in points
     ]

@@ -1,6 +1,5 @@
 """Baselines outside deep learning, for tables: gradient boosting, plain, weighted, or on over-sampled rows."""
 
-import csv
 import json
 import time
 from argparse import ArgumentError
@@ -23,9 +22,9 @@ from conr.data import ArrayDataset, Protocol, RegressionData
 from conr.density import SampleWeights
 from conr.methods.presets import VANILLA, preset_config
 from conr.runs.environment import environment
-from conr.runs.folder import CONFIG
-from conr.runs.results import Outputs, RunResult, write_whole
-from conr.training.callbacks import MAX_FEATURES, described, spread
+from conr.runs.outputs import Outputs
+from conr.runs.results import RunResult
+from conr.runs.saving import save_run
 from conr.training.metrics_table import metrics_by_region
 
 HGB = "hgb"
@@ -34,7 +33,6 @@ TABLES = ("abalone", "table")
 ITERATIONS = 200
 
 _APPLYING = ("data", "protocol")
-_HALF_MAX = float(np.finfo(np.float16).max)
 
 Rows = NDArray[np.float32]
 
@@ -98,7 +96,7 @@ def run_baseline(
     parts = _parts(dataset, method)
     if parts.oversample:
         require(f"{HGB}+{OVERSAMPLE}", "imblearn")
-    data, density = _built(parts, applying_settings(settings or {}), folder, seed=seed, iterations=iterations)
+    data, density, config = _built(parts, applying_settings(settings or {}), seed=seed, iterations=iterations)
     train, val, test = (_table(split) for split in (data.splits.train, data.splits.val, data.splits.test))
     rows = np.arange(len(train.labels))
     if parts.oversample:
@@ -116,30 +114,26 @@ def run_baseline(
         ).fit(train.inputs.numpy()[rows], column[rows], sample_weight=None if weights is None else weights[rows])
         for column in columns.T
     ]
-    best, value = _validated(data, models, val, parts.monitor, folder)
+    history = _history(data, models, val, parts.monitor)
+    best = min(history, key=lambda epoch: epoch[parts.monitor])
     seconds = time.perf_counter() - start
 
-    predictions = _predictions(models, test, iteration=best)
+    predictions = _predictions(models, test, iteration=int(best["epoch"]))
     metrics = data.metrics(data.shot_density(), "test/")
     metrics.update(predictions, test.labels)
-    kept = spread(len(test.labels), MAX_FEATURES)
-    Outputs(
-        ids=np.array(test.ids),
-        labels=test.labels.numpy(),
-        predictions=predictions.numpy(),
-        features=test.inputs[kept].clamp(-_HALF_MAX, _HALF_MAX).half().numpy(),
-        feature_labels=test.labels[kept].numpy(),
-    ).write(folder)
-    RunResult(
-        **described(data, data.shot_density()),
+    outputs = Outputs.of(test.ids, test.labels.numpy(), predictions.numpy(), lambda kept: test.inputs[kept].numpy())
+    result = RunResult(
+        **data.described(),
+        bins=data.shot_density().table(),
         method=method,
         seed=seed,
         metrics=metrics_by_region(metrics.compute(), "test/"),
-        checkpoint={"path": None, "epoch": best, "monitor": parts.monitor, "value": value},
+        checkpoint={"path": None, "epoch": int(best["epoch"]), "monitor": parts.monitor, "value": best[parts.monitor]},
         epochs=iterations,
         train_seconds=seconds,
         **environment("cpu", "scikit-learn", *(["imbalanced-learn"] if parts.oversample else [])),
-    ).write(folder)
+    )
+    save_run(folder, result, outputs, config=config, history=history)
     return folder
 
 
@@ -178,9 +172,9 @@ def _parts(dataset: str, method: str) -> _Parts:
 
 
 def _built(
-    parts: _Parts, settings: Mapping[str, Any], folder: Path, *, seed: int, iterations: int
-) -> tuple[RegressionData, SampleWeights | None]:
-    """The dataset and the density; writes the configuration that gives them."""
+    parts: _Parts, settings: Mapping[str, Any], *, seed: int, iterations: int
+) -> tuple[RegressionData, SampleWeights | None, dict[str, Any]]:
+    """The dataset, the density, and the configuration that gives them."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--config", action="config")
     parser.add_argument("--data", type=RegressionData)
@@ -198,10 +192,7 @@ def _built(
         HGB: {"loss": parts.loss, "iterations": iterations, OVERSAMPLE: parts.oversample},
         "output": {"method": parts.method, "monitor": parts.monitor},
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(configuration, sort_keys=False)
-    write_whole(folder / CONFIG, lambda file: file.write(text.encode()))
-    return built.data, built.density
+    return built.data, built.density, configuration
 
 
 def _table(split: object) -> ArrayDataset:
@@ -219,10 +210,8 @@ def _oversampled(classes: Tensor, seed: int) -> NDArray[np.int64]:
     return drawn
 
 
-def _validated(
-    data: RegressionData, models: list[Any], val: ArrayDataset, monitor: str, folder: Path
-) -> tuple[int, float]:
-    """The iteration of the lowest monitored metric, from 0, and its value; writes the history."""
+def _history(data: RegressionData, models: list[Any], val: ArrayDataset, monitor: str) -> list[dict[str, float]]:
+    """The validation metrics of each iteration, which counts as an epoch from 0."""
     metrics = data.metrics(data.shot_density(), "val/")
     history = []
     inputs = val.inputs.numpy()
@@ -232,14 +221,7 @@ def _validated(
         metrics.reset()
     if monitor not in history[0]:
         raise ValueError(f"output.monitor: expected a metric of the validation split, got {monitor!r}")
-    path = folder / "csv" / "version_0" / "metrics.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, history[0])
-        writer.writeheader()
-        writer.writerows(history)
-    best = min(history, key=lambda values: values[monitor])
-    return int(best["epoch"]), best[monitor]
+    return history
 
 
 def _predictions(models: list[Any], table: ArrayDataset, *, iteration: int) -> Tensor:

@@ -19,8 +19,9 @@ from conr.bench.ablation import Value, config_with_conr
 from conr.bench.datasets import GridDataset
 from conr.bench.grid import Task, record_failure, task_epochs, train_task
 from conr.bench.tuning_space import Choices, Space, check_space, point_tasks, preset_point, space_content
+from conr.runs.atomic import write_whole
 from conr.runs.folder import LAST_CHECKPOINT, read_config
-from conr.runs.results import read_history, write_whole
+from conr.runs.history import read_history
 from conr.training.command import Output
 
 STUDY = "study.db"

@@ -98,8 +98,8 @@ def _fit(words: list[str]) -> None:
 
 
 def _predict(words: list[str]) -> None:
+    from conr.runs.atomic import write_whole
     from conr.runs.folder import free_path
-    from conr.runs.results import write_whole
 
     parser = _model_parser("predict", "Predict the rows of a file.", "the table; it needs no target")
     parser.add_argument(

@@ -188,6 +188,12 @@ class RegressionData(LightningDataModule, ABC):
         """Fit a density on the training labels."""
         density.fit(self.train_labels(), self.splits.bins)
 
+    def described(self) -> dict[str, Any]:
+        """The fields ``dataset``, ``label`` and ``headline`` of a `conr.runs.RunResult`."""
+        dimensions = {"dimensions": list(self.label_dimensions)} if self.label_dimensions else {}
+        label = {"name": self.label_name, "unit": self.label_unit} | dimensions
+        return {"dataset": self.title, "label": label, "headline": self.headline}
+
     def shot_density(self) -> LabelDensity:
         """Training counts and shot regions of the labels, as the metrics use them."""
         return LabelDensity(many=self.many, few=self.few).fit(self.splits.train.labels, self.splits.bins)

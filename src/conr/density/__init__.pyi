@@ -3,9 +3,10 @@ from conr.density.default_bins import label_bins as label_bins
 from conr.density.dense_weight import DenseWeight as DenseWeight
 from conr.density.kernels import KERNELS as KERNELS
 from conr.density.kernels import lds_kernel as lds_kernel
-from conr.density.label_density import REGIONS as REGIONS
 from conr.density.label_density import LabelDensity as LabelDensity
 from conr.density.protocol import SampleWeights as SampleWeights
+from conr.density.regions import GROUPS as GROUPS
+from conr.density.regions import REGIONS as REGIONS
 from conr.density.splits import balanced_split as balanced_split
 from conr.density.suggestions import ConRSettings as ConRSettings
 from conr.density.suggestions import suggest_scheme as suggest_scheme

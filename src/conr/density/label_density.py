@@ -1,7 +1,7 @@
 """Sample weights and shot regions from the distribution of the training labels."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from conr._checks import check_choice, check_number, check_range, check_whole
 from conr.density.bins import Bins
 from conr.density.kernels import lds_kernel
+from conr.density.regions import REGIONS
 
-REGIONS = ("many", "median", "few")
 SCHEMES = ("none", "inverse", "sqrt_inverse", "power", "effective_number")
 BOUNDARIES = ("zero", "reflect")
 
@@ -209,6 +209,22 @@ class LabelDensity(nn.Module):
         if self.bins is None or self.counts is None:
             raise RuntimeError("this LabelDensity has not seen training labels: call fit(labels) first")
         return self.bins
+
+    def table(self) -> dict[str, list[Any]]:
+        """The bins as result files keep them.
+
+        Returns:
+            ``edges``, a list per label dimension; ``train_counts`` and ``regions``, an entry per bin, the last label
+            dimension fastest.
+
+        Raises:
+            RuntimeError: not fitted.
+        """
+        return {
+            "edges": [edges.tolist() for edges in self.fitted_bins().edges],
+            "train_counts": self.counts.flatten().tolist(),
+            "regions": [REGIONS[region] for region in self.region_of_bin.tolist()],
+        }
 
     def _chosen_bins(self, bins: Bins | None) -> Bins:
         if self.bins is not None and bins is not None and self.bins != bins:

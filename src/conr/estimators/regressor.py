@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from conr._checks import check_number
-from conr.density import REGIONS, Bins, LabelDensity
+from conr.density import GROUPS, REGIONS, Bins, LabelDensity
 from conr.density.default_bins import label_bins
 from conr.estimators.fitting import Part, Schedule, fit_network
 from conr.estimators.network import TableNetwork, in_batches
@@ -293,7 +293,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         predictions = torch.from_numpy(self.predict(X).reshape(-1, self.n_outputs_))
         labels = torch.from_numpy(self._checked_labels(y, len(predictions), reset=False))
         found = regression_metrics(flat(predictions), flat(labels), self.density_)
-        by_region: dict[str, dict[str, float]] = {region: {} for region in ("all", *REGIONS)}
+        by_region: dict[str, dict[str, float]] = {group: {} for group in GROUPS}
         for key, value in found.items():
             name, _, region = key.rpartition("_")
             if region in REGIONS:

@@ -21,7 +21,7 @@ from conr.estimators.regressor import ConRRegressor
 from conr.estimators.support import chosen_device
 from conr.methods.objective import LabelScale, head_maker
 from conr.models.table_encoder import Layout
-from conr.runs.results import write_whole
+from conr.runs.atomic import write_whole
 from conr.tables.columns import InputColumns
 from conr.tables.inputs import InputEncoding, check_categorical, number_columns
 

@@ -15,7 +15,8 @@ from conr._checks import check_choice, check_number
 from conr.data import Table
 from conr.density.splits import balanced_split
 from conr.estimators import ConRRegressor
-from conr.runs.results import read_json, write_whole
+from conr.runs.atomic import write_whole
+from conr.runs.reading import read_json
 from conr.tables.inputs import NEW_CATEGORIES
 from conr.tables.rows import FileFormat, Rows, data_frame, read_rows
 

@@ -3,16 +3,16 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conr.runs.results import Outputs, RunResult, find_runs, read_history
+from conr.density.regions import GROUPS
+from conr.runs.results import RunResult
+from conr.runs.runs import Run, read_runs
 
-REGIONS = ("all", "many", "median", "few")
 BASELINE_NAMES = ("baseline", "vanilla")
 MOST_INTERVALS = 30
 
@@ -36,27 +36,6 @@ class Curve(NamedTuple):
     mean: Array
     low: Array
     high: Array
-
-
-@dataclass(frozen=True)
-class Run:
-    """A tested run: its folder and what is in it."""
-
-    folder: Path
-    result: RunResult
-
-    @cached_property
-    def outputs(self) -> Outputs | None:
-        """Predictions and features of the test split, None if the run kept none."""
-        try:
-            return Outputs.read(self.folder)
-        except FileNotFoundError:
-            return None
-
-    @cached_property
-    def history(self) -> dict[str, list[tuple[int, float]]]:
-        """Metrics per epoch; empty if the run logged none."""
-        return read_history(self.folder)
 
 
 @dataclass(frozen=True)
@@ -139,7 +118,7 @@ def load_runs(paths: Iterable[Path], *, baseline: str | None = None) -> list[Dat
     Of two runs with the same dataset, method and seed the later one counts.
 
     Args:
-        paths: result files, folders of runs, or folders above.
+        paths: as of `conr.runs.read_runs`.
         baseline: the method to compare with; by default the one called "baseline" or "vanilla", else the first by name.
 
     Returns:
@@ -149,7 +128,7 @@ def load_runs(paths: Iterable[Path], *, baseline: str | None = None) -> list[Dat
         FileNotFoundError: no result file.
         ValueError: a broken result file, an unknown baseline, or runs of one dataset with different label bins.
     """
-    runs = [Run(folder, RunResult.read(folder)) for folder in find_runs(paths)]
+    runs = read_runs(paths)
     if baseline is not None:
         _check_baseline(baseline, [run.result for run in runs])
     names = sorted({run.result.dataset for run in runs})
@@ -185,7 +164,7 @@ def summary_table(results: Sequence[RunResult], *, baseline: str | None = None) 
                     for name in same[0].metrics[region]
                     if all(name in result.metrics[region] for result in same)
                 }
-                for region in REGIONS
+                for region in GROUPS
             }
             reference = metrics if reference is None else reference
             changes = {
@@ -194,7 +173,7 @@ def summary_table(results: Sequence[RunResult], *, baseline: str | None = None) 
                     for name, value in metrics[region].items()
                     if name in reference[region]
                 }
-                for region in REGIONS
+                for region in GROUPS
             }
             rows.append(SummaryRow(dataset, method, len(same), metrics is reference, metrics, changes))
     return rows
@@ -274,7 +253,7 @@ def _group(dataset: str, runs: list[Run], baseline: str | None) -> DatasetRuns:
     methods = {name: tuple(sorted((run for run in kept if run.result.method == name), key=_by_seed)) for name in names}
     if _differ(kept, lambda result: (result.bins["train_counts"], result.bins["regions"])):
         notes.append("Not all runs were trained on the same label distribution: shot regions differ between runs.")
-    if _differ(kept, lambda result: [result.metrics[region]["count"] for region in REGIONS]):
+    if _differ(kept, lambda result: [result.metrics[region]["count"] for region in GROUPS]):
         notes.append("Not all runs were tested on the same number of samples.")
     ordered = [run.result for runs_of_method in methods.values() for run in runs_of_method]
     rows = tuple(summary_table(ordered, baseline=names[0]))

@@ -5,9 +5,8 @@ from typing import Any
 
 import yaml
 
-from conr.report.aggregate import DatasetRuns, Run
-
-CONFIG = "config.yaml"
+from conr.report.aggregate import DatasetRuns
+from conr.runs.runs import Run
 
 # What runs of one comparison differ in by design.
 _IGNORED = ("seed_everything", "output.", "ckpt_path")
@@ -15,8 +14,7 @@ _IGNORED = ("seed_everything", "output.", "ckpt_path")
 
 def configuration_text(run: Run) -> str | None:
     """The resolved configuration of a run as YAML, None if it kept none."""
-    path = run.folder / CONFIG
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+    return None if run.config is None else yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True)
 
 
 def configuration_differences(group: DatasetRuns) -> dict[str, list[str]]:
@@ -25,7 +23,7 @@ def configuration_differences(group: DatasetRuns) -> dict[str, list[str]]:
     The first run of a method stands for the method; see `unequal_runs` for the others.
 
     Raises:
-        ValueError: a configuration that is no YAML; the message names the file.
+        ValueError: a damaged configuration; the message names the file.
     """
     return _differences([_settings(runs[0]) for runs in group.methods.values()])
 
@@ -49,12 +47,7 @@ def _differences(configurations: list[dict[str, str]]) -> dict[str, list[str]]:
 
 
 def _settings(run: Run) -> dict[str, str]:
-    text = configuration_text(run)
-    try:
-        content = yaml.safe_load(text or "")
-    except yaml.YAMLError as error:
-        raise ValueError(f"{run.folder / CONFIG}: expected YAML, got a file that breaks: {error}") from error
-    return {key: value for key, value in _flat(content, "").items() if not key.startswith(_IGNORED)}
+    return {key: value for key, value in _flat(run.config, "").items() if not key.startswith(_IGNORED)}
 
 
 def _flat(value: Any, key: str) -> dict[str, str]:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
-from conr.report.aggregate import DatasetRuns, Run, spread
+from conr.report.aggregate import DatasetRuns, spread
 from conr.report.grid import NOT_RUN, grid_methods
 from conr.report.tables import NOTHING
 from conr.report.text_table import Entry, TextTable, rows_of
+from conr.runs.runs import Run
 
 MEBIBYTE = 2**20
 

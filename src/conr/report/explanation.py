@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, Subset
 from conr._checks import check_choice, check_number
 from conr.data import Inputs, RegressionDataset
 from conr.density import REGIONS, LabelDensity
-from conr.runs.results import read_history
-from conr.training.callbacks import described, spread
+from conr.runs.history import read_history
+from conr.runs.outputs import spread
 from conr.training.loading import LoadedRun, load_run
 
 NEIGHBOURS = 6
@@ -132,7 +132,7 @@ def explain_run(folder: Path, *, split: str = "test", most: int = 2000, beside: 
         runs[name] = other
     shown: RegressionDataset = getattr(after.data.splits, split)
     train = after.data.splits.train
-    chosen, kept = spread(len(shown), most).numpy(), spread(len(train), most).numpy()
+    chosen, kept = spread(len(shown), most), spread(len(train), most)
     maps = {title: embed(run, shown, chosen) for title, run in runs.items()}
     trains = {title: embed(run, train, kept) for title, run in runs.items()}
     density = after.module.shot_density
@@ -143,7 +143,7 @@ def explain_run(folder: Path, *, split: str = "test", most: int = 2000, beside: 
     return Explanation(
         title=f"{after.method} on {after.data.title}",
         split=split,
-        described=described(after.data, density),
+        described=after.data.described() | {"bins": density.table()},
         maps=maps,
         gaps={title: label_gaps(maps[title], trains[title], regions) for title in runs},
         collapse={

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from conr.report.aggregate import DatasetRuns, Run, prediction_limits
+from conr.report.aggregate import DatasetRuns, prediction_limits
 from conr.report.grid import method_pairs
 from conr.report.pictures import features_svg, histogram_svg, label_error_svg, prediction_svg, training_svg
 from conr.report.pictures_2d import (
@@ -22,6 +22,7 @@ from conr.report.ranks import PICTURED_REGIONS, rank_methods, ranks_svg
 from conr.report.style import MethodStyles
 from conr.report.tables import REGION_TITLES, headline_metric, unit_of
 from conr.report.tradeoff import Look, family_looks, trade_off, trade_off_svg
+from conr.runs.runs import Run
 
 MOST_COMPARED = 6
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from conr.report.aggregate import BASELINE_NAMES, REGIONS, DatasetRuns
+from conr.density.regions import GROUPS
+from conr.report.aggregate import BASELINE_NAMES, DatasetRuns
 from conr.report.tables import (
     METRICS,
     REGION_TITLES,
@@ -110,7 +111,7 @@ def _grid_table(groups: Sequence[DatasetRuns], metric: Metric | None, title: str
     for group in groups:
         table = metric_table(group.rows, metric or headline_metric(group))
         for row, line in zip(group.rows, table.cells, strict=True):
-            for region, cell in zip(REGIONS, line, strict=True):
+            for region, cell in zip(GROUPS, line, strict=True):
                 cells[group.dataset, row.method, region] = Entry(cell.value, best=cell.best)
     methods = grid_methods(groups)
     parts = tuple(
@@ -123,7 +124,7 @@ def _grid_table(groups: Sequence[DatasetRuns], metric: Metric | None, title: str
                 ]
             ),
         )
-        for region in REGIONS
+        for region in GROUPS
     )
     caption = f"{title}. Mean ± standard deviation over seeds; the best mean of a column is bold."
     return TextTable(caption, ("method", *(group.dataset for group in groups)), parts)

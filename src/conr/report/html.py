@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from conr.runs.results import write_whole
+from conr.runs.atomic import write_whole
 
 
 def write_page(out: Path, package: str, template: str, **values: Any) -> Path:

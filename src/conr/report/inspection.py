@@ -18,7 +18,7 @@ from conr.methods.presets import preset_config
 from conr.report.histogram import draw_histogram, histogram_picture, terminal_histogram
 from conr.report.style import INK_ON_WHITE, WIDTH, drawing, save_picture
 from conr.report.tables import NOTHING, REGION_TITLES
-from conr.runs.results import write_whole
+from conr.runs.atomic import write_whole
 
 SCHEMA = "conr.inspection/1"
 NUMBERS, PICTURE, SETTINGS = "inspection.json", "inspection.png", "settings.yaml"
@@ -72,11 +72,9 @@ def inspection_content(inspection: Inspection) -> dict[str, Any]:
             "std": labels.std(dim=0, correction=0).tolist(),
         },
         "bins": {
-            "edges": [edges.tolist() for edges in density.fitted_bins().edges],
-            "train_counts": density.counts.flatten().tolist(),
+            **density.table(),
             "val_counts": inspection.val_counts.tolist(),
             "test_counts": inspection.test_counts.tolist(),
-            "regions": [REGIONS[region] for region in density.region_of_bin.tolist()],
             "too_empty_to_test": inspection.untested,
         },
         "imbalance": inspection.imbalance._asdict(),

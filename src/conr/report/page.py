@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from conr.report.aggregate import REGIONS, DatasetRuns, Run, load_runs
+from conr.density.regions import GROUPS
+from conr.report.aggregate import DatasetRuns, load_runs
 from conr.report.comparison import compare
 from conr.report.configuration import configuration_differences, configuration_text, unequal_runs
 from conr.report.gallery import MOST_COMPARED, dataset_gallery, ranks_gallery, trade_off_gallery
@@ -22,6 +23,7 @@ from conr.report.tables import (
     summary_sentences,
 )
 from conr.runs.failures import Failure, find_failures
+from conr.runs.runs import Run
 
 
 def write_report(
@@ -58,7 +60,7 @@ def write_report(
         comparison=comparison,
         failures=[_failure_row(folder, failure) for folder, failure in find_failures(paths)],
         sections=[_section(group, styles, compared=comparison is not None) for group in groups],
-        regions=REGIONS,
+        regions=GROUPS,
         region_titles=REGION_TITLES,
         region_colors=REGION_COLORS,
         colors={method: styles.color(method) for group in groups for method in group.methods},
@@ -94,7 +96,7 @@ def _section(group: DatasetRuns, styles: MethodStyles, *, compared: bool) -> dic
         "rows": group.rows,
         "main_tables": tables[:main],
         "other_tables": tables[main:],
-        "counts": {region: int(first.metrics[region]["count"]) for region in REGIONS},
+        "counts": {region: int(first.metrics[region]["count"]) for region in GROUPS},
         "pictures": dataset_gallery(group, styles),
         "published": published_table(group) if compared else None,
         "compact": len(group.methods) > MOST_COMPARED + 1,

@@ -8,15 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from conr.report.aggregate import (
-    Curve,
-    DatasetRuns,
-    Run,
-    label_error_curve,
-    load_runs,
-    region_spans,
-    training_curve,
-)
+from conr.report.aggregate import Curve, DatasetRuns, label_error_curve, load_runs, region_spans, training_curve
 from conr.report.embedding import embed_features
 from conr.report.histogram import draw_histogram
 from conr.report.style import (
@@ -33,6 +25,7 @@ from conr.report.style import (
     new_figure,
     save_picture,
 )
+from conr.runs.runs import Run
 
 MOST_SCATTERED = 5000
 

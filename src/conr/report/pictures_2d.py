@@ -17,7 +17,7 @@ from conr.metrics import angular_error
 from conr.report.aggregate import DatasetRuns
 from conr.report.style import REGION_COLORS, WIDTH, drawing, inline_svg, label_colors, new_figure
 from conr.report.tables import REGION_TITLES, headline_metric, unit_of
-from conr.runs.results import Outputs
+from conr.runs.outputs import Outputs
 
 Array = NDArray[Any]
 

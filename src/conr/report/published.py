@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-from conr.report.aggregate import REGIONS, DatasetRuns
+from conr.density.regions import GROUPS
+from conr.report.aggregate import DatasetRuns
 from conr.report.tables import METRICS, NOTHING, REGION_TITLES, metric_table, shown_metrics
 from conr.report.text_table import Entry, TextTable, rows_of
 
@@ -51,5 +52,5 @@ def published_table(group: DatasetRuns) -> TextTable | None:
     used = sorted({row["source"] for row in content["rows"]})
     notes = [*content.get("notes", []), *(f"{letter}: {content['sources'][letter]}" for letter in used)]
     caption = "Our results above published ones, which are in no rank and in no test."
-    header = ("method", "source", *(REGION_TITLES[region] for region in REGIONS))
+    header = ("method", "source", *(REGION_TITLES[region] for region in GROUPS))
     return TextTable(caption, header, tuple(parts), tuple(notes))

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from conr.report.aggregate import REGIONS, DatasetRuns
+from conr.density.regions import GROUPS
+from conr.report.aggregate import DatasetRuns
 from conr.report.grid import grid_methods, mean_error
 from conr.report.paired import p_text
 from conr.report.statistics import ALPHA, AverageRanks, average_ranks
@@ -66,7 +67,7 @@ def rank_methods(groups: Sequence[DatasetRuns], region: str) -> Ranking:
 
 def ranks_table(groups: Sequence[DatasetRuns]) -> TextTable | None:
     """Average rank of each method per shot region, with the tests below; None if no region can be ranked."""
-    rankings = [rank_methods(groups, region) for region in REGIONS]
+    rankings = [rank_methods(groups, region) for region in GROUPS]
     ranked = [one for one in rankings if one.found is not None]
     if not ranked:
         return None
@@ -86,7 +87,7 @@ def ranks_table(groups: Sequence[DatasetRuns]) -> TextTable | None:
     ]
     notes += [ranks_sentence(one) for one in ranked]
     caption = "Average rank by the mean headline error over seeds; 1 would be the best method on every dataset."
-    header = ("method", *(REGION_TITLES[region] for region in REGIONS))
+    header = ("method", *(REGION_TITLES[region] for region in GROUPS))
     rows = rows_of([[method, *line] for method, line in cells.items()])
     return TextTable(caption, header, (("", rows),), tuple(notes))
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from conr.report.aggregate import DatasetRuns
-from conr.runs.results import write_whole
+from conr.runs.atomic import write_whole
 
 # A colour that nothing else has: it stands for the page's text colour, which is not known when the picture is drawn.
 INK = "#010203"

@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from conr._checks import check_choice
-from conr.report.aggregate import REGIONS, DatasetRuns, Spread, SummaryRow, load_runs
+from conr.density.regions import GROUPS
+from conr.report.aggregate import DatasetRuns, Spread, SummaryRow, load_runs
 
 REGION_TITLES = {"all": "all", "many": "many-shot", "median": "median-shot", "few": "few-shot"}
 MINUS = "\N{MINUS SIGN}"
@@ -82,7 +83,7 @@ def metric_table(rows: Sequence[SummaryRow], metric: Metric) -> MetricTable:
     All values have the same number of decimals: three significant digits of the smallest mean, three decimals for a
     correlation. Values that are printed alike are alike: all the best ones are marked.
     """
-    spreads = [[row.metrics[region][metric.name] for region in REGIONS] for row in rows]
+    spreads = [[row.metrics[region][metric.name] for region in GROUPS] for row in rows]
     decimals = _decimals(metric, [one.mean for line in spreads for one in line])
     printed = [[number_text(one.mean, decimals) for one in line] for line in spreads]
     best = []
@@ -92,7 +93,7 @@ def metric_table(rows: Sequence[SummaryRow], metric: Metric) -> MetricTable:
         best.append(choose(known)[1] if len(known) > 1 else None)
     cells = []
     for row, line, values in zip(rows, spreads, printed, strict=True):
-        changes = [NOTHING if row.is_baseline else _change(row, region, metric, rows[0]) for region in REGIONS]
+        changes = [NOTHING if row.is_baseline else _change(row, region, metric, rows[0]) for region in GROUPS]
         cells.append(
             [
                 Cell(
@@ -112,7 +113,7 @@ def summary_sentences(group: DatasetRuns) -> list[str]:
     baseline, *others = group.rows
     metric = headline_metric(group)
     unit = unit_of(metric, group)
-    decimals = _decimals(metric, [row.metrics[region][metric.name].mean for row in group.rows for region in REGIONS])
+    decimals = _decimals(metric, [row.metrics[region][metric.name].mean for row in group.rows for region in GROUPS])
     if not others:
         mae = number_text(baseline.metrics["all"][metric.name].mean, decimals)
         few = baseline.metrics["few"][metric.name]
@@ -143,8 +144,8 @@ def summary_markdown(paths: Iterable[Path], baseline: str | None = None) -> str:
         lines = [
             f"**{escape_markdown(group.dataset)}**: {what}",
             "",
-            f"| method | seeds | {' | '.join(REGION_TITLES[region] for region in REGIONS)} |",
-            f"|---|---|{'---|' * len(REGIONS)}",
+            f"| method | seeds | {' | '.join(REGION_TITLES[region] for region in GROUPS)} |",
+            f"|---|---|{'---|' * len(GROUPS)}",
         ]
         for row, cells in zip(group.rows, table.cells, strict=True):
             values = [f"**{cell.value}**" if cell.best else cell.value for cell in cells]
@@ -172,7 +173,7 @@ def terminal_table(group: DatasetRuns, *, metric: str | None = None) -> Table:
     shown = by_name[name]
     table = Table(title=f"{escape(group.dataset)}: {shown.title}{_of_label(group, shown)}")
     table.add_column("method")
-    for title in ("seeds", *(REGION_TITLES[region] for region in REGIONS)):
+    for title in ("seeds", *(REGION_TITLES[region] for region in GROUPS)):
         table.add_column(title, justify="right")
     colors = {"better": "green", "worse": "red", "": "default"}
     for row, cells in zip(group.rows, metric_table(group.rows, shown).cells, strict=True):

@@ -1,37 +1,35 @@
-"""Where and with what a run was made."""
+"""Versions and hardware with which a run was made."""
 
+import os
 import platform
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
-
-import numpy as np
-import torch
 
 import conr
 
 
 def environment(device: str, *packages: str) -> dict[str, Any]:
-    """``versions``, ``hardware`` and ``created`` of a `conr.runs.results.RunResult`.
+    """``versions``, ``hardware`` and ``created`` of a `conr.runs.RunResult`.
 
     Args:
         device: that the run used.
-        packages: distributions beside conr, torch, numpy and Python whose versions matter to it.
+        packages: distributions beside conr, torch, NumPy and Python whose versions matter to it.
 
     Raises:
         importlib.metadata.PackageNotFoundError: one that is not installed.
     """
+    torch = sys.modules.get("torch")  # a run that does without it does not load it here
     return {
         "versions": {
             "conr": conr.__version__,
-            **{name: version(name) for name in packages},
-            "torch": torch.__version__,
-            "numpy": np.__version__,
+            **{name: version(name) for name in (*packages, "torch", "numpy")},
             "python": platform.python_version(),
         },
         "hardware": {
             "device": device,
-            "threads": torch.get_num_threads(),
+            "threads": torch.get_num_threads() if torch else os.cpu_count(),
             "platform": platform.platform(terse=True),
         },
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,22 +1,35 @@
-"""What is left of a run that failed: ``failure.json`` in its folder, beside its configuration."""
+"""Record of a run that failed: ``failure.json`` in its folder, beside its configuration."""
 
 import json
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from conr.runs.results import RESULT, read_json, write_whole
+from conr.runs.atomic import write_text
+from conr.runs.reading import read_json
+from conr.runs.results import RESULT
+from conr.runs.schema import check
 
 FAILURE = "failure.json"
 SCHEMA = "conr.failure/1"
 
+_KIND = {
+    "schema": SCHEMA,
+    "dataset": str,
+    "method": str,
+    "seed": int,
+    "error": str,
+    "traceback": str,
+    "created": str,
+}
+
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run has no result; the content of ``failure.json``.
+    """Reason why a run has no result; the content of ``failure.json``.
 
     Args:
         dataset: name of the dataset.
@@ -36,7 +49,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException, *, dataset: str, method: str, seed: int) -> Self:
-        """The record of an exception."""
+        """Describe an exception."""
         text = str(error).strip()
         return cls(
             dataset=dataset,
@@ -51,11 +64,11 @@ class Failure:
         """Write ``failure.json``, complete or not at all, into a run's folder, which is made if needed."""
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1, ensure_ascii=False)
-        return write_whole(folder / FAILURE, lambda file: file.write(f"{text}\n".encode()))
+        return write_text(folder / FAILURE, f"{text}\n")
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """What a run's folder says, None if its last attempt did not fail.
+        """Read the failure of a run's folder, None if its last attempt did not fail.
 
         Raises:
             ValueError: a file of another kind; the message names it.
@@ -64,11 +77,8 @@ class Failure:
         if not path.is_file():
             return None
         content = read_json(path)
-        if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
-            raise ValueError(f"{path}: expected schema {SCHEMA!r}")
-        kinds = {field.name: field.type for field in fields(cls)}
-        if content.keys() != kinds.keys() or not all(type(content[name]) is kind for name, kind in kinds.items()):
-            raise ValueError(f"{path}: expected texts and a seed by the names {', '.join(kinds)}")
+        check(path, content, _KIND)
+        del content["schema"]
         return cls(**content)
 
 

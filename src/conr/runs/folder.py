@@ -1,12 +1,11 @@
-"""Where a run keeps its files, and how a folder is chosen so that no run overwrites another."""
+"""Folder of a run: its files, and a free name for a new one, so that no run overwrites another."""
 
 import os
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from conr.runs.results import write_whole
+from conr.runs.atomic import write_text
+from conr.runs.reading import read_yaml
 
 CONFIG = "config.yaml"
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
@@ -60,14 +59,10 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: the folder has none.
-        ValueError: a file that is damaged or no configuration; the message names it.
+        ValueError: a file that is damaged, too large or no configuration; the message names it.
     """
     path = check_run_folder(folder) / CONFIG
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        text = " ".join(str(error).split())
-        raise ValueError(f"{path}: expected the configuration of a run, got a file that breaks: {text}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise ValueError(f"{path}: expected the configuration of a run, got {type(content).__name__}")
     return content
@@ -109,7 +104,8 @@ def first_stage_epochs(folder: Path) -> int | None:
     path = folder / FIRST_STAGE_EPOCHS
     if not path.is_file():
         return None
-    text = path.read_bytes()[:100].decode(errors="replace").strip()
+    with path.open("rb") as file:
+        text = file.read(100).decode(errors="replace").strip()
     if not text.isdecimal():
         raise ValueError(f"{path}: expected the number of epochs of the first stage, got {text!r}")
     return int(text)
@@ -119,7 +115,7 @@ def end_first_stage(folder: Path, epochs: int) -> None:
     """Note that the first of two stages has ended after some epochs; the note appears complete or not at all."""
     path = folder / FIRST_STAGE_EPOCHS
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda file: file.write(f"{epochs}\n".encode()))
+    write_text(path, f"{epochs}\n")
 
 
 def free_path(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What a run needs around it: seeds for exact resuming, time and memory, the result file, the predictions file."""
+"""Callbacks of a run: seeds for exact resuming, time and memory, the result file, the predictions file."""
 
 import csv
 import io
@@ -16,22 +16,23 @@ from torch import Tensor
 
 from conr.data import RegressionData
 from conr.data.sampling import mixed_seed
-from conr.density import REGIONS, LabelDensity
+from conr.runs.atomic import write_text
 from conr.runs.environment import environment
-from conr.runs.results import Outputs, RunResult, read_history, write_whole
+from conr.runs.history import read_history
+from conr.runs.outputs import Outputs
+from conr.runs.results import RunResult
+from conr.runs.saving import save_run
 from conr.training.checkpoints import read_checkpoint
 from conr.training.memory import peak_memory, reset_peak_memory
 from conr.training.metrics_table import metrics_by_region
 from conr.training.module import RegressionModule
 
-MAX_FEATURES = 2000
-
 
 class EpochSeed(Callback):
     """Seed all randomness anew in each epoch, from the run's seed, the epoch and the process.
 
-    A resumed run so goes on exactly as the killed one would have. Seeded before the first batch and not before the
-    epoch: Lightning draws random numbers in between, more of them in a run that was not resumed.
+    A resumed run therefore goes on exactly as the killed one would have. The seed is set before the first batch and not
+    before the epoch: Lightning draws random numbers in between, more of them in a run that was not resumed.
 
     Args:
         seed: of the run; torch's initial seed if None.
@@ -138,22 +139,21 @@ class ResultWriter(Callback):
         data: RegressionData = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(pl_module, RegressionModule)  # noqa: S101  the command builds no other
         gathered = {name: torch.cat([output[name] for output in self._outputs]) for name in self._outputs[0]}
-        kept = spread(len(gathered["labels"]), MAX_FEATURES)
-        Outputs(
-            ids=np.array(_names(data.splits.test.ids, gathered)),
-            labels=gathered["labels"].numpy(),
-            predictions=gathered["predictions"].numpy(),
-            features=gathered["features"][kept].flatten(1).half().numpy(),
-            feature_labels=gathered["labels"][kept].numpy(),
-        ).write(self.folder)
-        self._result(trainer, data, pl_module).write(self.folder)
+        outputs = Outputs.of(
+            _names(data.splits.test.ids, gathered),
+            gathered["labels"].numpy(),
+            gathered["predictions"].numpy(),
+            lambda kept: gathered["features"][kept].numpy(),
+        )
+        save_run(self.folder, self._result(trainer, data, pl_module), outputs)
 
     def _result(self, trainer: Trainer, data: RegressionData, module: RegressionModule) -> RunResult:
         history = read_history(self.folder)
         epochs = [epoch for values in history.values() for epoch, _ in values]
         peaks = [bytes_used for _, bytes_used in history.get("train/peak_memory", [])]
         return RunResult(
-            **described(data, module.shot_density),
+            **data.described(),
+            bins=module.shot_density.table(),
             method=self.method,
             seed=self.seed,
             metrics=metrics_by_region(trainer.callback_metrics, "test/"),
@@ -177,30 +177,10 @@ class ResultWriter(Callback):
         }
 
 
-def described(data: RegressionData, density: LabelDensity) -> dict[str, Any]:
-    """What a result file says of its dataset: the fields ``dataset``, ``label``, ``bins`` and ``headline``."""
-    dimensions = {"dimensions": list(data.label_dimensions)} if data.label_dimensions else {}
-    return {
-        "dataset": data.title,
-        "label": {"name": data.label_name, "unit": data.label_unit} | dimensions,
-        "bins": {
-            "edges": [edges.tolist() for edges in density.fitted_bins().edges],
-            "train_counts": density.counts.flatten().tolist(),
-            "regions": [REGIONS[region] for region in density.region_of_bin.tolist()],
-        },
-        "headline": data.headline,
-    }
-
-
 def _names(ids: Sequence[str], gathered: dict[str, Tensor]) -> list[str]:
     if "pixels" not in gathered:
         return list(ids[: len(gathered["labels"])])
     return [f"{ids[image]}:{row}:{column}" for image, row, column in gathered["pixels"].long().tolist()]
-
-
-def spread(n: int, most: int) -> Tensor:
-    """At most ``most`` of the positions 0 to n - 1, evenly."""
-    return torch.linspace(0, n - 1, min(n, most)).round().long()
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -246,7 +226,7 @@ class PredictionWriter(BasePredictionWriter):
         for index in sorted(rows):
             label = [] if known is None else _as_list(known[index])
             writer.writerow([dataset.ids[index], *label, *_as_list(rows[index])])
-        write_whole(self.path, lambda file: file.write(text.getvalue().encode()))
+        write_text(self.path, text.getvalue())
 
 
 class MapWriter(BasePredictionWriter):

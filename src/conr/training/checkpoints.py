@@ -10,7 +10,7 @@ from lightning.fabric.utilities.cloud_io import get_filesystem
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from conr.runs.results import write_whole
+from conr.runs.atomic import write_whole
 
 _NEEDS_CODE = "WeightsUnpickler error:"
 _RESTORING = "checkpoint_connector.py"  # where Lightning gives a checkpoint's content to model, optimizers and loops

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from conr.data import Protocol, RegressionData
 from conr.methods.presets import preset_config
+from conr.runs.atomic import write_whole
 from conr.runs.folder import (
     BEST_CHECKPOINT,
     CONFIG,
@@ -27,7 +28,6 @@ from conr.runs.folder import (
     read_config,
     resume_checkpoint,
 )
-from conr.runs.results import write_whole
 from conr.training.callbacks import EpochClock, EpochSeed, MapWriter, MemoryClock, PredictionWriter, ResultWriter
 from conr.training.checkpoints import ReadError, first_line, is_from_restoring, keep_checkpoints_whole
 from conr.training.metrics_table import metrics_table

@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
-from conr.density import REGIONS
+from conr.density.regions import GROUPS, REGIONS
 
 
 def metrics_by_region(logged: Mapping[str, Tensor | float], prefix: str) -> dict[str, dict[str, float]]:
@@ -16,7 +16,7 @@ def metrics_by_region(logged: Mapping[str, Tensor | float], prefix: str) -> dict
         logged: ``{prefix}NAME`` and ``{prefix}NAME_REGION`` to scalars; other keys are left out.
         prefix: such as ``"test/"``.
     """
-    by_region: dict[str, dict[str, float]] = {region: {} for region in ("all", *REGIONS)}
+    by_region: dict[str, dict[str, float]] = {group: {} for group in GROUPS}
     for key, value in logged.items():
         name = key.removeprefix(prefix)
         metric, _, region = name.rpartition("_")

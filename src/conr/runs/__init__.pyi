@@ -1,0 +1,14 @@
+from conr.runs.atomic import write_folder as write_folder
+from conr.runs.atomic import write_text as write_text
+from conr.runs.atomic import write_whole as write_whole
+from conr.runs.failures import Failure as Failure
+from conr.runs.failures import find_failures as find_failures
+from conr.runs.history import read_history as read_history
+from conr.runs.outputs import Outputs as Outputs
+from conr.runs.reading import read_json as read_json
+from conr.runs.reading import read_yaml as read_yaml
+from conr.runs.results import RunResult as RunResult
+from conr.runs.runs import Run as Run
+from conr.runs.runs import read_runs as read_runs
+from conr.runs.runs import write_runs as write_runs
+from conr.runs.saving import save_run as save_run

@@ -1,0 +1,66 @@
+"""Files and folders that appear complete or not at all."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> Path:
+    """Write a file that appears complete or not at all, and return its path.
+
+    Args:
+        path: the file.
+        write: called with the open file.
+
+    Raises:
+        OSError: the file cannot be written, as on a full or read-only disk; the message names it, and an earlier one is
+            then still there.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno is None:
+            raise OSError(f"{path}: {error}") from error
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a write itself does not know its file
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text in UTF-8; see `write_whole`."""
+    return write_whole(path, lambda file: file.write(text.encode()))
+
+
+def write_folder(folder: Path, write: Callable[[Path], object]) -> Path:
+    """Make a folder that appears with all its files or not at all, and return its path.
+
+    Args:
+        folder: a new one.
+        write: called with the folder that becomes it, to write the files.
+
+    Raises:
+        OSError: the folder or a file cannot be written; the message names one of them.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        write(temporary)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(folder)) from error  # a write does not know its file
+        raise
+    return folder

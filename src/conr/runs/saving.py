@@ -1,0 +1,47 @@
+"""Save a tested run: every kind of training writes the files of its test here."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from conr.runs.atomic import write_text
+from conr.runs.folder import CONFIG
+from conr.runs.history import write_history
+from conr.runs.outputs import Outputs
+from conr.runs.results import RunResult
+
+
+def save_run(
+    folder: Path,
+    result: RunResult,
+    outputs: Outputs,
+    *,
+    config: Mapping[str, Any] | None = None,
+    history: Sequence[Mapping[str, Any]] | None = None,
+) -> RunResult:
+    """Write the files of a tested run, each complete or not at all, the result last.
+
+    Args:
+        folder: the run's; made if it is not there.
+        result: measured on the test split.
+        outputs: predictions and features of the test split.
+        config: resolved configuration; None if the run has written its own.
+        history: what was logged per epoch, as `write_history` takes it; None if the run has written its own.
+
+    Returns:
+        ``result``.
+
+    Raises:
+        ValueError: outputs whose shapes do not fit together.
+        OSError: a file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    outputs.write(folder)
+    if config is not None:
+        write_text(folder / CONFIG, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+    if history is not None:
+        write_history(folder, history)
+    result.write(folder)
+    return result
