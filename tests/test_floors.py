@@ -24,13 +24,10 @@ FLOORS = (  # from the bottom; modules beside the packages are below all
 FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 
 UPWARD = {  # what still leads up; a line goes with its import
-    ("conr.tables.rows", "conr.data.table"),
 }
 CIRCLES = {  # modules that still import each other
     ("conr.data.module", "conr.data.protocols"),
     ("conr.data.protocols", "conr.data.module"),
-    ("conr.estimators.regressor", "conr.estimators.storage"),
-    ("conr.estimators.storage", "conr.estimators.regressor"),
 }
 
 HEAVY = {"lightning", "torchmetrics", "matplotlib", "pandas", "sklearn", "transformers", "torchvision"}

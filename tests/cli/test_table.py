@@ -152,16 +152,17 @@ def test_latin_letters_and_another_separator_are_read(tmp_path: Path) -> None:
     assert RunResult.read(tmp_path / "m").metrics["all"]["mae"] < 20
 
 
-def test_a_new_category_is_an_error_or_ignored(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_new_category_is_none_of_the_known_or_refused(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, out = written(tmp_path / "new.csv", rows(5, places=("moon",))), tmp_path / "out.csv"
     words = ["table", "predict", str(model), str(path), "--out", str(out)]
-    assert main(words) == 2
-    message = capsys.readouterr().err
-    assert "column 'place': expected a category seen in training ('town', 'village'), got 'moon'" in message
-    assert "new_categories='ignore'" in message
+    said = "column 'place': expected a category seen in training ('town', 'village'), got 'moon' and 4 more (rows 2, 3,"
+    assert main([*words, "--strict"]) == 2
+    assert said in capsys.readouterr().err
     assert not out.exists()
-    with pytest.warns(UserWarning, match="taken as none of them"):
-        assert main([*words, "--new_categories", "ignore"]) == 0
+    with pytest.warns(UserWarning, match=re.escape(said)):
+        assert main(words) == 0
     assert len(out.read_text().splitlines()) == 6
 
 
@@ -182,8 +183,8 @@ def test_nothing_is_overwritten(model: Path, houses: Path, tmp_path: Path, capsy
     "damage",
     [
         ("table.json", "{", "table.json: expected a complete JSON"),
-        ("table.json", '{"schema": "other"}', "expected schema 'conr.table/1'"),
-        ("table.json", '{"schema": "conr.table/1", "targets": 3}', "table.json: expected targets"),
+        ("table.json", '{"schema": "other"}', "expected schema 'conr.table/2'"),
+        ("table.json", '{"schema": "conr.table/2", "targets": 3}', "table.json: expected targets"),
         ("weights.safetensors", "broken", "weights.safetensors"),
     ],
 )

@@ -18,13 +18,15 @@ import conr
 from conr.density import REGIONS, Bins, ConRSettings, suggest_settings
 from conr.estimators import ConRRegressor
 from conr.methods.presets import method_names
-from conr.tables.inputs import InputEncoding
+from conr.tables.columns import Columns
+from conr.tables.encoding import Encoding
+from conr.tables.frames import frame_columns
 
 SMALL: dict[str, Any] = {"members": 2, "width": 16, "max_epochs": 2, "random_state": 0, "device": "cpu"}
 Array = NDArray[np.float64]
 
 
-def encoding(model: ConRRegressor) -> InputEncoding:
+def encoding(model: ConRRegressor) -> Encoding:
     assert model.encoding_ is not None
     return model.encoding_
 
@@ -79,8 +81,8 @@ def test_frames_with_categories_and_missing_values(mixed: tuple[pd.DataFrame, Ar
     frame, labels = mixed
     model = ConRRegressor(**SMALL).fit(frame, labels)
     assert model.feature_names_in_.tolist() == list(frame.columns)
-    assert encoding(model).kinds.numbers == ["size", "rooms", "new"]
-    assert encoding(model).categories == {"place": ["(missing)", "north", "south", "west"], "kind": ["0", "1"]}
+    assert [name for name, kind in model.kinds_.items() if kind == "number"] == ["size", "rooms", "new"]
+    assert encoding(model).known == {"place": ["(missing)", "north", "south", "west"], "kind": ["0", "1"]}
     # Three numbers, two of them missing somewhere, and six categories.
     assert encoding(model).transform(model._columns(frame, reset=False)).shape == (160, 3 + 2 + 6)
     assert np.isfinite(model.predict(frame)).all()
@@ -93,9 +95,9 @@ def test_frames_with_categories_and_missing_values(mixed: tuple[pd.DataFrame, Ar
 def test_numbers_as_categories_by_name_and_by_position(rows: tuple[Array, Array]) -> None:
     frame = pd.DataFrame({"code": [1, 2, 3] * 20, "size": np.arange(60.0)})
     model = ConRRegressor(categorical=["code"], **SMALL).fit(frame, np.arange(60.0))
-    assert encoding(model).categories == {"code": ["1", "2", "3"]}
+    assert encoding(model).known == {"code": ["1", "2", "3"]}
     model = ConRRegressor(categorical=[0], **SMALL).fit(frame.to_numpy(), np.arange(60.0))
-    assert encoding(model).categories == {"x0": ["1", "2", "3"]}
+    assert encoding(model).known == {"x0": ["1", "2", "3"]}
     with pytest.raises(ValueError, match="categorical: expected one of 'code', 'size', got 'cod'; did you mean 'code'"):
         ConRRegressor(categorical=["cod"], **SMALL).fit(frame, np.arange(60.0))
 
@@ -103,7 +105,7 @@ def test_numbers_as_categories_by_name_and_by_position(rows: tuple[Array, Array]
 def test_a_categorical_dtype_over_numbers_is_enough() -> None:
     frame = pd.DataFrame({"code": pd.Categorical([1, 2, 3] * 20), "size": np.arange(60.0)})
     model = ConRRegressor(**SMALL).fit(frame, np.arange(60.0))
-    assert encoding(model).categories == {"code": ["1", "2", "3"]}
+    assert encoding(model).known == {"code": ["1", "2", "3"]}
     twice = pd.DataFrame(np.zeros((60, 2)), columns=["a", "a"])
     with pytest.raises(ValueError, match="X: expected each column's name once, got 'a' twice"):
         ConRRegressor(**SMALL).fit(twice, np.arange(60.0))
@@ -118,6 +120,30 @@ def test_new_categories(mixed: tuple[pd.DataFrame, Array]) -> None:
     model = ConRRegressor(new_categories="error", **SMALL).fit(frame, labels)
     with pytest.raises(ValueError, match="column 'place': expected a category seen in training"):
         model.predict(new)
+
+
+def test_a_category_without_values_in_training_stays_one(rows: tuple[Array, Array]) -> None:
+    """Its kind is decided by all rows, of which those of weight 0 are not trained on."""
+    inputs, labels = rows
+    colours = np.where(np.arange(240) < 20, "red", None)
+    frame = pd.DataFrame({"size": inputs[:, 0], "colour": colours})
+    weights = (np.arange(240) >= 20).astype(float)
+    model = ConRRegressor(**SMALL).fit(frame, labels, weights)
+    assert model.kinds_ == {"size": "number", "colour": "category"}
+    assert encoding(model).known == {"colour": ["(missing)"]}
+    with pytest.warns(
+        UserWarning, match=r"column 'colour': .* 'red' and 19 more \(rows 0, 1, 2, 3, 4, \.\.\.\): taken"
+    ):
+        assert np.isfinite(model.predict(frame)).all()
+
+
+def test_columns_of_a_file_are_taken_as_they_are(mixed: tuple[pd.DataFrame, Array]) -> None:
+    frame, labels = mixed
+    columns = frame_columns(frame, list(frame.columns))
+    model = ConRRegressor(**SMALL).fit(columns, labels)
+    np.testing.assert_array_equal(model.predict(columns), ConRRegressor(**SMALL).fit(frame, labels).predict(frame))
+    with pytest.raises(ValueError, match=r"X: expected the columns of training, \{'size': 'number', "):
+        model.predict(Columns({"size": np.ones(3)}, np.arange(3)))
 
 
 def test_values_that_cannot_be_used(mixed: tuple[pd.DataFrame, Array]) -> None:

@@ -17,7 +17,7 @@ def rows() -> torch.Tensor:
 @pytest.mark.parametrize(("embedding", "embedded"), [("piecewise", [0]), ("periodic", [0, 3]), ("none", [])], ids=str)
 @pytest.mark.parametrize("members", [1, 3])
 def test_columns_of_more_than_two_values_are_embedded(embedding: str, embedded: list[int], members: int) -> None:
-    encoder = TableEncoder(embedding=embedding, members=members, width=8, depth=3, dropout=0.5).fit(rows())
+    encoder = TableEncoder(embedding=embedding, members=members, width=8, depth=3, dropout=0.5).fit_inputs(rows())
     assert encoder.layout is not None
     assert encoder.layout.embedded == embedded
     assert sorted(encoder.layout.embedded + encoder.layout.plain) == [0, 1, 2, 3]
@@ -41,7 +41,7 @@ def test_arguments_outside_their_range(settings: dict[str, Any], message: str) -
 
 
 def test_rows_come_before_the_first_batch() -> None:
-    with pytest.raises(RuntimeError, match="TableEncoder: expected a call of fit"):
+    with pytest.raises(RuntimeError, match=r"TableEncoder: expected fit_inputs\(training rows\)"):
         TableEncoder()(rows())
     with pytest.raises(ValueError, match=re.escape("inputs: expected shape (n, columns), got (4,)")):
-        TableEncoder().fit(torch.ones(4))
+        TableEncoder().fit_inputs(torch.ones(4))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conr.tables.bad_rows import BadRows
-from conr.tables.files import RawTable, parse_numbers, read_table
+from conr.tables.files import FileFormat, RawTable, parse_numbers, read_table
 
 
 def write(folder: Path, content: str | bytes, name: str = "table.csv") -> Path:
@@ -16,7 +16,7 @@ def write(folder: Path, content: str | bytes, name: str = "table.csv") -> Path:
 
 
 def read(path: Path, *, skip: bool = False, **dialect: object) -> RawTable:
-    return read_table(path, BadRows(path, skip=skip), **dialect)  # type: ignore[arg-type]
+    return read_table(path, BadRows(path, skip=skip), FileFormat(**dialect))  # type: ignore[arg-type]
 
 
 def as_lists(table: RawTable) -> dict[str, list[object]]:

@@ -58,7 +58,7 @@ def inspect(options: Sequence[str]) -> int:
     console.print(inspection_text(found), soft_wrap=True)
     for warning in caught:
         console.print(f"note: {warning.message}", markup=False, soft_wrap=True)
-    folder = Path("runs") / "inspection" / table.path.stem if chosen.out is None else Path(chosen.out)
+    folder = Path("runs") / "inspection" / table.file.path.stem if chosen.out is None else Path(chosen.out)
     paths = write_inspection(found, folder, options=given)
     for path in paths:
         console.print(f"written: {path.resolve()}", markup=False, soft_wrap=True)

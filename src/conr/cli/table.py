@@ -15,7 +15,8 @@ from conr._checks import check_choice
 
 if TYPE_CHECKING:
     from conr.estimators import TableModel
-    from conr.tables.rows import FileFormat, Rows
+    from conr.tables.files import FileFormat
+    from conr.tables.source import TableRows
 
 DESCRIPTION = """conr table fit data.csv --target price   trains a model into a folder, with a report on held-out rows
 conr table predict MODEL new.csv         writes a CSV with a prediction for each row
@@ -74,7 +75,7 @@ def _fit(words: list[str]) -> None:
         categorical=chosen.categorical,
         test_share=chosen.test_share,
         split_seed=chosen.seed,
-        file_format=_format(chosen),
+        written=_format(chosen),
         skip_bad=chosen.skip_bad,
     )
 
@@ -85,13 +86,12 @@ def _fit(words: list[str]) -> None:
             fitted.model,
             fitted.test,
             name=path.stem,
-            new_categories="ignore",
             seed=chosen.seed,
             seconds=fitted.seconds,
             label_unit=chosen.unit,
         )
         write_report([inside], inside / "report.html", title=f"{result.label['name']} of {path.stem}")
-        _print_metrics(console, result.metrics, f"test of {result.label['name']}: {len(fitted.test.numbers)} rows")
+        _print_metrics(console, result.metrics, f"test of {result.label['name']}: {len(fitted.test.inputs)} rows")
 
     _write_whole(folder, write)
     console.print(f"model: {folder}\nreport: {(folder / 'report.html').resolve()}", markup=False, soft_wrap=True)
@@ -110,14 +110,14 @@ def _predict(words: list[str]) -> None:
     out = free_path(Path(f"{path.stem}-predictions.csv")) if chosen.out is None else Path(chosen.out)
     _check_free(out)
     model, rows = _model_and_rows(chosen, labels=False)
-    predictions = model.predict(rows, new_categories=chosen.new_categories)
+    predictions = model.predict(rows, strict=chosen.strict)
     names = ["prediction"] if len(model.targets) == 1 else [f"prediction of {name}" for name in model.targets]
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", *names])
     writer.writerows(
-        [number, *values] for number, values in zip(rows.numbers.tolist(), predictions.tolist(), strict=True)
+        [number, *values] for number, values in zip(rows.inputs.rows.tolist(), predictions.tolist(), strict=True)
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(out, lambda file: file.write(text.getvalue().encode()))
@@ -151,9 +151,9 @@ def _evaluate(words: list[str]) -> None:
         )
 
     def write(inside: Path) -> None:
-        result = write_run(inside, model, rows, name=path.stem, new_categories=chosen.new_categories)
+        result = write_run(inside, model, rows, name=path.stem, strict=chosen.strict)
         write_report([inside], inside / "report.html", title=f"{result.label['name']} of {path.stem}")
-        _print_metrics(console, result.metrics, f"{result.label['name']} of {path.name}: {len(rows.numbers)} rows")
+        _print_metrics(console, result.metrics, f"{result.label['name']} of {path.name}: {len(rows.inputs.rows)} rows")
 
     _write_whole(out, write)
     console.print(
@@ -161,12 +161,12 @@ def _evaluate(words: list[str]) -> None:
     )
 
 
-def _model_and_rows(chosen: Namespace, *, labels: bool) -> "tuple[TableModel, Rows]":
+def _model_and_rows(chosen: Namespace, *, labels: bool) -> "tuple[TableModel, TableRows]":
     from conr.estimators import TableModel
 
     model = TableModel.load(Path(chosen.model))
-    file_format = _format(chosen, model.header)
-    return model, model.rows(Path(chosen.file), labels=labels, file_format=file_format, skip_bad=chosen.skip_bad)
+    written = _format(chosen, model.header)
+    return model, model.rows(Path(chosen.file), labels=labels, written=written, skip_bad=chosen.skip_bad)
 
 
 def _model_parser(verb: str, description: str, file: str) -> ArgumentParser:
@@ -174,10 +174,9 @@ def _model_parser(verb: str, description: str, file: str) -> ArgumentParser:
     parser.add_argument("model", type=str, help="folder of the model")
     parser.add_argument("file", type=str, help=file)
     parser.add_argument(
-        "--new_categories",
-        type=str,
-        default="error",
-        help="a category that training did not have: error, or ignore to take it as none of the known ones",
+        "--strict",
+        action="store_true",
+        help="refuse categories that training did not have (default: they are taken as none of the known ones)",
     )
     _add_format(parser)
     return parser
@@ -197,7 +196,7 @@ def _add_format(parser: ArgumentParser) -> None:
 
 
 def _format(chosen: Namespace, header: bool = True) -> "FileFormat":
-    from conr.tables.rows import FileFormat
+    from conr.tables.files import FileFormat
 
     return FileFormat(
         header=header if chosen.header is None else chosen.header,

@@ -104,9 +104,9 @@ def inspect_table(data: Table) -> Inspection:
         ValueError: fewer than ``FEWEST_ROWS`` rows, or anything that is wrong with the file; the message lists it.
         ImportError: a Parquet file, and pyarrow is not installed.
     """
-    rows = data.count_rows()
+    rows = data.file.count_rows()
     if rows < FEWEST_ROWS:
-        raise ValueError(f"{data.path}: expected at least {FEWEST_ROWS} rows, got {rows}")
+        raise ValueError(f"{data.file.path}: expected at least {FEWEST_ROWS} rows, got {rows}")
     problems = data.problems()
     if problems:
         more = [f"... and {len(problems) - _MOST_LISTED} more"] if len(problems) > _MOST_LISTED else []

@@ -1,6 +1,7 @@
 """Encoder and head of the estimator as one network."""
 
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,12 @@ class TableNetwork(nn.Module):
         features = self.encoder(inputs)  # (n, members, width)
         predictions = self.point(self.head(features.flatten(0, 1)))  # (n * members,) or (n * members, k)
         return features.mean(dim=1), torch.unflatten(predictions, 0, (len(inputs), -1)).mean(dim=1)
+
+
+def table_encoder(settings: Mapping[str, Any]) -> TableEncoder:
+    """The encoder that an estimator's arguments describe, not sized yet."""
+    names = ("embedding", "members", "width", "depth", "dropout")
+    return TableEncoder(**{name: settings[name] for name in names})
 
 
 @torch.no_grad()

@@ -12,23 +12,25 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from conr._checks import check_number
+from conr._checks import check_choice, check_number
 from conr.density import GROUPS, REGIONS, Bins, LabelDensity
 from conr.density.default_bins import label_bins
 from conr.estimators.fitting import Part, Schedule, fit_network
-from conr.estimators.network import TableNetwork, in_batches
-from conr.estimators.rows import TableRows, check_labels, single_pair, validation_rows
+from conr.estimators.network import TableNetwork, in_batches, table_encoder
+from conr.estimators.rows import TableInput, check_labels, single_pair, validation_rows
+from conr.estimators.storage import ModelState, load_model, save_model
 from conr.estimators.support import check_names, chosen_device, known_arguments, own_randomness, training_schedule
 from conr.methods.objective import AUTO, LabelScale, build_objective, conr_settings, flat
 from conr.metrics.shot import regression_metrics
-from conr.models import TableEncoder
-from conr.tables.columns import InputColumns
-from conr.tables.inputs import InputEncoding
+from conr.tables.columns import Columns
+from conr.tables.encoding import Encoding
+
+NEW_CATEGORIES = ("ignore", "error")
 
 Predictions = NDArray[np.float64]
 
 
-class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, TableRows):  # type: ignore[misc]
+class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, TableInput):  # type: ignore[misc]
     r"""Regression on tables with rare labels: a small ensemble of networks, trained with any mix of DIR methods.
 
     Rows go through numerical embeddings into an ensemble of multi-layer perceptrons that share their weights
@@ -85,7 +87,8 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         bins_: of the labels.
         density_: `conr.LabelDensity` of the training labels: counts and shot regions.
         settings_: ConR's four numbers, a `conr.density.ConRSettings` with "auto" resolved.
-        encoding_: what turns columns into inputs; None without ``preprocess``.
+        encoding_: the `conr.tables.encoding.Encoding` of columns as inputs; None without ``preprocess``.
+        kinds_: kind of each column by name, "number" or "category", decided by the whole table given to `fit`.
         network_: the trained network, in float64.
         history_: per epoch the loss and the validation error in standard deviations of the label.
         best_epoch_: whose weights were kept, counted from 1.
@@ -194,7 +197,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         """Train on rows and labels.
 
         Args:
-            X: shape (n, columns): a DataFrame or a matrix.
+            X: shape (n, columns): a DataFrame, a matrix, or the `conr.tables.columns.Columns` of a file.
             y: shape (n,), or (n, k) for several targets.
             sample_weight: shape (n,), none negative: factors of the criterion's weights. Rows of weight 0 are left out.
             eval_set: rows and labels that choose the best epoch, ``(X, y)`` or ``[(X, y)]``, in the place of a part of
@@ -223,12 +226,8 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         )
         train_rows = np.setdiff1d(used, chosen)
 
-        self.encoding_ = (
-            InputEncoding(scaling=self.scaling, new_categories=self.new_categories) if self.preprocess else None
-        )
         train_columns = columns.take(train_rows)
-        if self.encoding_ is not None:
-            self.encoding_.fit(train_columns)
+        self.encoding_ = Encoding(scaling=self.scaling).fit(train_columns) if self.preprocess else None
         train_labels = torch.from_numpy(labels[train_rows])  # (n, k)
         self._scale = LabelScale.of(train_labels)
         self.density_ = LabelDensity(many=self.many, few=self.few).fit(flat(train_labels), self.bins_)
@@ -316,10 +315,8 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
             OSError: it cannot be written.
             TypeError: an argument that JSON cannot hold, as a generator for ``random_state``.
         """
-        from conr.estimators.storage import save_model  # noqa: PLC0415  uses this class
-
         check_is_fitted(self)
-        return save_model(self, Path(path))
+        return save_model(self.get_params(deep=False), self._state(), Path(path))
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = AUTO) -> Self:
@@ -333,9 +330,42 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
             FileNotFoundError: no such folder, or a file is missing.
             ValueError: a file that is truncated, changed or no model; the message names it.
         """
-        from conr.estimators.storage import load_model  # noqa: PLC0415
+        return load_model(cls, Path(path), device=chosen_device(device))
 
-        return load_model(cls, Path(path), device=device)
+    def _state(self) -> ModelState:
+        """All that a fitted model is, beside its arguments."""
+        return ModelState(
+            n_features=self.n_features_in_,
+            feature_names=getattr(self, "feature_names_in_", None),
+            is_flat=self._is_flat,
+            encoding=self.encoding_,
+            bins=self.bins_,
+            density=self.density_,
+            scale=self._scale,
+            conr_settings=self.settings_,
+            network=self.network_,
+            targets=self._targets,
+            history=self.history_,
+            best_epoch=self.best_epoch_,
+        )
+
+    def _set_state(self, state: ModelState, device: torch.device) -> None:
+        """Be the fitted model of a state."""
+        self.n_features_in_ = state.n_features
+        if state.feature_names is not None:
+            self.feature_names_in_ = state.feature_names
+        self.n_outputs_ = len(state.scale.mean)
+        self._is_flat = state.is_flat
+        self.encoding_ = state.encoding
+        self.bins_ = state.bins
+        self.density_ = state.density
+        self._scale = state.scale
+        self.settings_ = state.conr_settings
+        self.network_ = state.network
+        self._targets = state.targets
+        self.history_ = state.history
+        self.best_epoch_ = state.best_epoch
+        self.device_ = device
 
     @property
     def _n_features_out(self) -> int:
@@ -351,13 +381,14 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         return tags
 
     def _check_settings(self) -> None:
+        check_choice("new_categories", self.new_categories, NEW_CATEGORIES)
         check_number("few", self.few, low=0)
         check_number("many", self.many, low=self.few)
         check_number("validation_fraction", self.validation_fraction, low=0, open_low=True)
         if self.validation_fraction > 0.5:
             raise ValueError(f"validation_fraction: expected a share of at most 0.5, got {self.validation_fraction}")
 
-    def _part(self, columns: InputColumns, labels: Tensor, weights: NDArray[np.float64] | None = None) -> Part:
+    def _part(self, columns: Columns, labels: Tensor, weights: NDArray[np.float64] | None = None) -> Part:
         return Part(
             inputs=self._inputs(columns).to(self.device_),
             labels=labels.to(self.device_),
@@ -370,7 +401,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
             self.method, train.labels.cpu(), self.bins_, self._scale, self.settings_, features=self.width
         )
         self._targets = train.targets.cpu()  # what some heads need to be made again
-        encoder = self._encoder().fit(train.inputs.cpu())
+        encoder = table_encoder(self.get_params(deep=False)).fit_inputs(train.inputs.cpu())
         network = TableNetwork(encoder, objective.make_head(self.width)).to(self.device_)
         fitted = fit_network(
             network, objective, train, validation, bins=self.bins_, density=self.density_, schedule=schedule
@@ -379,16 +410,9 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         self.history_ = fitted.history
         self.best_epoch_ = fitted.best_epoch
 
-    def _encoder(self) -> TableEncoder:
-        return TableEncoder(
-            embedding=self.embedding,
-            members=self.members,
-            width=self.width,
-            depth=self.depth,
-            dropout=self.dropout,
-        )
-
     def _outputs(self, X: Any) -> tuple[Tensor, Tensor]:  # noqa: N803
         check_is_fitted(self)
-        inputs = self._inputs(self._columns(X, reset=False))
+        columns = self._columns(X, reset=False)
+        self._mention_unknown(columns)
+        inputs = self._inputs(columns)
         return in_batches(self.network_, inputs.to(self.device_, torch.float64))

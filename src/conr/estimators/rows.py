@@ -1,5 +1,6 @@
 """What comes into the estimator, checked: rows, labels, weights."""
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,40 +15,49 @@ from torch import Tensor
 from conr.density import Bins
 from conr.density.splits import balanced_split
 from conr.methods.objective import flat
-from conr.tables.columns import InputColumns
-from conr.tables.inputs import InputEncoding, frame_columns, has_texts, is_frame, number_columns
+from conr.tables.columns import CATEGORY, NUMBER, Columns, number_columns
+from conr.tables.encoding import Encoding
+from conr.tables.frames import frame_columns, has_texts, is_frame
 
 FEWEST_VALIDATION_ROWS = 10
 
 
-class TableRows(BaseEstimator):  # type: ignore[misc]
+class TableInput(BaseEstimator):  # type: ignore[misc]
     """The part of an estimator that reads tables.
 
-    A subclass has the arguments ``preprocess`` and ``categorical`` of `conr.estimators.ConRRegressor`, and sets
-    ``encoding_``.
+    A subclass has the arguments ``preprocess``, ``categorical`` and ``new_categories`` of
+    `conr.estimators.ConRRegressor`, and sets ``encoding_``.
     """
 
     preprocess: bool
+    new_categories: str
+    feature_names_in_: NDArray[Any]
     categorical: Sequence[int | str] | None
-    encoding_: InputEncoding | None
+    encoding_: Encoding | None
     n_features_in_: int
     n_outputs_: int
     _is_flat: bool
 
-    def _checked_rows(self, X: Any, y: Any) -> tuple[InputColumns, NDArray[np.float64]]:  # noqa: N803
+    def _checked_rows(self, X: Any, y: Any) -> tuple[Columns, NDArray[np.float64]]:  # noqa: N803
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None")
         columns = self._columns(X, reset=True)
-        rows = row_count(columns)
-        return columns, self._checked_labels(y, rows, reset=True)
+        return columns, self._checked_labels(y, len(columns), reset=True)
 
-    def _columns(self, X: Any, *, reset: bool) -> InputColumns:  # noqa: N803
+    @property
+    def kinds_(self) -> dict[str, str]:
+        """Kind of each column by name, "number" or "category", as the table given to ``fit`` decided."""
+        return dict.fromkeys(self._names(), NUMBER) if self.encoding_ is None else self.encoding_.kinds
+
+    def _columns(self, X: Any, *, reset: bool) -> Columns:  # noqa: N803
+        if isinstance(X, Columns):
+            return self._own_columns(X, reset=reset)
         if is_frame(X):
             twice = [name for name, count in Counter(X.columns).items() if count > 1]
             if twice:
                 raise ValueError(f"X: expected each column's name once, got {twice[0]!r} twice")
         kinds = None if reset or self.encoding_ is None else self.encoding_.kinds
-        if self.preprocess and (has_texts(X, self.categorical) or (kinds is not None and kinds.categories)):
+        if self.preprocess and (has_texts(X, self.categorical) or CATEGORY in (kinds or {}).values()):
             if not is_frame(X):
                 X = check_array(X, dtype=None, ensure_all_finite=False)  # noqa: N806
             validate_data(self, X, reset=reset, skip_check_array=True)
@@ -59,6 +69,16 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
             self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan" if self.preprocess else True
         )
         return number_columns(matrix, self._names())
+
+    def _own_columns(self, columns: Columns, *, reset: bool) -> Columns:
+        if reset:
+            self.feature_names_in_ = np.array(list(columns.values), dtype=object)
+            self.n_features_in_ = len(columns.values)
+            if not self.preprocess and CATEGORY in columns.kinds.values():
+                raise ValueError("preprocess: expected it with categories among the columns, got False")
+        elif columns.kinds != self.kinds_:
+            raise ValueError(f"X: expected the columns of training, {self.kinds_!r:.200}, got {columns.kinds!r:.200}")
+        return columns
 
     def _names(self) -> list[str]:
         names = getattr(self, "feature_names_in_", None)
@@ -95,15 +115,21 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         scaled: NDArray[np.float64] = weights / weights[weights > 0].mean()
         return scaled
 
-    def _held_out(self, X: Any, y: Any) -> tuple[InputColumns, Tensor]:  # noqa: N803
+    def _held_out(self, X: Any, y: Any) -> tuple[Columns, Tensor]:  # noqa: N803
         columns = self._columns(X, reset=False)
-        rows = row_count(columns)
-        return columns, torch.from_numpy(self._checked_labels(y, rows, reset=False))
+        self._mention_unknown(columns)
+        return columns, torch.from_numpy(self._checked_labels(y, len(columns), reset=False))
 
-    def _inputs(self, columns: InputColumns) -> Tensor:
+    def _mention_unknown(self, columns: Columns) -> None:
+        for sentence in () if self.encoding_ is None else self.encoding_.unknown(columns):
+            if self.new_categories == "error":
+                raise ValueError(f"{sentence}; new_categories='ignore' takes it as none of them")
+            warnings.warn(f"{sentence}: taken as none of them", stacklevel=4)
+
+    def _inputs(self, columns: Columns) -> Tensor:
         if self.encoding_ is not None:
             return torch.from_numpy(self.encoding_.transform(columns))
-        return torch.from_numpy(np.stack(list(columns.numbers.values()), axis=1).astype(np.float32))
+        return torch.from_numpy(np.stack(list(columns.values.values()), axis=1).astype(np.float32))
 
 
 def check_labels(labels: NDArray[np.float64]) -> None:
@@ -150,8 +176,3 @@ def validation_rows(
     except ValueError:  # no bin has three rows
         return used[:0]
     return used[chosen] if len(chosen) >= FEWEST_VALIDATION_ROWS else used[:0]
-
-
-def row_count(columns: InputColumns) -> int:
-    """Rows of a table."""
-    return len(next(iter({**columns.numbers, **columns.categories}.values())))

@@ -5,10 +5,11 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as tensor_bytes
@@ -16,20 +17,19 @@ from torch import Tensor
 
 import conr
 from conr.density import Bins, ConRSettings, LabelDensity
-from conr.estimators.network import TableNetwork, in_batches
-from conr.estimators.regressor import ConRRegressor
-from conr.estimators.support import chosen_device
+from conr.estimators.network import TableNetwork, in_batches, table_encoder
 from conr.methods.objective import LabelScale, head_maker
 from conr.models.table_encoder import Layout
 from conr.runs.atomic import write_whole
-from conr.tables.columns import InputColumns
-from conr.tables.inputs import InputEncoding, check_categorical, number_columns
+from conr.tables.columns import NUMBER, Columns
+from conr.tables.encoding import Encoding
+from conr.tables.frames import check_categorical
 
 MODEL = "model.json"
 WEIGHTS = "weights.safetensors"
 
 _FORMAT = "conr.ConRRegressor"
-_VERSION = 1
+_VERSION = 2
 _MOST_JSON_BYTES = 64 * 2**20
 _KEYS = {
     "format", "version", "conr", "weights_sha256", "settings", "n_features", "feature_names", "n_outputs", "is_flat",
@@ -37,7 +37,7 @@ _KEYS = {
 }  # fmt: skip
 
 
-# What numbers and names that do not fit together come to, in this package and those below it.
+# The errors of numbers and names that do not fit together, in this package and those below it.
 _BREAKS = (
     SafetensorError,
     LookupError,
@@ -49,43 +49,82 @@ _BREAKS = (
     AssertionError,
 )
 
-Model = TypeVar("Model", bound=ConRRegressor)
+
+class ModelState(NamedTuple):
+    """A fitted estimator without its arguments; attributes are those of `conr.estimators.ConRRegressor`."""
+
+    n_features: int
+    feature_names: NDArray[Any] | None
+    is_flat: bool
+    encoding: Encoding | None
+    bins: Bins
+    density: LabelDensity
+    scale: LabelScale
+    conr_settings: ConRSettings
+    network: TableNetwork
+    targets: Tensor  # standardised training labels (n, k), from which some heads are made again
+    history: list[dict[str, Any]]
+    best_epoch: int
 
 
-def save_model(model: ConRRegressor, folder: Path) -> Path:
-    """Write a fitted estimator into a folder; see `ConRRegressor.save`."""
-    settings = {name: _plain(name, value) for name, value in model.get_params(deep=False).items()}
+class Storable(Protocol):
+    """What `load_model` makes: an estimator that takes over a state."""
+
+    def __init__(self, **settings: Any) -> None: ...
+
+    def get_params(self, deep: bool = ...) -> dict[str, Any]:
+        """The arguments by name."""
+        ...
+
+    def _check_settings(self) -> None: ...
+
+    def _set_state(self, state: ModelState, device: torch.device) -> None: ...
+
+
+Model = TypeVar("Model", bound=Storable)
+
+
+def save_model(settings: Mapping[str, Any], state: ModelState, folder: Path) -> Path:
+    """Write a fitted estimator into a folder; see `ConRRegressor.save`.
+
+    Args:
+        settings: the estimator's arguments.
+        state: what it has learnt.
+        folder: made if it is not there.
+    """
+    plain = {name: _plain(name, value) for name, value in settings.items()}
     # Trained in float32, so that nothing is lost.
     tensors = {
         f"network.{name}": value.float() if value.is_floating_point() else value
-        for name, value in model.network_.state_dict().items()
+        for name, value in state.network.state_dict().items()
     }
-    tensors |= {f"edges.{position}": edges for position, edges in enumerate(model.network_.encoder.layout.edges)}
-    tensors |= {f"bins.{position}": edges for position, edges in enumerate(model.bins_.edges)}
-    tensors["counts"] = model.density_.counts
-    tensors["label_mean"], tensors["label_deviation"] = model._scale
-    if hasattr(model.network_.head, "fit"):
-        tensors["targets"] = model._targets
-    if model.encoding_ is not None:
-        tensors |= {f"encoding.{name}": torch.from_numpy(value) for name, value in model.encoding_.arrays.items()}
+    layout = state.network.encoder.layout
+    assert layout is not None  # noqa: S101  a fitted network has one
+    tensors |= {f"edges.{position}": edges for position, edges in enumerate(layout.edges)}
+    tensors |= {f"bins.{position}": edges for position, edges in enumerate(state.bins.edges)}
+    tensors["counts"] = state.density.counts
+    tensors["label_mean"], tensors["label_deviation"] = state.scale
+    if hasattr(state.network.head, "fit"):
+        tensors["targets"] = state.targets
+    if state.encoding is not None:
+        tensors |= {f"encoding.{name}": torch.from_numpy(value) for name, value in state.encoding.arrays.items()}
     content = tensor_bytes({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
-    names = getattr(model, "feature_names_in_", None)
     description = {
         "format": _FORMAT,
         "version": _VERSION,
         "conr": conr.__version__,
         "weights_sha256": hashlib.sha256(content).hexdigest(),
-        "settings": settings,
-        "n_features": model.n_features_in_,
-        "feature_names": None if names is None else [str(name) for name in names],
-        "n_outputs": model.n_outputs_,
-        "is_flat": model._is_flat,
-        "embedded": model.network_.encoder.layout.embedded,
-        "plain": model.network_.encoder.layout.plain,
-        "encoding": None if model.encoding_ is None else model.encoding_.state(),
-        "conr_settings": model.settings_._asdict(),
-        "history": model.history_,
-        "best_epoch": model.best_epoch_,
+        "settings": plain,
+        "n_features": state.n_features,
+        "feature_names": None if state.feature_names is None else [str(name) for name in state.feature_names],
+        "n_outputs": len(state.scale.mean),
+        "is_flat": state.is_flat,
+        "embedded": layout.embedded,
+        "plain": layout.plain,
+        "encoding": None if state.encoding is None else state.encoding.state(),
+        "conr_settings": state.conr_settings._asdict(),
+        "history": state.history,
+        "best_epoch": state.best_epoch,
     }
     text = json.dumps(description, indent=1)
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +134,7 @@ def save_model(model: ConRRegressor, folder: Path) -> Path:
     return folder
 
 
-def load_model(cls: type[Model], folder: Path, *, device: str) -> Model:
+def load_model(make: type[Model], folder: Path, *, device: torch.device) -> Model:
     """Read what `save_model` wrote; see `ConRRegressor.load`."""
     for name in (MODEL, WEIGHTS):
         if not (folder / name).is_file():
@@ -107,13 +146,18 @@ def load_model(cls: type[Model], folder: Path, *, device: str) -> Model:
             f"{folder / WEIGHTS}: expected the file that {MODEL} was saved with, got a truncated or another one"
         )
     try:
-        tensors = load_tensors(content)
-        return _restored(cls, description, tensors, device)
+        model = make(**description["settings"])
+        model._check_settings()
+        state = _state(model.get_params(deep=False), description, load_tensors(content))
+        state.network.to(device)
+        _try_out(state, device)
     except _BREAKS as error:
         text = " ".join(f"{error}".split())
         raise ValueError(
             f"{folder}: expected a model that ConRRegressor.save wrote, got one that breaks: {text:.400}"
         ) from error
+    model._set_state(state, device)
+    return model
 
 
 def _description(path: Path) -> dict[str, Any]:
@@ -128,7 +172,7 @@ def _description(path: Path) -> dict[str, Any]:
     if description.get("version") != _VERSION:
         raise ValueError(
             f"{path}: expected version {_VERSION} of the format, got {description.get('version')!r} "
-            f"(written by conr {description.get('conr')!r}, read by {conr.__version__})"
+            f"(written by conr {description.get('conr')!r}, read by {conr.__version__}): fit the model anew"
         )
     if set(description) != _KEYS:
         raise ValueError(
@@ -137,73 +181,70 @@ def _description(path: Path) -> dict[str, Any]:
     return description
 
 
-def _encoding(model: ConRRegressor, state: Any, tensors: dict[str, Tensor]) -> InputEncoding | None:
-    if bool(model.preprocess) != (state is not None):
-        raise ValueError(f"preprocess: expected what the encoding says, got {model.preprocess!r}")
-    arrays = {name: value.double().numpy() for name, value in _below(tensors, "encoding.").items()}
-    return None if state is None else InputEncoding.from_state(state, arrays)
-
-
-def _restored(cls: type[Model], description: Mapping[str, Any], tensors: dict[str, Tensor], device: str) -> Model:
+def _state(settings: Mapping[str, Any], description: Mapping[str, Any], tensors: dict[str, Tensor]) -> ModelState:
     for name, value in tensors.items():
         if not value.isfinite().all():
             raise ValueError(f"{name}: expected finite numbers")
-    model = cls(**description["settings"])
-    model._check_settings()
-    model.n_features_in_ = _whole(description, "n_features", 1)
-    model.n_outputs_ = _whole(description, "n_outputs", 1)
-    model._is_flat = description["is_flat"]
-    names = description["feature_names"]
-    if names is not None:
-        if len(names) != model.n_features_in_ or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"feature_names: expected {model.n_features_in_} texts")
-        model.feature_names_in_ = np.array(names, dtype=object)
-    model.encoding_ = _encoding(model, description["encoding"], tensors)
-    model.bins_ = Bins([edges.tolist() for edges in _numbered(tensors, "bins.")], clamp=True)
-    model.density_ = LabelDensity(many=model.many, few=model.few).fit_counts(tensors["counts"], model.bins_)
+    check_categorical(settings["categorical"])
+    n_features, n_outputs = _whole(description, "n_features", 1), _whole(description, "n_outputs", 1)
+    names, is_flat = description["feature_names"], description["is_flat"]
+    if names is not None and (len(names) != n_features or not all(isinstance(name, str) for name in names)):
+        raise ValueError(f"feature_names: expected {n_features} texts")
+    if not isinstance(is_flat, bool) or (is_flat and n_outputs > 1):
+        raise ValueError(f"is_flat: expected false, or true for one output, got {is_flat!r:.80}")
     scale = LabelScale(tensors["label_mean"].double(), tensors["label_deviation"].double())
-    if any(value.shape != (model.n_outputs_,) for value in scale):
-        raise ValueError(f"label_mean: expected {model.n_outputs_} numbers, got {tuple(scale.mean.shape)}")
-    model._scale = scale
-    if model.bins_.dimensions != model.n_outputs_:
-        raise ValueError(f"bins: expected those of {model.n_outputs_} outputs, got {model.bins_.dimensions}")
-    if not isinstance(model._is_flat, bool) or (model._is_flat and model.n_outputs_ > 1):
-        raise ValueError(f"is_flat: expected false, or true for one output, got {model._is_flat!r:.80}")
-    check_categorical(model.categorical)
-    model.settings_ = ConRSettings(**description["conr_settings"])
-    model.history_ = _history(description["history"])
-    model.best_epoch_ = _whole(description, "best_epoch", 1)
-    if model.best_epoch_ > len(model.history_):
-        raise ValueError(f"best_epoch: expected one of {len(model.history_)}, got {model.best_epoch_}")
-    model.device_ = chosen_device(device)
+    if any(value.shape != (n_outputs,) for value in scale):
+        raise ValueError(f"label_mean: expected {n_outputs} numbers, got {tuple(scale.mean.shape)}")
+    bins = Bins([edges.tolist() for edges in _numbered(tensors, "bins.")], clamp=True)
+    if bins.dimensions != n_outputs:
+        raise ValueError(f"bins: expected those of {n_outputs} outputs, got {bins.dimensions}")
+    history, best_epoch = _history(description["history"]), _whole(description, "best_epoch", 1)
+    if best_epoch > len(history):
+        raise ValueError(f"best_epoch: expected one of {len(history)}, got {best_epoch}")
+    targets = tensors.get("targets", torch.zeros(1, n_outputs))
     layout = Layout(
         _positions(description["embedded"]), _positions(description["plain"]), list(_numbered(tensors, "edges."))
     )
-    if "targets" in tensors:
-        model._targets = tensors["targets"]
-    model.network_ = _network(model, layout, tensors)
-    _try_out(model)
-    return model
+    return ModelState(
+        n_features=n_features,
+        feature_names=None if names is None else np.array(names, dtype=object),
+        is_flat=is_flat,
+        encoding=_encoding(settings, description["encoding"], tensors),
+        bins=bins,
+        density=LabelDensity(many=settings["many"], few=settings["few"]).fit_counts(tensors["counts"], bins),
+        scale=scale,
+        conr_settings=ConRSettings(**description["conr_settings"]),
+        network=_network(settings, layout, tensors, targets, scale.bins(bins)),
+        targets=targets,
+        history=history,
+        best_epoch=best_epoch,
+    )
 
 
-def _try_out(model: ConRRegressor) -> None:
+def _encoding(settings: Mapping[str, Any], state: Any, tensors: dict[str, Tensor]) -> Encoding | None:
+    if bool(settings["preprocess"]) != (state is not None):
+        raise ValueError(f"preprocess: expected what the encoding says, got {settings['preprocess']!r}")
+    arrays = {name: value.double().numpy() for name, value in _below(tensors, "encoding.").items()}
+    return None if state is None else Encoding.from_state(state, arrays)
+
+
+def _try_out(state: ModelState, device: torch.device) -> None:
     """Predict a row without values: parts that do not fit together are found now and not in the first prediction."""
-    names = model._names()
-    if model.encoding_ is None:
-        columns = number_columns(np.zeros((1, model.n_features_in_)), names)
-    else:
-        kinds = model.encoding_.kinds
-        if sorted((*kinds.numbers, *kinds.categories)) != sorted(names):
-            raise ValueError(f"encoding: expected the columns {names!r:.200}, got {kinds!r:.200}")
-        missing = np.array([None], dtype=object)
-        columns = InputColumns(
-            {name: np.array([np.nan]) for name in kinds.numbers}, dict.fromkeys(kinds.categories, missing), {}
-        )
-    inputs = model._inputs(columns).to(model.device_, torch.float64)  # (1, columns)
-    features, predictions = in_batches(model.network_, inputs)
-    if features.shape != (1, model.width) or predictions.numel() != model.n_outputs_:
+    inputs = torch.zeros(1, state.n_features)
+    if state.encoding is not None:
+        kinds = state.encoding.kinds
+        given = [f"x{position}" for position in range(state.n_features)]
+        names = given if state.feature_names is None else state.feature_names.tolist()
+        if list(kinds) != names:
+            raise ValueError(f"encoding: expected the columns {names!r:.200}, got {list(kinds)!r:.200}")
+        none = {NUMBER: np.array([np.nan])}
+        values = {name: none.get(kind, np.array([None], dtype=object)) for name, kind in kinds.items()}
+        inputs = torch.from_numpy(state.encoding.transform(Columns(values, np.zeros(1, dtype=np.int64))))
+    width, outputs = state.network.encoder.out_features, len(state.scale.mean)
+    features, predictions = in_batches(state.network, inputs.to(device, torch.float64))
+    if features.shape != (1, width) or predictions.numel() != outputs:
         raise ValueError(
-            f"network: expected {model.width} features and {model.n_outputs_} predictions of a row, got "
+            f"network: expected {width} features and {outputs} predictions of a row, got "
             f"{features.numel()} and {predictions.numel()}"
         )
 
@@ -219,22 +260,19 @@ def _history(values: Any) -> list[dict[str, Any]]:
     return values
 
 
-def _network(model: ConRRegressor, layout: Layout, tensors: Mapping[str, Tensor]) -> TableNetwork:
+def _network(
+    settings: Mapping[str, Any], layout: Layout, tensors: Mapping[str, Tensor], targets: Tensor, bins: Bins
+) -> TableNetwork:
     weights = _below(tensors, "network.")
     known = sum(value.numel() for value in weights.values())
     # Before anything is made of sizes that a file claims.
-    wanted = [_whole(model.get_params(), name, 1) for name in ("members", "width", "depth")]
-    members, width, depth = wanted
+    members, width, depth = (_whole(settings, name, 1) for name in ("members", "width", "depth"))
     if width * width * (depth - 1) + width * members > known:
         raise ValueError(f"weights: expected those of {depth} layers of {width}, got {known} numbers")
-    make = head_maker(
-        model.method,
-        tensors.get("targets", torch.zeros(1, model.n_outputs_)),
-        model._scale.bins(model.bins_),
-    )
-    network = TableNetwork(model._encoder().build(layout), make(width))
+    make_head = head_maker(settings["method"], targets, bins)
+    network = TableNetwork(table_encoder(settings).build(layout), make_head(width))
     network.load_state_dict(weights)
-    return network.to(model.device_).double().eval()
+    return network.double().eval()
 
 
 def _plain(name: str, value: Any) -> Any:

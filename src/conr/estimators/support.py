@@ -2,7 +2,6 @@
 
 import difflib
 import inspect
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
@@ -11,12 +10,7 @@ from typing import Any
 import torch
 
 from conr.estimators.fitting import Schedule
-from conr.methods.objective import AUTO
-
-_BATCH_SIZES = ((10_000, 128), (50_000, 256), (200_000, 512))
-_LARGEST_BATCH = 1024
-_STEPS = 2500
-_FEWEST_EPOCHS, _MOST_EPOCHS = 40, 300
+from conr.methods.lengths import AUTO, default_batch_size, default_epochs, default_patience
 
 
 def known_arguments(init: Callable[..., None]) -> Callable[..., None]:
@@ -49,16 +43,6 @@ def automatic(name: str, value: int | str, default: int) -> int:
     return default
 
 
-def default_batch_size(rows: int) -> int:
-    """128 rows up to 10,000 rows, then 256, 512 and 1024."""
-    return next((size for most, size in _BATCH_SIZES if rows <= most), _LARGEST_BATCH)
-
-
-def default_epochs(rows: int, batch_size: int) -> int:
-    """About 2500 steps, but 40 epochs at least and 300 at most."""
-    return min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, round(_STEPS / math.ceil(rows / max(batch_size, 1)))))
-
-
 def training_schedule(settings: Any, rows: int, seed: int) -> Schedule:
     """The schedule of an estimator's arguments, "auto" resolved, for a number of training rows.
 
@@ -69,7 +53,7 @@ def training_schedule(settings: Any, rows: int, seed: int) -> Schedule:
     max_epochs = automatic("max_epochs", settings.max_epochs, default_epochs(rows, batch_size))
     return Schedule(
         max_epochs=max_epochs,
-        patience=automatic("patience", settings.patience, max(10, max_epochs // 3)),
+        patience=automatic("patience", settings.patience, default_patience(max_epochs)),
         batch_size=batch_size,
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,

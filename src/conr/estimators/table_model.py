@@ -11,20 +11,19 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from conr._checks import check_choice, check_number
-from conr.data import Table
+from conr._checks import check_number
 from conr.density.splits import balanced_split
-from conr.estimators import ConRRegressor
+from conr.estimators.regressor import ConRRegressor
 from conr.runs.atomic import write_whole
 from conr.runs.reading import read_json
-from conr.tables.inputs import NEW_CATEGORIES
-from conr.tables.rows import FileFormat, Rows, data_frame, read_rows
+from conr.tables.files import FileFormat
+from conr.tables.source import TableFile, TableRows, even_share, read_rows
 
 TABLE = "table.json"
 FEWEST_ROWS = 50
 
-_FORMAT = "conr.table/1"
-_KINDS = {"targets": list, "numbers": list, "categories": list, "header": bool, "source": str, "digest": str}
+_FORMAT = "conr.table/2"
+_KINDS = {"targets": list, "header": bool, "source": str, "digest": str}
 
 
 @dataclass
@@ -34,8 +33,6 @@ class TableModel:
     Args:
         regressor: the estimator.
         targets: names of the label's columns.
-        numbers: input columns of numbers.
-        categories: input columns of categories.
         header: whether files like the training file have a header.
         source: the training file, as it was named.
         digest: SHA-256 of that file's bytes.
@@ -43,8 +40,6 @@ class TableModel:
 
     regressor: ConRRegressor
     targets: list[str]
-    numbers: list[str]
-    categories: list[str]
     header: bool = True
     source: str = ""
     digest: str = ""
@@ -53,32 +48,31 @@ class TableModel:
         """Whether a file is the one that training rows came from: errors over it say little about new rows."""
         return file_digest(path) == self.digest
 
-    def rows(self, path: Path, *, labels: bool, file_format: FileFormat | None = None, skip_bad: bool = False) -> Rows:
-        """Rows of another file; see `conr.tables.rows.read_rows`."""
+    def rows(self, path: Path, *, labels: bool, written: FileFormat | None = None, skip_bad: bool = False) -> TableRows:
+        """Rows of another file; see `conr.tables.source.read_rows`."""
         return read_rows(
             path,
-            numbers=self.numbers,
-            categories=self.categories,
+            self.regressor.kinds_,
             targets=self.targets if labels else None,
-            file_format=FileFormat(header=self.header) if file_format is None else file_format,
+            written=FileFormat(header=self.header) if written is None else written,
             skip_bad=skip_bad,
         )
 
-    def predict(self, rows: Rows, *, new_categories: str = "error") -> NDArray[np.float64]:
+    def predict(self, rows: TableRows, *, strict: bool = False) -> NDArray[np.float64]:
         """Predictions of rows, shape (n, k).
 
         Args:
             rows: of `rows`.
-            new_categories: what a category is that training did not have: "error", or "ignore" to take it as none of
-                the known ones, with a warning.
+            strict: refuse categories that training did not have; if not, they are taken as none of the known ones, with
+                a warning.
 
         Raises:
-            ValueError: a new category; the message names column and value.
+            ValueError: a new category; the message names column, value and rows.
         """
-        self._choose(new_categories)
+        self._check_categories(rows, strict=strict)
         return self.regressor.predict(rows.inputs).reshape(-1, len(self.targets))
 
-    def evaluate(self, rows: Rows, *, new_categories: str = "error") -> dict[str, dict[str, float]]:
+    def evaluate(self, rows: TableRows, *, strict: bool = False) -> dict[str, dict[str, float]]:
         """Metrics over all rows and per shot region; see `ConRRegressor.evaluate`.
 
         Raises:
@@ -86,7 +80,7 @@ class TableModel:
         """
         if rows.labels is None:
             raise ValueError(f"rows: expected labels ({', '.join(self.targets)}), got none")
-        self._choose(new_categories)
+        self._check_categories(rows, strict=strict)
         return self.regressor.evaluate(rows.inputs, rows.labels[:, 0] if len(self.targets) == 1 else rows.labels)
 
     def save(self, folder: Path) -> Path:
@@ -114,18 +108,15 @@ class TableModel:
         if content.keys() != _KINDS.keys() or not all(isinstance(content[name], kind) for name, kind in _KINDS.items()):
             raise ValueError(f"{path}: expected {', '.join(_KINDS)}, got {', '.join(map(str, content))}")
         regressor = ConRRegressor.load(folder)
-        columns, targets = [*content["numbers"], *content["categories"]], content["targets"]
-        names = [str(name) for name in getattr(regressor, "feature_names_in_", ())]
-        if not all(isinstance(one, str) for one in columns) or sorted(columns) != sorted(names):
-            raise ValueError(f"{path}: expected the model's columns, {names!r:.200}, got {columns!r:.200}")
+        targets = content["targets"]
         if len(targets) != regressor.n_outputs_ or not all(isinstance(one, str) for one in targets):
             raise ValueError(f"{path}: expected the names of {regressor.n_outputs_} targets, got {targets!r:.80}")
         return cls(regressor=regressor, **content)
 
-    def _choose(self, new_categories: str) -> None:
-        check_choice("new_categories", new_categories, NEW_CATEGORIES)
-        if self.regressor.encoding_ is not None:
-            self.regressor.encoding_.new_categories = new_categories
+    def _check_categories(self, rows: TableRows, *, strict: bool) -> None:
+        encoding = self.regressor.encoding_
+        for sentence in encoding.unknown(rows.inputs) if strict and encoding is not None else ():
+            raise ValueError(f"{sentence}; without strict it is taken as none of them")
 
 
 def file_digest(path: Path) -> str:
@@ -144,7 +135,7 @@ class FittedTable(NamedTuple):
     """
 
     model: TableModel
-    test: Rows
+    test: TableRows
     seconds: float
 
 
@@ -157,7 +148,7 @@ def fit_table(
     categorical: Sequence[int | str] = (),
     test_share: float = 0.1,
     split_seed: int = 0,
-    file_format: FileFormat | None = None,
+    written: FileFormat | None = None,
     skip_bad: bool = False,
 ) -> FittedTable:
     """Fit an estimator on a file, without a balanced part of its rows that tests it.
@@ -171,7 +162,7 @@ def fit_table(
         test_share: share of the rows that are kept for the test, in (0, 0.5]: of each label bin at most its even
             share, and at most a third of its rows.
         split_seed: of the split.
-        file_format: how the file is written.
+        written: how the file is written.
         skip_bad: leave out rows and columns that cannot be used, with a warning that counts them.
 
     Raises:
@@ -182,37 +173,28 @@ def fit_table(
     check_number("test_share", test_share, low=0, open_low=True)
     if test_share > 0.5:
         raise ValueError(f"test_share: expected a share of at most 0.5, got {test_share}")
-    written = file_format or FileFormat()
-    content = Table(
-        path=str(path),
-        target=target,
+    written = written or FileFormat()
+    content = TableFile(
+        path,
+        [target] if isinstance(target, int | str) else list(target),
         ignore=ignore,
         categorical=categorical,
+        written=written,
         bin_width=regressor.bin_width,
         bin_count=regressor.bin_count,
         skip_bad=skip_bad,
-        **written.options(),
     ).content()
     total = len(content.labels)
     if total < FEWEST_ROWS:
         raise ValueError(f"{path}: expected at least {FEWEST_ROWS} rows to train and test on, got {total}")
-    occupied = len(content.bins.index(content.labels).bincount().nonzero())
-    most = max(1, round(test_share * total / occupied))
-    test = balanced_split(content.labels, content.bins, most=most, seed=split_seed)["test"]
+    values = content.labels.float()
+    most = even_share(values, content.bins, test_share)
+    test = balanced_split(values, content.bins, most=most, seed=split_seed)["test"]
     train = np.delete(np.arange(total), test)
-    labels = content.labels.double().numpy()  # (n,) or (n, k)
+    labels = content.labels.numpy()  # (n,) or (n, k)
     start = time.perf_counter()
-    regressor.fit(data_frame(content.inputs.take(train)), labels[train])
-    model = TableModel(
-        regressor=regressor,
-        targets=content.targets,
-        numbers=list(content.inputs.numbers),
-        categories=list(content.inputs.categories),
-        header=written.header,
-        source=str(path),
-        digest=file_digest(path),
-    )
-    held_out = Rows(
-        data_frame(content.inputs.take(test)), labels[test].reshape(len(test), -1), content.row_numbers[test]
-    )
-    return FittedTable(model, held_out, time.perf_counter() - start)
+    regressor.fit(content.inputs.take(train), labels[train])
+    seconds = time.perf_counter() - start
+    model = TableModel(regressor, content.targets, written.header, source=str(path), digest=file_digest(path))
+    held_out = TableRows(content.inputs.take(test), labels[test].reshape(len(test), -1))
+    return FittedTable(model, held_out, seconds)

@@ -8,16 +8,16 @@ from conr.runs.environment import environment
 from conr.runs.outputs import Outputs
 from conr.runs.results import RunResult
 from conr.runs.saving import save_run
-from conr.tables.rows import Rows
+from conr.tables.source import TableRows
 
 
 def write_run(
     folder: Path,
     model: TableModel,
-    rows: Rows,
+    rows: TableRows,
     *,
     name: str,
-    new_categories: str = "error",
+    strict: bool = False,
     seed: int | None = None,
     seconds: float = 0.0,
     label_unit: str = "",
@@ -29,7 +29,7 @@ def write_run(
         model: to evaluate.
         rows: with labels.
         name: of the dataset in reports.
-        new_categories: as of `TableModel.predict`.
+        strict: as of `TableModel.predict`.
         seed: of the model.
         seconds: that training took.
         label_unit: for tables and pictures.
@@ -38,20 +38,20 @@ def write_run(
         ValueError: as `TableModel.evaluate`.
     """
     regressor = model.regressor
-    metrics = model.evaluate(rows, new_categories=new_categories)
-    predictions = model.predict(rows, new_categories=new_categories)  # (n, k)
+    metrics = model.evaluate(rows, strict=strict)
+    predictions = model.predict(rows, strict=strict)  # (n, k)
     assert rows.labels is not None  # noqa: S101  evaluate has checked it
     single = len(model.targets) == 1
     outputs = Outputs.of(
-        [f"row-{number}" for number in rows.numbers],
+        [f"row-{number}" for number in rows.inputs.rows],
         rows.labels[:, 0] if single else rows.labels,
         predictions[:, 0] if single else predictions,
-        lambda kept: regressor.transform(rows.inputs.iloc[kept]),
+        lambda kept: regressor.transform(rows.inputs.take(kept)),
     )
     settings = {name: value for name, value in regressor.get_params().items() if name != "random_state"}
     configuration = {
         "seed_everything": seed,
-        "table": {"path": model.source, "target": model.targets, "inputs": [*model.numbers, *model.categories]},
+        "table": {"path": model.source, "target": model.targets, "inputs": list(regressor.kinds_)},
         "model": {"class_path": "conr.estimators.ConRRegressor", "init_args": settings},
         "output": {"method": regressor.method},
     }

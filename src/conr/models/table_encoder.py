@@ -52,7 +52,7 @@ class TableEncoder(nn.Module):
     Attributes:
         members: of the ensemble.
         out_features: number of features of each member.
-        layout: which columns are embedded; None until `fit` has seen the training rows.
+        layout: which columns are embedded; None until `fit_inputs` has seen the training rows.
 
     Raises:
         ValueError: an unknown embedding, a number below 1, or a dropout outside [0, 1).
@@ -61,7 +61,7 @@ class TableEncoder(nn.Module):
     Example:
         >>> import torch
         >>> rows = torch.randn(100, 3)
-        >>> TableEncoder(members=4, width=16).fit(rows)(rows).shape
+        >>> TableEncoder(members=4, width=16).fit_inputs(rows)(rows).shape
         torch.Size([100, 4, 16])
     """
 
@@ -89,7 +89,7 @@ class TableEncoder(nn.Module):
         self._kind = embedding
         self._settings: dict[str, Any] = {"n_blocks": depth, "d_block": width, "dropout": dropout}
 
-    def fit(self, inputs: Tensor) -> Self:
+    def fit_inputs(self, inputs: Tensor) -> Self:
         """Choose the columns that are embedded, those of more than two values, and make the layers.
 
         Args:
@@ -140,10 +140,10 @@ class TableEncoder(nn.Module):
         """Features (n, members, width) of inputs (n, columns).
 
         Raises:
-            RuntimeError: before `fit`.
+            RuntimeError: before `fit_inputs`.
         """
         if self.layout is None:
-            raise RuntimeError("TableEncoder: expected a call of fit with the training rows before the first batch")
+            raise RuntimeError("TableEncoder: expected fit_inputs(training rows) before the first batch")
         plain = inputs[:, cast("Tensor", self.plain)]  # (n, plain)
         if self.embedding is not None:
             embedded = self.embedding(inputs[:, cast("Tensor", self.embedded)])  # (n, embedded, size)

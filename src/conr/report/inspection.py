@@ -57,7 +57,7 @@ def inspection_content(inspection: Inspection) -> dict[str, Any]:
     suggestion = inspection.suggestion
     return {
         "schema": SCHEMA,
-        "file": str(data.path),
+        "file": str(data.file.path),
         "target": data.label_name,
         "unit": data.label_unit,
         "rows": {

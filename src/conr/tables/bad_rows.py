@@ -27,9 +27,18 @@ class BadRows:
         Raises:
             ValueError: bad rows are not to be skipped; the message names the file and the row.
         """
-        if not self.skip:
-            raise ValueError(f"{self.source}, row {row}: {problem} (skip_bad leaves such rows out)")
         self.problems.setdefault(row, problem)
+        if not self.skip:
+            self.refuse()
+
+    def refuse(self) -> None:
+        """Raise for the first bad row, if there is one.
+
+        Raises:
+            ValueError: see above.
+        """
+        for row in sorted(self.problems)[:1]:
+            raise ValueError(f"{self.source}, row {row}: {self.problems[row]} (skip_bad leaves such rows out)")
 
     def finish(self, total: int) -> list[int]:
         """Warn of how many rows are left out, and return their numbers in order.

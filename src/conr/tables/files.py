@@ -6,6 +6,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from numbers import Number
 from pathlib import Path
@@ -46,26 +47,36 @@ class RawTable(NamedTuple):
     columns: list[Column]
     row_numbers: NDArray[np.int64]
 
+    def column(self, name: str) -> Column:
+        """The values of a column."""
+        return self.columns[self.names.index(name)]
 
-def read_table(
-    path: Path,
-    bad: BadRows,
-    *,
-    header: bool = True,
-    separator: str | None = None,
-    encoding: str | None = None,
-    decimal: str | None = None,
-) -> RawTable:
+
+@dataclass(frozen=True)
+class FileFormat:
+    """How a CSV file is written.
+
+    Args:
+        header: whether the first row holds the names; if not, they are ``column-1``, ``column-2``, ...
+        separator: a name or character of ``SEPARATORS``; detected if None.
+        encoding: if None, what its byte order mark says, else UTF-8, else Windows-1252 (Latin-1's letters are part of
+            it).
+        decimal: decimal mark, "." or ","; detected if None.
+    """
+
+    header: bool = True
+    separator: str | None = None
+    encoding: str | None = None
+    decimal: str | None = None
+
+
+def read_table(path: Path, bad: BadRows, written: FileFormat | None = None) -> RawTable:
     """Read a CSV or Parquet file; its content shows which of them it is.
 
     Args:
         path: the file.
         bad: told of rows with too few or too many fields, which are left out.
-        header: whether the first row of a CSV file holds the names; if not, they are ``column-1``, ``column-2``, ...
-        separator: of a CSV file: a name or character of ``SEPARATORS``; detected if None.
-        encoding: of a CSV file; if None, what its byte order mark says, else UTF-8, else Windows-1252 (Latin-1's
-            letters are part of it).
-        decimal: decimal mark of a CSV file, "." or ","; detected if None.
+        written: how a CSV file is written.
 
     Raises:
         FileNotFoundError: no such file.
@@ -81,11 +92,13 @@ def read_table(
         raise ValueError(
             f"{path}: expected a CSV or Parquet file, got a spreadsheet or archive: export it as CSV first"
         )
-    text = _decoded(path, content, encoding)
+    written = written or FileFormat()
+    text = _decoded(path, content, written.encoding)
     if not text.strip():
         raise ValueError(f"{path}: expected a table, got an empty file")
-    mark = _detected_separator(path, text) if separator is None else _named_separator(separator)
-    names, rows, numbers = _fields(path, text, mark, bad, header=header)
+    mark = _detected_separator(path, text) if written.separator is None else _named_separator(written.separator)
+    names, rows, numbers = _fields(path, text, mark, bad, header=written.header)
+    decimal = written.decimal
     if decimal is None:
         decimal = "." if mark == "," else _detected_decimal(path, rows[:_SAMPLE])
     check_choice("decimal", decimal, (".", ","))

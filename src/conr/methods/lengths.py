@@ -1,0 +1,25 @@
+"""Length of a training on a table: rows per batch, epochs, and how long to wait for a better one."""
+
+import math
+
+AUTO = "auto"
+
+_BATCH_SIZES = ((10_000, 128), (50_000, 256), (200_000, 512))
+_LARGEST_BATCH = 1024
+_STEPS = 2500
+_FEWEST_EPOCHS, _MOST_EPOCHS = 40, 300
+
+
+def default_batch_size(rows: int) -> int:
+    """128 rows up to 10,000 training rows, then 256, 512 and 1024."""
+    return next((size for most, size in _BATCH_SIZES if rows <= most), _LARGEST_BATCH)
+
+
+def default_epochs(rows: int, batch_size: int) -> int:
+    """About 2500 steps, but 40 epochs at least and 300 at most."""
+    return min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, round(_STEPS / math.ceil(rows / max(batch_size, 1)))))
+
+
+def default_patience(max_epochs: int) -> int:
+    """Epochs without a lower validation error after which training ends: a third of all, at least 10."""
+    return max(10, max_epochs // 3)

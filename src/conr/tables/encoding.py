@@ -1,0 +1,203 @@
+"""Columns of a table as the matrix of numbers that networks take."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conr._checks import check_choice
+from conr.tables.columns import CATEGORY, NUMBER, Columns
+
+SCALINGS = ("quantile", "standard", "none")
+IMPUTATIONS = ("median", "mean", "most_frequent")
+CATEGORIES = ("onehot", "ordinal")
+
+Arrays = dict[str, NDArray[np.float64]]
+
+_MISSING = "(missing)"
+_MOST_QUANTILES = 1000
+_EDGE = 1e-7  # as far as a quantile goes into the tails of the normal distribution: 5.2 deviations
+
+
+class Encoding:
+    """Columns to a float32 matrix: numbers, then a 0/1 column per number that is missing somewhere, then categories.
+
+    All of it is fitted on the training rows. Missing numbers are filled in, numbers are scaled. Categories become a 0/1
+    column per value seen in training ("onehot"), where a missing value is a category of its own and a value that was
+    not in training is all zeros; or their place in alphabetical order, scaled as a number ("ordinal"), where a value
+    that was not in training comes before the first.
+
+    Its whole state is arrays and texts, so that a model is saved without a pickle. That is why scikit-learn's
+    transformers do not stand here: putting their fitted state back means to set private attributes. Its
+    `QuantileTransformer` also sends the least and the greatest value to the ends of the normal distribution, five
+    deviations off, where here a value that comes often gets the middle of its share.
+
+    Args:
+        scaling: "quantile" (to a normal distribution), "standard" (mean 0, deviation 1) or "none".
+        imputation: what stands for a missing number: "median", "mean" or "most_frequent" of its column.
+        categories: "onehot" or "ordinal".
+
+    Attributes:
+        kinds: of the training columns by name, as `Columns.kinds`.
+        known: values of each category column.
+        indicators: positions of the numbers that have a column for being missing.
+        arrays: fitted arrays by name.
+
+    Raises:
+        ValueError: an unknown word.
+    """
+
+    def __init__(self, *, scaling: str = "quantile", imputation: str = "median", categories: str = "onehot") -> None:
+        check_choice("scaling", scaling, SCALINGS)
+        check_choice("imputation", imputation, IMPUTATIONS)
+        check_choice("categories", categories, CATEGORIES)
+        self.scaling = scaling
+        self.imputation = imputation
+        self.categories = categories
+        self.kinds: dict[str, str] = {}
+        self.known: dict[str, list[str]] = {}
+        self.indicators: list[int] = []
+        self.arrays: Arrays = {}
+
+    def fit(self, columns: Columns) -> Self:
+        """Learn fillings, scales and categories from the training rows."""
+        self.kinds = columns.kinds
+        self.known = {
+            name: sorted({_MISSING if value is None else value for value in columns.values[name]})
+            for name, kind in self.kinds.items()
+            if kind == CATEGORY
+        }
+        numbers = self._numbers(columns)  # (n, p)
+        gone = np.isnan(numbers)
+        self.indicators = np.flatnonzero(gone.any(axis=0) & ~gone.all(axis=0)).tolist()
+        # A column that has no value in these rows becomes 0 and stays, so that the width is that of the table.
+        fill = np.array([self._filling(one[~np.isnan(one)]) for one in numbers.T])
+        self.arrays = {"fill": fill}
+        filled = np.where(gone, fill, numbers)
+        if self.scaling == "quantile" and filled.size:
+            steps = np.linspace(0, 1, min(_MOST_QUANTILES, len(filled)))
+            # Sorted again, as interpolation rounds.
+            self.arrays["quantiles"] = np.maximum.accumulate(np.quantile(filled, steps, axis=0), axis=0)
+        elif self.scaling == "standard" and filled.size:
+            deviations = filled.std(axis=0)
+            self.arrays["means"] = filled.mean(axis=0)
+            self.arrays["deviations"] = np.where(deviations > 0, deviations, 1.0)
+        return self
+
+    def transform(self, columns: Columns) -> NDArray[np.float32]:
+        """Inputs of rows, shape (n, width); it changes nothing here."""
+        numbers = self._numbers(columns)  # (n, p)
+        gone = np.isnan(numbers)
+        parts = [self._scaled(np.where(gone, self.arrays["fill"], numbers)), gone[:, self.indicators]]
+        if self.categories == "onehot":
+            # A code of -1, of no known value, picks the row of zeros at the end.
+            parts += [
+                np.eye(len(known) + 1, len(known))[self._codes(name, columns)] for name, known in self.known.items()
+            ]
+        # Whatever lies far beyond the training rows stays finite.
+        inputs: NDArray[np.float32] = np.clip(np.concatenate(parts, axis=1), -1e30, 1e30).astype(np.float32)
+        return inputs
+
+    def unknown(self, columns: Columns) -> list[str]:
+        """Sentences about the values of category columns that training did not have, one per column that has some."""
+        found = []
+        for name, known in self.known.items():
+            values = columns.values[name]
+            new = [row for row in np.flatnonzero(self._codes(name, columns) < 0) if values[row] is not None]
+            if new:
+                some = ", ".join(map(repr, known[:5])) + (", ..." if len(known) > 5 else "")
+                rows = ", ".join(str(columns.rows[row]) for row in new[:5]) + (", ..." if len(new) > 5 else "")
+                found.append(
+                    f"column {name!r}: expected a category seen in training ({some}), got {values[new[0]]!r}"
+                    f"{f' and {len(new) - 1} more' if len(new) > 1 else ''} (row{'s' if len(new) > 1 else ''} {rows})"
+                )
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """All that is not an array, as JSON holds it."""
+        names = ("scaling", "imputation", "categories", "kinds", "known", "indicators")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, NDArray[np.float64]]) -> Self:
+        """The encoding that `state` and its arrays describe.
+
+        Raises:
+            ValueError: texts, positions or arrays that do not fit together.
+            KeyError: a part is missing.
+        """
+        encoding = cls(scaling=state["scaling"], imputation=state["imputation"], categories=state["categories"])
+        kinds, known, indicators = state["kinds"], state["known"], state["indicators"]
+        for name, kind in kinds.items():
+            check_choice(f"encoding: kind of {name!r:.80}", kind, (NUMBER, CATEGORY))
+        encoding.kinds = dict(kinds)
+        if list(known) != [name for name, kind in kinds.items() if kind == CATEGORY]:
+            raise ValueError(f"encoding: expected the values of the categories, got those of {list(known)!r:.200}")
+        if not all(_is_list_of(str, values) for values in known.values()):
+            raise ValueError("encoding: expected lists of texts for categories")
+        encoding.known = {name: list(values) for name, values in known.items()}
+        width = len(encoding._number_names())
+        if not _is_list_of(int, indicators) or not all(0 <= one < width for one in indicators):
+            raise ValueError(f"encoding: expected positions in {width} numbers, got {indicators!r:.80}")
+        encoding.indicators = list(indicators)
+        for name, values in arrays.items():
+            if values.shape[-1:] != (width,) or values.ndim != (2 if name == "quantiles" else 1):
+                raise ValueError(f"encoding: {name}: expected one per each of {width} numbers")
+        needed = {"standard": ("means", "deviations"), "quantile": ("quantiles",)}.get(encoding.scaling, ())
+        if arrays.keys() != {"fill", *(needed if width else ())}:
+            raise ValueError(f"encoding: expected the arrays of scaling {encoding.scaling!r}, got {sorted(arrays)}")
+        if (arrays.get("deviations", np.ones(1)) <= 0).any():
+            raise ValueError("encoding: deviations: expected positive numbers")
+        encoding.arrays = dict(arrays)
+        return encoding
+
+    def _number_names(self) -> list[str]:
+        return [name for name, kind in self.kinds.items() if kind == NUMBER or self.categories == "ordinal"]
+
+    def _numbers(self, columns: Columns) -> NDArray[np.float64]:
+        """What is scaled, shape (n, p): numbers, and the codes of ordinal categories."""
+        found = [
+            self._codes(name, columns).astype(np.float64) if name in self.known else columns.values[name]
+            for name in self._number_names()
+        ]
+        return np.stack(found, axis=1) if found else np.empty((len(columns), 0))
+
+    def _codes(self, name: str, columns: Columns) -> NDArray[np.int64]:
+        """Position of each value among the known ones, shape (n,); -1 for others."""
+        position = {value: code for code, value in enumerate(self.known[name])}
+        values = (position.get(_MISSING if value is None else value, -1) for value in columns.values[name])
+        return np.fromiter(values, dtype=np.int64, count=len(columns))
+
+    def _filling(self, present: NDArray[np.float64]) -> float:
+        if len(present) == 0:
+            return 0.0
+        if self.imputation == "most_frequent":
+            values, counts = np.unique(present, return_counts=True)
+            return float(values[counts.argmax()])
+        return float(np.median(present) if self.imputation == "median" else present.mean())
+
+    def _scaled(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        if "means" in self.arrays:
+            return (numbers - self.arrays["means"]) / self.arrays["deviations"]
+        if "quantiles" not in self.arrays:
+            return numbers
+        scaled = [_normal(one, quantiles) for one, quantiles in zip(numbers.T, self.arrays["quantiles"].T, strict=True)]
+        return np.stack(scaled, axis=1)
+
+
+def _is_list_of(kind: type, values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is kind for value in values)
+
+
+def _normal(values: NDArray[np.float64], quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The normal distribution's quantile of the share of training values below each value."""
+    import torch  # noqa: PLC0415  for its inverse of the normal distribution; SciPy is optional
+
+    shares = np.linspace(0, 1, len(quantiles))
+    # From both sides, so that a value that comes often gets the middle of its shares.
+    low = np.interp(values, quantiles, shares)
+    high = -np.interp(-values, -quantiles[::-1], -shares[::-1])
+    middle = np.clip((low + high) / 2, _EDGE, 1 - _EDGE)
+    normal: NDArray[np.float64] = torch.special.ndtri(torch.from_numpy(middle)).numpy()
+    return normal

@@ -1,0 +1,162 @@
+"""Columns of a DataFrame or a matrix of objects, with the kinds that its dtypes and values have."""
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conr._checks import check_choice
+from conr.tables.columns import CATEGORY, Columns, as_texts, category_problem
+
+
+def is_frame(table: Any) -> bool:
+    """Whether a table has named columns, as those of pandas."""
+    return hasattr(table, "columns") and hasattr(table, "__getitem__") and hasattr(table, "dtypes")
+
+
+def check_categorical(categorical: Any) -> None:
+    """Require names or positions of columns, or None.
+
+    Raises:
+        TypeError: something else.
+    """
+    if categorical is not None and (isinstance(categorical, str) or not isinstance(categorical, Sequence | np.ndarray)):
+        raise TypeError(f"categorical: expected a list of names or positions, got {type(categorical).__name__}")
+    for one in () if categorical is None else categorical:
+        if not isinstance(one, str | int | np.integer):
+            raise TypeError(f"categorical: expected names or positions of columns, got {one!r:.80}")
+
+
+def has_texts(table: Any, categorical: Sequence[int | str] | None) -> bool:
+    """Whether a table must be read column by column, as some of it is not plain numbers.
+
+    Raises:
+        TypeError: as `check_categorical`.
+    """
+    check_categorical(categorical)
+    if categorical is not None and len(categorical) > 0:
+        return True
+    if is_frame(table):
+        return any(
+            _is_categorical(table[name]) or _values(table[name]).dtype.kind not in "fiub" for name in table.columns
+        )
+    array = table if isinstance(table, np.ndarray) else np.asarray(table) if isinstance(table, list | tuple) else None
+    if array is None or array.ndim != 2 or array.dtype.kind not in "OUS":
+        return False
+    return array.dtype.kind != "O" or any(isinstance(value, str) for value in array.flat)
+
+
+def frame_columns(
+    table: Any,
+    names: Sequence[str],
+    *,
+    categorical: Sequence[int | str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+) -> Columns:
+    """Read the columns of a table with their kinds.
+
+    Numbers and truth values are numbers; texts and categorical dtypes are categories, and so is a column of objects
+    that has no value in any row; None, NaN and NA are missing.
+
+    Args:
+        table: a DataFrame, or a matrix of objects or texts.
+        names: of its columns.
+        categorical: columns that are categories although they hold numbers, by name or position.
+        kinds: those of the training table, for another one; found anew if None.
+
+    Raises:
+        TypeError: a value that is neither a number nor a text.
+        ValueError: an infinite number, a text among numbers, dates, or too many categories; the message names the
+            column. A name or position in ``categorical`` that no column has.
+    """
+    chosen = _chosen(names, categorical)
+    found = {}
+    for position, name in enumerate(names):
+        column = _column(table, position)
+        values = _values(column)
+        gone = _missing(column, values)
+        if kinds is not None:
+            is_category = kinds[name] == CATEGORY
+        else:
+            is_category = name in chosen or _is_category(name, column, values, gone)
+        if is_category:
+            found[name] = as_texts(values, gone)
+            problem = category_problem(found[name]) if kinds is None else None
+            if problem:
+                raise ValueError(f"column {name!r}: {problem}")
+        else:
+            found[name] = _numbers(name, values, gone)
+    return Columns(found, np.arange(len(table)))
+
+
+def _chosen(names: Sequence[str], categorical: Sequence[int | str] | None) -> set[str]:
+    chosen = set()
+    for one in categorical if categorical is not None else ():
+        if isinstance(one, str):
+            check_choice("categorical", one, names)
+            chosen.add(one)
+        elif -len(names) <= one < len(names):
+            chosen.add(names[one])
+        else:
+            raise ValueError(f"categorical: expected a position in {len(names)} columns, got {one}")
+    return chosen
+
+
+def _column(table: Any, position: int) -> Any:
+    if hasattr(table, "iloc"):
+        return table.iloc[:, position]
+    return table[table.columns[position]] if is_frame(table) else np.asarray(table)[:, position]
+
+
+def _values(column: Any) -> NDArray[Any]:
+    dtype = getattr(column, "dtype", None)
+    if getattr(dtype, "kind", None) in {"f", "i", "u"} and hasattr(column, "isna") and column.isna().any():
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)  # type: ignore[no-any-return]  # pandas' nullable ones
+    return column if isinstance(column, np.ndarray) else np.asarray(column)
+
+
+def _missing(column: Any, values: NDArray[Any]) -> NDArray[np.bool_]:
+    if hasattr(column, "isna"):
+        return np.asarray(column.isna(), dtype=bool)
+    if values.dtype.kind == "f":
+        return np.asarray(np.isnan(values), dtype=bool)
+    if values.dtype.kind == "O":
+        return np.array([value is None or (isinstance(value, Real) and math.isnan(value)) for value in values])
+    return np.zeros(len(values), dtype=bool)
+
+
+def _is_categorical(column: Any) -> bool:
+    return type(getattr(column, "dtype", None)).__name__ in {"CategoricalDtype", "Categorical", "Enum"}
+
+
+def _is_category(name: str, column: Any, values: NDArray[Any], gone: NDArray[np.bool_]) -> bool:
+    if _is_categorical(column) or values.dtype.kind in "US":
+        return True
+    if values.dtype.kind in "Mm":
+        raise ValueError(f"column {name!r}: expected numbers or categories, got dates: derive numbers first")
+    if values.dtype.kind == "O":
+        present = values[~gone]
+        wrong = next((value for value in present if not isinstance(value, Real | str | np.bool_)), None)
+        if wrong is not None:
+            raise TypeError(
+                f"column {name!r}: argument must be a string or a real number, got {type(wrong).__name__} {wrong!r:.40}"
+            )
+        return len(present) == 0 or any(isinstance(value, str) for value in present)
+    return False
+
+
+def _numbers(name: str, values: NDArray[Any], gone: NDArray[np.bool_]) -> NDArray[np.float64]:
+    numbers = np.full(len(values), np.nan)
+    for row in np.flatnonzero(~gone) if values.dtype.kind not in "fiub" else ():
+        try:
+            numbers[row] = float(values[row])
+        except (TypeError, ValueError):
+            raise ValueError(f"column {name!r}: expected numbers, got {values[row]!r} in row {row}") from None
+    if values.dtype.kind in "fiub":
+        numbers[~gone] = values[~gone]
+    if np.isinf(numbers).any():
+        raise ValueError(f"column {name!r}: expected finite numbers, got inf in row {np.isinf(numbers).argmax()}")
+    return numbers

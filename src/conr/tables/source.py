@@ -1,0 +1,321 @@
+"""Rows of files: what one holds for a training, and the rows of another for a model that was trained on it."""
+
+import difflib
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from conr._checks import check_number
+from conr.density import Bins
+from conr.density.default_bins import label_bins
+from conr.density.splits import SPLITS, Rows, balanced_split
+from conr.tables.bad_rows import BadRows, check_splits_are_filled
+from conr.tables.columns import Columns, same_columns, sort_columns
+from conr.tables.files import FileFormat, RawTable, parse_numbers, read_table
+
+MOST_NAMES = 20
+
+Name = int | str
+"""A column, by name or position (from 0, or from -1 at the end)."""
+
+
+class TableContent(NamedTuple):
+    """What a file holds, without the rows that are left out.
+
+    Attributes:
+        targets: names of the label's columns.
+        inputs: the other columns.
+        labels: shape (n,), or (n, k) with several targets, float64.
+        bins: of the labels.
+        split_of_row: "train", "val" or "test" of each row, if a column says it.
+    """
+
+    targets: list[str]
+    inputs: Columns
+    labels: Tensor
+    bins: Bins
+    split_of_row: NDArray[Any] | None
+
+
+class TableRows(NamedTuple):
+    """Rows of a file for a model.
+
+    Attributes:
+        inputs: the columns of the model.
+        labels: shape (n, k), float64; None if they were not asked for.
+    """
+
+    inputs: Columns
+    labels: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A CSV or Parquet file: some columns are the label, the others the inputs. It is read once.
+
+    Args:
+        path: the file.
+        targets: columns of the label; several make labels (n, k).
+        ignore: columns that are no inputs.
+        categorical: columns that are categories although they hold numbers.
+        split_column: column with "train", "val" or "test"; balanced splits if None.
+        written: how a CSV file is written.
+        bin_width: width of the label bins, in label units, one number or one per target; see `label_bins`.
+        bin_count: number of label bins per target, of equal width; not together with ``bin_width``.
+        most: rows of a bin in val, and in test; by default so many that each gets about a tenth of all rows.
+        skip_bad: leave out rows and columns that cannot be used, with a warning that counts them, instead of raising at
+            the first.
+        seed: of the balanced splits.
+
+    Raises:
+        ValueError: no target, or a number outside its range.
+    """
+
+    path: Path
+    targets: Sequence[Name]
+    ignore: Sequence[Name] = ()
+    categorical: Sequence[Name] = ()
+    split_column: Name | None = None
+    written: FileFormat = field(default_factory=FileFormat)
+    bin_width: float | Sequence[float] | None = None
+    bin_count: int | None = None
+    most: int | None = None
+    skip_bad: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            raise ValueError("target: expected the name or position of a column, got none")
+        check_number("data_seed", self.seed, low=0)
+        if self.most is not None:
+            check_number("most", self.most, low=1)
+
+    def content(self) -> TableContent:
+        """Labels, inputs and bins.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: something in it cannot be used; the message names the file and the row or column.
+            ImportError: a Parquet file, and pyarrow is not installed.
+        """
+        table, bad = self._raw
+        targets, inputs, unusable, labels, split_of_row = self._read
+        if not self.skip_bad:
+            bad.refuse()
+        _check_columns(self.path, len(inputs.values), unusable, skip=self.skip_bad)
+        keep = _usable_rows(table, bad)
+        labels = labels[keep]
+        for name, column in zip(targets, labels.T, strict=True):
+            _check_labels(f"{self.path}, column {name!r}", column)
+        if split_of_row is not None:
+            split_of_row = split_of_row[keep]
+            check_splits_are_filled(self.path, {split: int((split_of_row == split).sum()) for split in SPLITS})
+        values = torch.from_numpy(labels).squeeze(1) if len(targets) == 1 else torch.from_numpy(labels)
+        bins = label_bins(values, width=self.bin_width, count=self.bin_count)
+        return TableContent(targets, inputs.take(keep), values, bins, split_of_row)
+
+    def split(self, content: TableContent) -> dict[str, Rows]:
+        """Positions of the rows of train, val and test: as a column says, or balanced over the bins."""
+        if content.split_of_row is not None:
+            return {split: np.flatnonzero(content.split_of_row == split) for split in SPLITS}
+        labels = content.labels.float()
+        most = self.most or even_share(labels, content.bins, 0.1)
+        return balanced_split(labels, content.bins, most=most, seed=self.seed)
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong with the file, one sentence each; empty if nothing is wrong with a row or column."""
+        try:
+            rows = self._raw[1].problems
+        except (ValueError, OSError) as error:
+            return [str(error)]
+        try:
+            found = [f"{self.path}, column {name!r}: {problem}" for name, problem in self._read.unusable.items()]
+        except ValueError as error:
+            found = [str(error)]
+        return found + [f"{self.path}, row {row}: {rows[row]}" for row in sorted(rows)]
+
+    def count_rows(self) -> int:
+        """Rows of the file that have the right number of fields.
+
+        Raises:
+            FileNotFoundError, ValueError: as `content`, of a file that is no table.
+        """
+        return len(self._raw[0].row_numbers)
+
+    def sample_values(self, sample: str) -> dict[str, str]:
+        """The row of the file that a sample, such as ``row-7``, comes from, column by column.
+
+        Raises:
+            FileNotFoundError, ValueError: as `content`, of a file that is gone or no table.
+        """
+        table = self._raw[0]
+        (row,) = np.flatnonzero(table.row_numbers == int(sample.removeprefix("row-")))
+        values = (column[row] for column in table.columns)
+        return {
+            name: f"{value:g}" if isinstance(value, float) else str(value)
+            for name, value in zip(table.names, values, strict=True)
+        }
+
+    @cached_property
+    def _raw(self) -> tuple[RawTable, BadRows]:
+        bad = BadRows(self.path, skip=True)
+        return read_table(self.path, bad, self.written), bad
+
+    @cached_property
+    def _read(self) -> "_Read":
+        table, bad = self._raw
+        targets = self._names("target", self.targets)
+        splits = [] if self.split_column is None else self._names("split_column", [self.split_column])
+        others = (*targets, *splits, *self._names("ignore", self.ignore))
+        names = [name for name in table.names if name not in others]
+        inputs, unusable = sort_columns(table, names, bad, categorical=self._names("categorical", self.categorical))
+        labels = np.stack([_label_column(self.path, table, name, bad) for name in targets], axis=1)  # (n, k)
+        split_of_row = _split_of_row(table, splits[0], bad) if splits else None
+        return _Read(targets, inputs, unusable, labels, split_of_row)
+
+    def _names(self, argument: str, wanted: Sequence[Name]) -> list[str]:
+        return [column_name(self.path, self._raw[0].names, argument, one) for one in wanted]
+
+
+class _Read(NamedTuple):
+    """Content of a file with the rows and columns that cannot be used."""
+
+    targets: list[str]
+    inputs: Columns
+    unusable: dict[str, str]
+    labels: NDArray[np.float64]  # (n, k)
+    split_of_row: NDArray[Any] | None
+
+
+def read_rows(
+    path: Path,
+    kinds: Mapping[str, str],
+    *,
+    targets: Sequence[str] | None = None,
+    written: FileFormat | None = None,
+    skip_bad: bool = False,
+) -> TableRows:
+    """Read rows with the columns of a training file, in any order and among others.
+
+    Args:
+        path: a CSV or Parquet file.
+        kinds: of the columns by name, as `conr.tables.columns.Columns.kinds`.
+        targets: columns of labels; not read if None.
+        written: how the file is written.
+        skip_bad: leave out rows that cannot be used, with a warning that counts them, instead of raising at the first.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a column is not there; a text or an infinite number among numbers; a label that is no finite number.
+    """
+    bad = BadRows(path, skip=skip_bad)
+    table = read_table(path, bad, written)
+    columns = same_columns(path, table, kinds, bad)
+    labels = None
+    if targets is not None:
+        found = [column_name(path, table.names, "target", name) for name in targets]
+        labels = np.stack([_label_column(path, table, name, bad) for name in found], axis=1)  # (n, k)
+    keep = _usable_rows(table, bad)
+    return TableRows(columns.take(keep), None if labels is None else labels[keep])
+
+
+def even_share(labels: Tensor, bins: Bins, share: float) -> int:
+    """Rows of a bin, at least one, of which every bin with rows gives as many for a share of all rows."""
+    occupied = len(bins.index(labels).bincount().nonzero())
+    return max(1, round(share * len(labels) / occupied))
+
+
+_NUMBER = re.compile(r"[-+]?\d+[.,]\d*")  # not a whole number, such as a year, which may well be a name
+
+
+def column_name(path: Path, names: Sequence[str], argument: str, wanted: Name) -> str:
+    """The column that a name or position stands for.
+
+    Raises:
+        ValueError: there is none; the message names the nearest.
+    """
+    if wanted in names:
+        return str(wanted)
+    if isinstance(wanted, int):
+        if -len(names) <= wanted < len(names):
+            return names[wanted]
+        raise ValueError(f"{argument}: expected a position in the {len(names)} columns of {path}, got {wanted}")
+    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    if any(_NUMBER.fullmatch(name) for name in names):
+        hint = "; some of these are numbers: a file without names needs header: false, and positions instead of names"
+    some = ", ".join(map(repr, names[:MOST_NAMES])) + (", ..." if len(names) > MOST_NAMES else "")
+    raise ValueError(f"{argument}: expected a column of {path} ({some}), got {wanted!r}{hint}")
+
+
+def _label_column(path: Path, table: RawTable, name: str, bad: BadRows) -> NDArray[np.float64]:
+    """The numbers of a target, shape (n,); ``bad`` is told of each row that has none."""
+    column = table.column(name)
+    numbers, texts = parse_numbers(column)
+    gone = np.isnan(numbers)
+    gone[texts] = False
+    if gone.all():
+        raise ValueError(f"{path}, column {name!r}: expected numbers as labels, got no value in any row")
+    if len(texts) > 0.5 * (~gone).sum():
+        raise ValueError(
+            f"{path}, column {name!r}: expected numbers as labels, got text in {len(texts)} of {len(column)} rows, the "
+            f"first {column[texts[0]]!r} in row {table.row_numbers[texts[0]]}"
+        )
+    for position in np.flatnonzero(~np.isfinite(numbers)):
+        got = "none" if gone[position] else repr(column[position])
+        bad.add(int(table.row_numbers[position]), f"column {name!r}: expected a finite number as label, got {got}")
+    return numbers
+
+
+def _check_columns(path: Path, usable: int, unusable: Mapping[str, str], *, skip: bool) -> None:
+    """Require usable columns only; with ``skip`` warn of how many are left out."""
+    total = usable + len(unusable)
+    if total == 0:
+        raise ValueError(f"{path}: expected columns beside the target, got none")
+    for first, problem in list(unusable.items())[:1]:
+        if not skip:
+            advice = "(ignore leaves a column out, skip_bad all such columns)"
+            raise ValueError(f"{path}, column {first!r}: {problem} {advice}")
+        if usable == 0:
+            raise ValueError(f"{path}: expected usable columns, got none of {total}; the first is {first!r}: {problem}")
+        left_out = f"{len(unusable)} of {total} columns left out"
+        warnings.warn(f"{path}: {left_out}; the first is {first!r}: {problem}", stacklevel=3)
+
+
+def _check_labels(named: str, labels: NDArray[np.float64]) -> None:
+    """Require labels (n,) that networks can tell apart: in float32."""
+    if (labels == labels[0]).all():
+        raise ValueError(f"{named}: expected labels that differ, got {labels[0]:g} in all {len(labels)} rows")
+    low, high = labels.min(), labels.max()
+    limits = np.finfo(np.float32)
+    too_large = max(abs(low), abs(high)) > limits.max / 2  # so that differences fit, too
+    if too_large or np.float32(high) - np.float32(low) < limits.tiny:
+        raise ValueError(
+            f"{named}: expected labels that 32-bit numbers hold and tell apart, got {low:g} to {high:g}; another unit "
+            "makes them larger or smaller"
+        )
+
+
+def _split_of_row(table: RawTable, name: str, bad: BadRows) -> NDArray[Any]:
+    column = table.column(name)
+    for position, value in enumerate(column):
+        if value not in SPLITS:
+            bad.add(int(table.row_numbers[position]), f"column {name!r}: expected train, val or test, got {value!r}")
+    return column
+
+
+def _usable_rows(table: RawTable, bad: BadRows) -> Rows:
+    """Positions of the rows that ``bad`` does not name; warns of how many are left out."""
+    numbers = set(table.row_numbers.tolist())
+    cut = sum(number not in numbers for number in bad.problems)  # rows of a wrong number of fields
+    left_out = bad.finish(len(table.row_numbers) + cut)
+    return np.flatnonzero(~np.isin(table.row_numbers, left_out))
