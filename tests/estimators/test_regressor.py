@@ -125,7 +125,7 @@ def test_new_categories(mixed: tuple[pd.DataFrame, Array]) -> None:
 def test_a_category_without_values_in_training_stays_one(rows: tuple[Array, Array]) -> None:
     """Its kind is decided by all rows, of which those of weight 0 are not trained on."""
     inputs, labels = rows
-    colours = np.where(np.arange(240) < 20, "red", None)
+    colours = ["red"] * 20 + [None] * 220
     frame = pd.DataFrame({"size": inputs[:, 0], "colour": colours})
     weights = (np.arange(240) >= 20).astype(float)
     model = ConRRegressor(**SMALL).fit(frame, labels, weights)

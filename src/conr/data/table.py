@@ -16,7 +16,7 @@ from conr.data.cards import DatasetCard
 from conr.data.module import ArrayDataset, RegressionData, Splits
 from conr.data.protocols import Protocol
 from conr.density.splits import SPLITS, Rows
-from conr.methods.lengths import AUTO, default_batch_size
+from conr.methods.lengths import AUTO, automatic, default_batch_size
 from conr.tables.encoding import Encoding
 from conr.tables.files import FileFormat
 from conr.tables.source import TableContent, TableFile, read_rows
@@ -98,7 +98,7 @@ class Table(RegressionData):
         batch_size: int | str = "auto",
         num_workers: int = 0,
     ) -> None:
-        super().__init__(batch_size=1 if batch_size == AUTO else batch_size, num_workers=num_workers)
+        super().__init__(batch_size=automatic("batch_size", batch_size, 1), num_workers=num_workers)
         check_number("few", few, low=0)
         check_number("many", many, low=few)
         targets = [target] if isinstance(target, int | str) else list(target)

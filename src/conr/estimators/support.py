@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from conr.estimators.fitting import Schedule
-from conr.methods.lengths import AUTO, default_batch_size, default_epochs, default_patience
+from conr.methods.lengths import AUTO, automatic, default_batch_size, default_epochs, default_patience
 
 
 def known_arguments(init: Callable[..., None]) -> Callable[..., None]:
@@ -32,15 +32,6 @@ def check_names(cls: type, settings: Mapping[str, Any]) -> None:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
             raise TypeError(f"{cls.__name__}: expected one of its arguments, got {name!r}{hint}")
-
-
-def automatic(name: str, value: int | str, default: int) -> int:
-    """A number, or the default where "auto" stands for it."""
-    if not isinstance(value, str):
-        return value
-    if value != AUTO:
-        raise ValueError(f"{name}: expected 'auto' or a number, got {value!r}")
-    return default
 
 
 def training_schedule(settings: Any, rows: int, seed: int) -> Schedule:

@@ -10,6 +10,15 @@ _STEPS = 2500
 _FEWEST_EPOCHS, _MOST_EPOCHS = 40, 300
 
 
+def automatic(name: str, value: int | str, default: int) -> int:
+    """A number, or the default where "auto" stands for it."""
+    if not isinstance(value, str):
+        return value
+    if value != AUTO:
+        raise ValueError(f"{name}: expected 'auto' or a number, got {value!r}")
+    return default
+
+
 def default_batch_size(rows: int) -> int:
     """128 rows up to 10,000 training rows, then 256, 512 and 1024."""
     return next((size for most, size in _BATCH_SIZES if rows <= most), _LARGEST_BATCH)

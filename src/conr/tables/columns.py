@@ -135,7 +135,7 @@ def missing(column: Column) -> NDArray[np.bool_]:
     """Whether each value is missing, shape (n,)."""
     if column.dtype == object:
         return np.fromiter((value is None for value in column), dtype=bool, count=len(column))
-    return np.isnan(column)  # type: ignore[no-any-return]
+    return np.isnan(column)
 
 
 def as_texts(column: Column, gone: NDArray[np.bool_] | None = None) -> Column:
