@@ -66,27 +66,43 @@ def test_errors_are_one_line_and_a_traceback_on_request(
 
 def test_a_missing_extra_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_extras, "find_spec", lambda name: None if name in ("lightning", "rich") else object())
-    assert main(["presets"]) == 2
-    expected = "conr presets needs lightning, rich, not installed here: pip install 'conr[train]'"
+    assert main(["report", "runs"]) == 2
+    expected = "conr report needs lightning, rich, not installed here: pip install 'conr[train]'"
     assert expected in capsys.readouterr().err
 
 
-def test_a_class_in_the_folder_of_the_command_is_found(tmp_path: Path) -> None:
+SCRIPT = """
+import sys, warnings
+from conr.cli.main import main
+try:
+    main()
+except SystemExit:
+    warnings.warn("said in\\ntwo lines")
+    import mine
+"""
+
+
+@pytest.mark.parametrize(("verb", "found"), [("demo", True), ("inspect", False), ("table", False), ("report", False)])
+def test_modules_beside_the_command_are_found_by_verbs_that_name_classes_and_warnings_are_notes(
+    verb: str, found: bool, tmp_path: Path
+) -> None:
     """As the script of an installed package, whose own folder is where Python looks first."""
     (tmp_path / "mine.py").write_text("print('mine was imported')")
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin" / "conr"
-    script.write_text("from conr.cli.main import main\nmain()\nimport mine\n")
+    script.write_text(SCRIPT)
     paths = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
-        [sys.executable, str(script), "--version"],
+        [sys.executable, str(script), *(("table", "fit") if verb == "table" else (verb,)), "--help"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": paths},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    assert done.stdout.splitlines()[-1] == "mine was imported"
+    assert done.stderr.splitlines()[0] == "note: said in two lines"
+    assert ("mine was imported" in done.stdout) == found
+    assert ("No module named 'mine'" in done.stderr) != found
 
 
 @pytest.mark.parametrize("arguments", [["-m", "conr.cli.main", "--version"]])

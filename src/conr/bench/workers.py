@@ -11,6 +11,7 @@ from typing import Any
 from joblib import Parallel, delayed, parallel_config
 
 from conr._extras import require
+from conr._notes import show_warnings_as_notes
 from conr.runs.failures import FAILURE, Failure
 from conr.runs.results import RESULT
 
@@ -84,6 +85,7 @@ def prepare_backend(backend: str) -> None:
 
 def _run_in_worker(run: Recorded, task: Any, folder: Path, parent: int | None) -> None:
     if parent is not None:
+        show_warnings_as_notes()
         _end_with(parent)
     folder.mkdir(parents=True, exist_ok=True)
     running = folder / _RUNNING

@@ -1,18 +1,17 @@
 """The verb ``data``: what datasets there are, what is in them, and whether their files are right."""
 
 import inspect
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
 from conr._checks import check_choice
+from conr.cli.parsing import parse, verb_parser
 from conr.data import Protocol, RegressionData
 from conr.data.catalog import DATASETS, dataset_class, needed_options
 from conr.density import REGIONS
@@ -52,24 +51,20 @@ def data(options: Sequence[str]) -> int:
         _print_card(console, dataset)
         console.print(f"\nIts labels are shown when its files are named: {', '.join(needed)}")
         return 0
-    parser = ArgumentParser(prog=f"conr data {action} {name}", description=f"{name}: {ACTIONS[action]}.")
+    parser = verb_parser(f"data {action} {name}", f"{name}: {ACTIONS[action]}.")
     parser.add_class_arguments(dataset)
     parser.set_defaults(_preset_options(name))
     parser.add_argument("--protocol", type=Protocol | None, default=None, help="draws the splits anew")
     if action == "describe":
         parser.add_argument("--picture", type=str | None, default=None, help="write the histogram to this file (.png)")
-    chosen = parser.instantiate_classes(parser.parse_args(as_typed(dataset, given)))
-    built = dataset(**{option: chosen[option] for option in inspect.signature(dataset).parameters})
+    parameters = inspect.signature(dataset).parameters
+    flags = [option for option, parameter in parameters.items() if parameter.annotation is bool]
+    chosen = parser.instantiate_classes(parse(parser, given, flags=flags))
+    built = dataset(**{option: chosen[option] for option in parameters})
     built.protocol = chosen.protocol
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        if action == "describe":
-            status = _describe(console, built, None if chosen.picture is None else Path(chosen.picture))
-        else:
-            status = _check(console, built) if action == "check" else _prepare(console, built)
-    for warning in caught:
-        console.print(f"note: {warning.message}", markup=False, soft_wrap=True)
-    return status
+    if action == "describe":
+        return _describe(console, built, None if chosen.picture is None else Path(chosen.picture))
+    return _check(console, built) if action == "check" else _prepare(console, built)
 
 
 def _preset_options(name: str) -> dict[str, Any]:
@@ -159,21 +154,3 @@ def _print_splits(console: Console, data: RegressionData) -> None:
         low, high = (", ".join(f"{value:g}" for value in end(columns, dim=1)) for end in (torch.amin, torch.amax))
         table.add_row(split, f"{len(labels):,}", low, high, *counts)
     console.print(table)
-
-
-def as_typed(dataset: type[RegressionData], options: Sequence[str]) -> list[str]:
-    """Options as the parser wants them: ``--skip-bad`` becomes ``--skip_bad=true``."""
-    parameters = inspect.signature(dataset).parameters
-    typed = []
-    for position, word in enumerate(options):
-        name, equals, value = word.removeprefix("--").partition("=")
-        name = name.replace("-", "_")
-        if not word.startswith("--") or name.partition(".")[0] not in (*parameters, "protocol"):
-            typed.append(word)
-            continue
-        following = options[position + 1] if position + 1 < len(options) else "--"
-        is_flag = name in parameters and parameters[name].annotation is bool
-        if is_flag and not equals and following.startswith("--"):
-            equals, value = "=", "true"
-        typed.append(f"--{name}{equals}{value}")
-    return typed

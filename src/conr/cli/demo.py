@@ -4,12 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-from rich.console import Console
-
-from conr.bench import grid_tasks
-from conr.cli.grid import run_with_bars, show_failures
-from conr.report import load_runs, picture, terminal_table, write_report
+from conr.cli.parsing import parse, verb_parser
 
 CORE = {"rotated-digits": ("vanilla", "conr")}
 FULL = {
@@ -20,7 +15,7 @@ FULL = {
 
 def demo(options: Sequence[str]) -> int:
     """Train, test, print the table and write the page and the picture; the exit status is 1 if a run failed."""
-    parser = ArgumentParser(prog="conr demo", description="Train with and without ConR on real digits; write a report.")
+    parser = verb_parser("demo", "Train with and without ConR on real digits; write a report.")
     parser.add_argument("--full", action="store_true", help="also reweighting (SQINV), and the abalone table")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each method")
     parser.add_argument("--epochs", type=int | None, default=None, help="of each run; the preset's if not given")
@@ -28,7 +23,14 @@ def demo(options: Sequence[str]) -> int:
     parser.add_argument(
         "--out", type=str, default="runs/demo", help="folder of the runs; finished ones are not repeated"
     )
-    chosen = parser.parse_args(list(options))
+    chosen = parse(parser, options)
+
+    from rich.console import Console
+
+    from conr.bench import grid_tasks
+    from conr.cli.grid import run_with_bars, show_failures
+    from conr.report import load_runs, picture, terminal_table, write_report
+
     root = Path(chosen.out)
     grid = FULL if chosen.full else CORE
     tasks = [task for name, methods in grid.items() for task in grid_tasks([name], methods, chosen.seeds)]

@@ -1,19 +1,11 @@
-"""The verb ``inspect``: what a table's labels are like, and which settings to start with."""
+"""The verb ``inspect``: the labels of a table, and settings to start with."""
 
-import inspect as introspection
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from jsonargparse import ArgumentParser
-from rich.console import Console
-
-from conr.cli.data import as_typed
-from conr.cli.help import HelpFormatter
-from conr.data import Table
-from conr.data.inspection import inspect_table
-from conr.report.inspection import inspection_text, write_inspection
+from conr.cli.parsing import add_file_format, parse, verb_parser
 
 DESCRIPTION = """Look at the labels of a CSV or Parquet file before any training.
 
@@ -25,12 +17,22 @@ weights and settings of ConR; writes inspection.json, inspection.png and setting
   conr fit --config runs/inspection/houses/settings.yaml
 """
 
-_OWN = ("path", "target", "ignore", "categorical", "predict_path")
+_WIDTHS: Any = float | list[float] | None
+_OPTIONS = (  # of `conr.data.Table`, which has the defaults
+    ("split_column", int | str | None, 'column with "train", "val" or "test" (default: balanced splits are drawn)'),
+    ("bin_width", _WIDTHS, "width of the label bins, in label units, one number or one per target (default: chosen)"),
+    ("bin_count", int | None, "number of label bins of equal width, instead of their width"),
+    ("most", int | None, "rows of a bin in val, and in test (default: so many that each gets a tenth of all rows)"),
+    ("label_unit", str | None, "for tables and pictures"),
+    ("many", int | None, "training samples from which on a bin is many-shot (default: 100)"),
+    ("few", int | None, "training samples below which a bin is few-shot (default: 20)"),
+    ("data_seed", int | None, "seed of the split (default: 0)"),
+)
 
 
 def inspect(options: Sequence[str]) -> int:
     """Print what was found and write the files; exit status 0."""
-    parser = ArgumentParser(prog="conr inspect", description=DESCRIPTION, formatter_class=HelpFormatter)
+    parser = verb_parser("inspect", DESCRIPTION)
     parser.add_argument("path", type=str, help="the file")
     parser.add_argument(
         "--target", type=str, nargs="+", required=True, help="column of the label, by name or position; or several"
@@ -39,26 +41,32 @@ def inspect(options: Sequence[str]) -> int:
     parser.add_argument(
         "--categorical", type=str, nargs="+", default=[], help="columns that are categories although they hold numbers"
     )
-    parser.add_class_arguments(Table, skip=set(_OWN))
+    for name, kind, summary in _OPTIONS:
+        parser.add_argument(f"--{name}", type=kind, default=None, help=summary)
+    add_file_format(parser)
     parser.add_argument(
         "--out", type=str | None, default=None, help="folder of the files (default: runs/inspection/NAME)"
     )
-    chosen = parser.parse_args(as_typed(Table, options))
-    target = _columns(chosen.target)
-    named = {"path": chosen.path, "target": target[0] if len(target) == 1 else target}
-    lists = {name: _columns(chosen[name]) for name in ("ignore", "categorical")}
-    parameters = introspection.signature(Table).parameters
-    others = {name: chosen[name] for name in parameters if name not in _OWN} | lists
-    given = named | {name: value for name, value in others.items() if value not in (parameters[name].default, [])}
+    chosen = vars(parse(parser, options))
+    out = chosen.pop("out")
+    for name in ("target", "ignore", "categorical"):
+        chosen[name] = _columns(chosen[name])
+    if len(chosen["target"]) == 1:
+        (chosen["target"],) = chosen["target"]
+    unless_given = {"ignore": [], "categorical": [], "skip_bad": False}
+    given = {name: value for name, value in chosen.items() if value is not None and value != unless_given.get(name)}
+
+    from rich.console import Console
+
+    from conr.data import Table
+    from conr.data.inspection import inspect_table
+    from conr.report.inspection import inspection_text, write_inspection
+
     table = Table(**given)
     console = Console(highlight=False)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = inspect_table(table)
+    found = inspect_table(table)
     console.print(inspection_text(found), soft_wrap=True)
-    for warning in caught:
-        console.print(f"note: {warning.message}", markup=False, soft_wrap=True)
-    folder = Path("runs") / "inspection" / table.file.path.stem if chosen.out is None else Path(chosen.out)
+    folder = Path("runs") / "inspection" / table.file.path.stem if out is None else Path(out)
     paths = write_inspection(found, folder, options=given)
     for path in paths:
         console.print(f"written: {path.resolve()}", markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from conr import __version__
 from conr._checks import check_choice
 from conr._extras import require
+from conr._notes import show_warnings_as_notes
 
 VERBS = {
     "demo": "train with and without ConR on real digits and write a report",
@@ -27,18 +28,12 @@ VERBS = {
     "presets": "list the presets that --config knows",
 }
 
-# A verb is loaded when it runs, so that help answers at once.
-_COMMANDS = {
-    "demo": "conr.cli.demo.demo",
-    "inspect": "conr.cli.inspect.inspect",
-    "bench": "conr.cli.bench.bench",
-    "ablate": "conr.cli.ablate.ablate",
+_OF_LIGHTNING = ("fit", "validate", "test", "predict")
+_RUNS = {  # a verb is loaded when it runs, so that help answers at once
     "tune": "conr.cli.tune.search",
-    "explain": "conr.cli.explain.explain",
-    "data": "conr.cli.data.data",
-    "table": "conr.cli.table.table",
-    "report": "conr.cli.report.report",
+    **dict.fromkeys(_OF_LIGHTNING, "conr.training.command.run_command"),
 }
+_TAKE_CLASSES = (*_OF_LIGHTNING, "demo", "data", "bench", "ablate", "tune", "explain")
 
 TRACEBACK_VARIABLE = "CONR_TRACEBACK"
 STOPPED = 130  # the exit status of what Ctrl-C has stopped, by the shells' convention
@@ -51,9 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     It is 0, 1 if a check found something, 2 for unusable input, 130 if it was stopped by hand.
     """
-    if arguments is None:
-        sys.path.append(str(Path.cwd()))  # a dataset or encoder of one's own is found by its path from here
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        show_warnings_as_notes()
+        if words and words[0] in _TAKE_CLASSES:
+            sys.path.append(str(Path.cwd()))  # a dataset or encoder of one's own is found by its path from here
     try:
         return _run(words)
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
@@ -87,19 +84,18 @@ def _run_verb(words: list[str]) -> int:
         return 0
     verb, *options = words
     check_choice("verb", verb, VERBS)
-    require(f"conr {verb}", "lightning", "torchmetrics", "jsonargparse", "rich", "matplotlib", "jinja2", "sklearn")
-    if verb in _COMMANDS:
-        module, _, function = _COMMANDS[verb].rpartition(".")
-        return getattr(import_module(module), function)(options) or 0
     if verb == "presets":
         from conr.methods.presets import preset_names
 
         print("\n".join(preset_names()))
-    else:
-        from conr.training.command import run_command
-
-        run_command([verb, *options])
-    return 0
+        return 0
+    require(f"conr {verb}", "lightning", "torchmetrics", "jsonargparse", "rich", "matplotlib", "jinja2", "sklearn")
+    module, _, function = _RUNS.get(verb, f"conr.cli.{verb}.{verb}").rpartition(".")
+    run = getattr(import_module(module), function)
+    if verb in _OF_LIGHTNING:
+        run(words)
+        return 0
+    return run(options) or 0
 
 
 if __name__ == "__main__":

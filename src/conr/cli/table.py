@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
-
 from conr._checks import check_choice
+from conr.cli.parsing import add_file_format, parse, verb_parser
 
 if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+    from rich.console import Console
+
     from conr.estimators import TableModel
     from conr.tables.files import FileFormat
     from conr.tables.source import TableRows
@@ -38,10 +39,7 @@ def table(options: Sequence[str]) -> None:
 
 
 def _fit(words: list[str]) -> None:
-    from conr.estimators import ConRRegressor, fit_table, write_run
-    from conr.report import write_report
-
-    parser = ArgumentParser(prog="conr table fit", description="Train a model on a CSV or Parquet file.")
+    parser = verb_parser("table fit", "Train a model on a CSV or Parquet file.")
     parser.add_argument("file", type=str, help="the table")
     parser.add_argument(
         "--target", type=int | str | list[int | str], required=True, help="column of the label, by name or position"
@@ -60,8 +58,14 @@ def _fit(words: list[str]) -> None:
         default={},
         help="arguments of ConRRegressor: --model.method lds+conr --model.max_epochs 200",
     )
-    _add_format(parser)
-    chosen = parser.parse_args(words)
+    add_file_format(parser)
+    chosen = parse(parser, words)
+
+    from rich.console import Console
+
+    from conr.estimators import ConRRegressor, fit_table, write_run
+    from conr.report import write_report
+
     path = Path(chosen.file)
     folder = Path("models") / path.stem if chosen.out is None else Path(chosen.out)
     _check_free(folder)
@@ -98,14 +102,17 @@ def _fit(words: list[str]) -> None:
 
 
 def _predict(words: list[str]) -> None:
-    from conr.runs.atomic import write_whole
-    from conr.runs.folder import free_path
-
     parser = _model_parser("predict", "Predict the rows of a file.", "the table; it needs no target")
     parser.add_argument(
         "--out", type=str | None, default=None, help="CSV file to write (default: FILE-predictions.csv here)"
     )
-    chosen = parser.parse_args(words)
+    chosen = parse(parser, words)
+
+    from rich.console import Console
+
+    from conr.runs.atomic import write_whole
+    from conr.runs.folder import free_path
+
     path = Path(chosen.file)
     out = free_path(Path(f"{path.stem}-predictions.csv")) if chosen.out is None else Path(chosen.out)
     _check_free(out)
@@ -127,16 +134,19 @@ def _predict(words: list[str]) -> None:
 
 
 def _evaluate(words: list[str]) -> None:
+    parser = _model_parser("evaluate", "Test a model on a file with labels.", "the table, with the target's column")
+    parser.add_argument(
+        "--out", type=str | None, default=None, help="folder of result.json and report.html (default: FILE-evaluation)"
+    )
+    chosen = parse(parser, words)
+
+    from rich.console import Console
+
     from conr.estimators import write_run
     from conr.report import write_report
     from conr.runs.folder import free_path
     from conr.runs.results import RESULT
 
-    parser = _model_parser("evaluate", "Test a model on a file with labels.", "the table, with the target's column")
-    parser.add_argument(
-        "--out", type=str | None, default=None, help="folder of result.json and report.html (default: FILE-evaluation)"
-    )
-    chosen = parser.parse_args(words)
     path = Path(chosen.file)
     out = free_path(Path(f"{path.stem}-evaluation")) if chosen.out is None else Path(chosen.out)
     _check_free(out)
@@ -161,7 +171,7 @@ def _evaluate(words: list[str]) -> None:
     )
 
 
-def _model_and_rows(chosen: Namespace, *, labels: bool) -> "tuple[TableModel, TableRows]":
+def _model_and_rows(chosen: "Namespace", *, labels: bool) -> "tuple[TableModel, TableRows]":
     from conr.estimators import TableModel
 
     model = TableModel.load(Path(chosen.model))
@@ -169,8 +179,8 @@ def _model_and_rows(chosen: Namespace, *, labels: bool) -> "tuple[TableModel, Ta
     return model, model.rows(Path(chosen.file), labels=labels, written=written, skip_bad=chosen.skip_bad)
 
 
-def _model_parser(verb: str, description: str, file: str) -> ArgumentParser:
-    parser = ArgumentParser(prog=f"conr table {verb}", description=description)
+def _model_parser(verb: str, description: str, file: str) -> "ArgumentParser":
+    parser = verb_parser(f"table {verb}", description)
     parser.add_argument("model", type=str, help="folder of the model")
     parser.add_argument("file", type=str, help=file)
     parser.add_argument(
@@ -178,24 +188,11 @@ def _model_parser(verb: str, description: str, file: str) -> ArgumentParser:
         action="store_true",
         help="refuse categories that training did not have (default: they are taken as none of the known ones)",
     )
-    _add_format(parser)
+    add_file_format(parser)
     return parser
 
 
-def _add_format(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--header", type=bool | None, default=None, help="whether a CSV file's first row holds names (default: yes)"
-    )
-    for name, summary in (
-        ("separator", "comma, semicolon, tab, bar or space (default: detected)"),
-        ("encoding", "such as utf-8 or latin-1 (default: detected)"),
-        ("decimal", "decimal mark, . or , (default: detected)"),
-    ):
-        parser.add_argument(f"--{name}", type=str | None, default=None, help=summary)
-    parser.add_argument("--skip_bad", action="store_true", help="leave out rows that cannot be used, and count them")
-
-
-def _format(chosen: Namespace, header: bool = True) -> "FileFormat":
+def _format(chosen: "Namespace", header: bool = True) -> "FileFormat":
     from conr.tables.files import FileFormat
 
     return FileFormat(
@@ -226,7 +223,7 @@ def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
         raise
 
 
-def _print_metrics(console: Console, metrics: Mapping[str, Mapping[str, float]], title: str) -> None:
+def _print_metrics(console: "Console", metrics: Mapping[str, Mapping[str, float]], title: str) -> None:
     from conr.training.metrics_table import metrics_table
 
     flat = {

@@ -1,0 +1,71 @@
+"""The parser of a verb: a help that keeps lines, and options that can be typed with dashes.
+
+It is built when its verb runs, and knows names and types of options alone: what a verb needs is loaded after parsing,
+so that help and mistyped options are answered at once.
+"""
+
+from collections.abc import Collection, Sequence
+
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+
+
+def verb_parser(verb: str, description: str) -> ArgumentParser:
+    """Parser of the options of ``conr VERB``.
+
+    Args:
+        verb: the verb; two words for one of a group, as "table fit".
+        description: for its help, whose lines are kept, so that it can hold examples.
+    """
+    return ArgumentParser(prog=f"conr {verb}", description=description, formatter_class=_HelpFormatter)
+
+
+def parse(parser: ArgumentParser, words: Sequence[str], *, flags: Collection[str] = ()) -> Namespace:
+    """Read the options of a verb.
+
+    Args:
+        parser: knows them.
+        words: as typed after the verb; ``--skip-bad`` is the same as ``--skip_bad``.
+        flags: options of type bool that may stand without a value.
+
+    Raises:
+        SystemExit: options that do not parse, or ``--help``.
+    """
+    typed = []
+    for position, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if not word.startswith("--"):
+            typed.append(word)
+            continue
+        name = name[2:].replace("-", "_")
+        following = words[position + 1] if position + 1 < len(words) else "--"
+        if name in flags and not equals and following.startswith("--"):
+            equals, value = "=", "true"
+        typed.append(f"--{name}{equals}{value}")
+    return parser.parse_args(typed)
+
+
+def add_file_format(parser: ArgumentParser, header: str = "yes") -> None:
+    """Add the options of `conr.tables.rows.FileFormat`, and ``--skip_bad``.
+
+    Args:
+        parser: gets them.
+        header: what holds if ``--header`` is not given, for the help.
+    """
+    parser.add_argument(
+        "--header",
+        type=bool | None,
+        default=None,
+        help=f"whether a CSV file's first row holds names (default: {header})",
+    )
+    for name, summary in (
+        ("separator", "comma, semicolon, tab, bar or space (default: detected)"),
+        ("encoding", "such as utf-8 or latin-1 (default: detected)"),
+        ("decimal", "decimal mark, . or , (default: detected)"),
+    ):
+        parser.add_argument(f"--{name}", type=str | None, default=None, help=summary)
+    parser.add_argument("--skip_bad", action="store_true", help="leave out rows that cannot be used, and count them")
+
+
+class _HelpFormatter(DefaultHelpFormatter):
+    def _fill_text(self, text: str, width: int, indent: str) -> str:  # noqa: ARG002  argparse passes it
+        return "".join(indent + line for line in text.splitlines(keepends=True))
