@@ -3,21 +3,23 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-from rich.console import Console
-
-from conr.report import load_runs, terminal_table, write_report
-from conr.runs.failures import find_failures
+from conr.cli.parsing import parse, verb_parser
 
 
 def report(options: Sequence[str]) -> None:
     """Print the table of tested runs and write the page."""
-    parser = ArgumentParser(prog="conr report", description="Write one HTML file about tested runs.")
+    parser = verb_parser("report", "Write one HTML file about tested runs.")
     parser.add_argument("runs", type=str, nargs="+", help="run folders, or folders above them")
     parser.add_argument("--out", type=str, default="report.html", help="the file to write")
     parser.add_argument("--baseline", type=str | None, default=None, help="method to compare with")
     parser.add_argument("--title", type=str, default="conr report", help="title of the page")
-    chosen = parser.parse_args(list(options))
+    chosen = parse(parser, options)
+
+    from rich.console import Console
+
+    from conr.report import load_runs, terminal_table, write_report
+    from conr.runs.failures import find_failures
+
     paths = [Path(run) for run in chosen.runs]
     console = Console()
     for group in load_runs(paths, baseline=chosen.baseline):
