@@ -3,8 +3,8 @@
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,9 @@ from conr._checks import check_choice, check_number
 from conr.data.sampling import EpochSampler, sampling_weights
 from conr.density import REGIONS, Bins, LabelDensity, SampleWeights
 from conr.estimators.network import TableNetwork, in_batches
-from conr.methods.objective import Objective, flat, retraining_density
+from conr.methods.objective import Objective
+from conr.methods.scale import LabelScale, flat
+from conr.methods.terms import CRITERION, Terms
 
 MONITORS = ("mae", "bmae", "few")
 
@@ -25,7 +27,6 @@ class Part(NamedTuple):
 
     inputs: Tensor  # (n, columns)
     labels: Tensor  # (n, k), float64, in label units
-    targets: Tensor  # (n, k), float32, in deviations
     weights: Tensor | None  # (n,), of the samples
 
 
@@ -87,9 +88,6 @@ def fit_network(
 ) -> Fitted:
     """Train a network in place, and leave it with the weights of its best epoch.
 
-    Criterion and regularizers see each member's outputs: the criterion all members, the regularizers two members drawn
-    anew at each step, which are two views of every row.
-
     Args:
         network: to train, on the device of the parts.
         objective: what it learns.
@@ -102,31 +100,32 @@ def fit_network(
     Raises:
         FloatingPointError: the loss is not finite.
     """
-    smoothing = None
-    if objective.make_smoothing is not None:
-        smoothing = objective.make_smoothing(network.encoder.out_features).to(train.inputs.device)
-    stage = _Stage(network, objective, smoothing, schedule, bins=bins, density=density)
-    chooses = validation if objective.criterion_coefficient else None  # no head has learnt whose error could tell
-    fitted = stage.run(train, chooses, epochs=schedule.max_epochs, power=objective.sampling_power)
-    if objective.rrt is not None:
-        _retrain_head(stage, train, validation, fitted)
-    return fitted
-
-
-def _retrain_head(stage: "_Stage", train: Part, validation: Part | None, fitted: Fitted) -> None:
-    objective, network = stage.objective, stage.network
-    rrt = objective.rrt or {}
-    if rrt.get("new_head", True):
-        network.head = objective.make_head(network.encoder.out_features).to(train.inputs.device)
+    terms, rrt = objective.terms, objective.rrt
+    if terms.scale is not None:
+        terms.scale = LabelScale(*(one.to(train.labels.device) for one in terms.scale))
+    untrained = copy.deepcopy(terms.criterion)
+    first = _Stage(network, terms, objective.criterion_lr, schedule, bins=bins, density=density)
+    # Without a criterion no head has learnt whose error could tell.
+    chooses = validation if terms.criterion_coefficient and (rrt is None or rrt.epoch == "best") else None
+    fitted = first.run(train, chooses, epochs=schedule.max_epochs, power=objective.sampling_power)
+    if rrt is None:
+        return fitted
+    if rrt.new_head:
+        network.head = objective.make_head(network.encoder.out_features).to(train.inputs)
+    second = _Stage(
+        network,
+        rrt.second_stage(terms, untrained),
+        objective.criterion_lr,
+        replace(schedule, learning_rate=rrt.lr or schedule.learning_rate),
+        bins=bins,
+        density=density,
+        first_epoch=len(fitted.history),
+    )
+    cast("SampleWeights", second.terms.criterion_density).fit(flat(train.labels.cpu()), bins)
     network.encoder.requires_grad_(requires_grad=False)
-    stage.objective = copy.copy(objective)
-    stage.objective.density = retraining_density(rrt, train.labels.cpu(), stage.bins)
-    stage.objective.regularizers = {}
-    stage.objective.criterion_coefficient = 1.0
-    second = stage.run(train, validation, epochs=rrt["epochs"], power=0.0, frozen=True)
+    retrained = second.run(train, validation, epochs=rrt.epochs, frozen=True)
     network.encoder.requires_grad_()
-    fitted.best_epoch = len(fitted.history) + second.best_epoch
-    fitted.history += second.history
+    return Fitted(fitted.history + retrained.history, retrained.best_epoch)
 
 
 class _Stage:
@@ -135,57 +134,67 @@ class _Stage:
     def __init__(
         self,
         network: TableNetwork,
-        objective: Objective,
-        smoothing: nn.Module | None,
+        terms: Terms,
+        criterion_lr: float,
         schedule: Schedule,
         *,
         bins: Bins,
         density: LabelDensity,
+        first_epoch: int = 0,
     ) -> None:
         self.network = network
-        self.objective = objective
-        self.smoothing = smoothing
+        self.terms = terms
+        self.criterion_lr = criterion_lr
         self.schedule = schedule
         self.bins = bins
         self.density = density
+        self.first_epoch = first_epoch
 
-    def run(self, train: Part, validation: Part | None, *, epochs: int, power: float, frozen: bool = False) -> Fitted:
-        schedule, network = self.schedule, self.network
-        device = train.inputs.device
-        for part in (network, self.objective.criterion, *(one.loss for one in self.objective.regularizers.values())):
-            part.to(device)
-        weights = _weights(self.objective.density, train, train.weights)
-        of_regularizers = {
-            name: _weights(one.density, train, None) for name, one in self.objective.regularizers.items()
-        }
-        optimizer = self._optimizer()
+    def run(
+        self, train: Part, validation: Part | None, *, epochs: int, power: float = 0.0, frozen: bool = False
+    ) -> Fitted:
+        schedule, network, terms = self.schedule, self.network, self.terms
+        parts = terms.modules.to(train.inputs.device)
+        learning = [one for one in (*network.parameters(), *parts.parameters()) if one.requires_grad]
+        optimizer = torch.optim.AdamW(
+            terms.parameter_groups(learning, self.criterion_lr),
+            lr=schedule.learning_rate,
+            weight_decay=schedule.weight_decay,
+            fused=True,
+        )
         batches = _Batches(train, schedule, power=power, bins=self.bins)
         fitted = Fitted()
         best, kept = math.inf, None
-        for epoch in range(1, epochs + 1):
+        for epoch in range(epochs):
             network.train()
             if frozen:
                 network.encoder.eval()
-            _call(self.objective.criterion, "set_progress", epoch / epochs)
+            terms.begin_epoch((epoch + 1) / epochs)
+            number = self.first_epoch + epoch + 1
             losses = []
-            for position, rows in enumerate(batches.of_epoch(epoch)):
-                done = (epoch - 1 + position / len(batches)) / epochs
+            for position, rows in enumerate(batches.of_epoch(number)):
+                done = epoch / epochs if frozen else (epoch + position / len(batches)) / epochs
                 _set_rate(optimizer, schedule.learning_rate * (1 + math.cos(math.pi * done)) / 2)
-                losses.append(self._step(optimizer, train, rows, weights, of_regularizers))
-            value = self._end_epoch(fitted, epoch, torch.stack(losses), validation)
+                losses.append(self._step(optimizer, train, rows))
+            terms.end_epoch()
+            value = self._end_epoch(fitted, number, torch.stack(losses), validation)
             if value < best:
-                best, fitted.best_epoch, kept = value, epoch, _copied(network)
-            if epoch - fitted.best_epoch >= schedule.patience:
+                best, fitted.best_epoch, kept = value, number, self._state()
+            if number - fitted.best_epoch >= schedule.patience:
                 break
-        if kept is not None:
-            network.load_state_dict(kept)
+        for part, state in zip(self._kept_parts(), kept or (), strict=False):
+            part.load_state_dict(state)
         network.eval()
         return fitted
 
+    def _kept_parts(self) -> list[nn.Module]:
+        return [part for part in (self.network, self.terms.smoothing) if part is not None]
+
+    def _state(self) -> list[dict[str, Tensor]]:
+        return [{name: value.clone() for name, value in part.state_dict().items()} for part in self._kept_parts()]
+
     def _end_epoch(self, fitted: Fitted, epoch: int, losses: Tensor, validation: Part | None) -> float:
         """The validation error; without validation rows one that falls with each epoch, so that the last is best."""
-        for part in (*(one.loss for one in self.objective.regularizers.values()), self.smoothing):
-            _call(part, "on_train_epoch_end")
         record = {"epoch": float(epoch), "loss": float(losses.mean())}
         if not math.isfinite(record["loss"]):
             raise FloatingPointError(
@@ -202,62 +211,32 @@ class _Stage:
     def error(self, part: Part) -> float:
         """The monitored validation error, in deviations of the label."""
         _, predictions = in_batches(self.network, part.inputs)
-        errors = (predictions.reshape(part.targets.shape) - part.targets).abs().mean(dim=1)  # (n,)
+        targets, _ = self.terms.scaled(part.labels, self.bins)
+        errors = (predictions.reshape(targets.shape) - targets).abs().mean(dim=1)  # (n,)
         if self.schedule.monitor == "few":
             few = (self.density.regions(flat(part.labels.cpu())) == REGIONS.index("few")).to(errors.device)
             errors = errors[few] if few.any() else errors
         elif self.schedule.monitor == "bmae":
             index = self.bins.index(flat(part.labels))
             counts = torch.bincount(index, minlength=len(self.bins))
-            sums = torch.zeros(len(self.bins), device=errors.device).index_add(0, index, errors)
+            sums = errors.new_zeros(len(self.bins)).index_add(0, index, errors)
             errors = sums[counts > 0] / counts[counts > 0]
         value = float(errors.mean())
         return value if math.isfinite(value) else math.inf
 
-    def _step(
-        self,
-        optimizer: torch.optim.Optimizer,
-        train: Part,
-        rows: Tensor,
-        weights: Tensor | None,
-        of_regularizers: dict[str, Tensor | None],
-    ) -> Tensor:
-        network, members = self.network, self.network.encoder.members
-        targets = train.targets[rows]  # (n, k)
-        features = network.encoder(train.inputs[rows])  # (n, members, d)
-        flattened = features.flatten(0, 1)  # (n * members, d)
-        repeated = flat(targets.repeat_interleave(members, dim=0))
-        smoothed = flattened if self.smoothing is None else self.smoothing(flattened, repeated)
-        outputs = network.head(smoothed)  # (n * members, ...)
-        own = None if weights is None else weights[rows].repeat_interleave(members)
-        loss = self.objective.criterion_coefficient * self.objective.criterion(outputs, repeated, own)
-        if self.objective.regularizers:
-            with torch.no_grad():
-                plain = outputs if self.smoothing is None else network.head(flattened)
-                predictions = torch.unflatten(network.point(plain), 0, (-1, members))  # (n, members) or (n, members, k)
-            chosen = torch.randperm(members)[:2].to(features.device)
-            views = features.index_select(1, chosen).transpose(0, 1).flatten(0, 1)  # (views * n, d)
-            predicted = predictions.index_select(1, chosen).transpose(0, 1).flatten(0, 1)
-            labels = flat(targets.repeat(len(chosen), 1))
-            for name, term in self.objective.regularizers.items():
-                scale = of_regularizers[name]
-                scale = None if scale is None else scale[rows].repeat(len(chosen))
-                loss = loss + term.coefficient * term.loss(views, labels, predicted, scale)
+    def _step(self, optimizer: torch.optim.Optimizer, train: Part, rows: Tensor) -> Tensor:
+        step = self.terms(
+            self.network.head,
+            self.network.encoder(train.inputs[rows]),  # (n, members, d)
+            flat(train.labels[rows]),
+            sample_weights=None if train.weights is None else train.weights[rows],
+        )
+        loss = step.terms["loss"]
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_NORM)
+        nn.utils.clip_grad_norm_([one for group in optimizer.param_groups for one in group["params"]], _LARGEST_NORM)
         optimizer.step()
-        return cast("Tensor", loss.detach())
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        learning = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        groups: list[dict[str, Any]] = [{"params": learning, "scheduled": True}]
-        own = list(self.objective.criterion.parameters())
-        if own:
-            groups.append({"params": own, "lr": 0.01, "weight_decay": 0.0, "scheduled": False})
-        return torch.optim.AdamW(
-            groups, lr=self.schedule.learning_rate, weight_decay=self.schedule.weight_decay, fused=True
-        )
+        return loss.detach()
 
 
 class _Batches:
@@ -279,23 +258,7 @@ class _Batches:
         yield from order.to(self._device).tensor_split(len(self))
 
 
-def _weights(density: SampleWeights | None, part: Part, own: Tensor | None) -> Tensor | None:
-    if density is None:
-        return own
-    weights = density.weights(flat(part.labels.cpu())).to(part.inputs.device)  # (n,)
-    return weights if own is None else weights * own
-
-
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
-        if group["scheduled"]:
+        if group.get("name") != CRITERION:
             group["lr"] = rate
-
-
-def _copied(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in network.state_dict().items()}
-
-
-def _call(part: nn.Module | None, method: str, *arguments: object) -> None:
-    if part is not None and hasattr(part, method):
-        getattr(part, method)(*arguments)

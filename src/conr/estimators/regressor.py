@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from conr._auto import AUTO
 from conr._checks import check_choice, check_number
 from conr.density import GROUPS, REGIONS, Bins, LabelDensity
 from conr.density.default_bins import label_bins
@@ -20,7 +21,8 @@ from conr.estimators.network import TableNetwork, in_batches, table_encoder
 from conr.estimators.rows import TableInput, check_labels, single_pair, validation_rows
 from conr.estimators.storage import ModelState, load_model, save_model
 from conr.estimators.support import check_names, chosen_device, known_arguments, own_randomness, training_schedule
-from conr.methods.objective import AUTO, LabelScale, build_objective, conr_settings, flat
+from conr.methods.objective import build_objective, conr_settings
+from conr.methods.scale import LabelScale, flat
 from conr.metrics.shot import regression_metrics
 from conr.tables.columns import Columns
 from conr.tables.encoding import Encoding
@@ -392,15 +394,20 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         return Part(
             inputs=self._inputs(columns).to(self.device_),
             labels=labels.to(self.device_),
-            targets=self._scale.standardised(labels).to(self.device_),
             weights=None if weights is None else torch.from_numpy(weights).float().to(self.device_),
         )
 
     def _train(self, train: Part, validation: Part | None, schedule: Schedule) -> None:
         objective = build_objective(
-            self.method, train.labels.cpu(), self.bins_, self._scale, self.settings_, features=self.width
+            self.method,
+            train.labels.cpu(),
+            self.bins_,
+            self._scale,
+            self.settings_,
+            features=self.width,
+            batch_size=schedule.batch_size,
         )
-        self._targets = train.targets.cpu()  # what some heads need to be made again
+        self._targets = self._scale.standardised(train.labels.cpu()).float()  # what some heads need to be made again
         encoder = table_encoder(self.get_params(deep=False)).fit_inputs(train.inputs.cpu())
         network = TableNetwork(encoder, objective.make_head(self.width)).to(self.device_)
         fitted = fit_network(

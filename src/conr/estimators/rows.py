@@ -14,7 +14,7 @@ from torch import Tensor
 
 from conr.density import Bins
 from conr.density.splits import balanced_split
-from conr.methods.objective import flat
+from conr.methods.scale import flat
 from conr.tables.columns import CATEGORY, NUMBER, Columns, number_columns
 from conr.tables.encoding import Encoding
 from conr.tables.frames import frame_columns, has_texts, is_frame

@@ -18,7 +18,8 @@ from torch import Tensor
 import conr
 from conr.density import Bins, ConRSettings, LabelDensity
 from conr.estimators.network import TableNetwork, in_batches, table_encoder
-from conr.methods.objective import LabelScale, head_maker
+from conr.methods.objective import head_maker
+from conr.methods.scale import LabelScale
 from conr.models.table_encoder import Layout
 from conr.runs.atomic import write_whole
 from conr.tables.columns import NUMBER, Columns

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from conr._auto import AUTO
 from conr.estimators.fitting import Schedule
-from conr.methods.lengths import AUTO, automatic, default_batch_size, default_epochs, default_patience
+from conr.methods.lengths import automatic, default_batch_size, default_epochs, default_patience
 
 
 def known_arguments(init: Callable[..., None]) -> Callable[..., None]:

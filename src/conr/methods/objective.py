@@ -1,59 +1,24 @@
-"""What a method such as ``lds+conr`` is to the estimator: criterion, weights, regularizers, smoothing, schedules."""
+"""A method such as ``lds+conr`` as an objective: the mix of its preset, fitted on the training labels."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
+from conr._auto import AUTO
 from conr._checks import check_number
-from conr.density import Bins, ConRSettings, LabelDensity, SampleWeights, suggest_settings
+from conr.density import Bins, ConRSettings, SampleWeights, suggest_settings
 from conr.losses import L1
+from conr.methods.hooks import hooks_of
 from conr.methods.presets import preset_config
+from conr.methods.retraining import RRT
+from conr.methods.scale import LabelScale, flat
+from conr.methods.terms import CRITERION_LR, Regularizer, Terms
 from conr.models import LinearHead
 
-AUTO = "auto"
-
 _CONR = "conr.ConRLoss"
-
-
-class LabelScale(NamedTuple):
-    """Mean and deviation of the training labels, float64, shape (k,): inside the estimator labels have 0 and 1."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    @classmethod
-    def of(cls, labels: Tensor) -> "LabelScale":
-        """The scale of labels (n, k), float64.
-
-        Raises:
-            ValueError: so large labels that their deviation is no finite number.
-        """
-        deviation = labels.std(dim=0, correction=0)  # (k,)
-        if not deviation.isfinite().all():
-            raise ValueError("y: expected labels with a finite standard deviation, got too large ones")
-        return cls(labels.mean(dim=0), torch.where(deviation > 0, deviation, torch.ones_like(deviation)))
-
-    def standardised(self, labels: Tensor) -> Tensor:
-        """Labels (n, k) in deviations, float32."""
-        return ((labels - self.mean) / self.deviation).float()
-
-    def bins(self, bins: Bins) -> Bins:
-        """The bins in deviations."""
-        scales = zip(bins.edges, self.mean.tolist(), self.deviation.tolist(), strict=True)
-        return Bins([((edges - mean) / deviation).tolist() for edges, mean, deviation in scales], clamp=True)
-
-
-class Regularized(NamedTuple):
-    """A regularizer, its coefficient, and what weighs its samples."""
-
-    loss: nn.Module
-    coefficient: float
-    density: SampleWeights | None
 
 
 @dataclass
@@ -61,24 +26,18 @@ class Objective:
     """All that training needs to know of a method, fitted on the training labels.
 
     Args:
-        criterion: of predictions, labels and weights.
+        terms: of a step.
         make_head: a head from a number of features.
-        density: gives the criterion's weights.
-        regularizers: by name.
-        make_smoothing: a layer between encoder and head from a number of features.
         sampling_power: how evenly samples are drawn over the bins.
-        criterion_coefficient: of the criterion; 0 lets the regularizers alone train the encoder.
-        rrt: settings of a second training of the head, as `conr.training.RRT` has them.
+        criterion_lr: constant learning rate of the criterion's own parameters.
+        rrt: settings of a second training of the head.
     """
 
-    criterion: nn.Module
+    terms: Terms
     make_head: Callable[[int], nn.Module]
-    density: SampleWeights | None = None
-    regularizers: dict[str, Regularized] = field(default_factory=dict)
-    make_smoothing: Callable[[int], nn.Module] | None = None
     sampling_power: float = 0.0
-    criterion_coefficient: float = 1.0
-    rrt: Mapping[str, Any] | None = None
+    criterion_lr: float = CRITERION_LR
+    rrt: RRT | None = None
 
 
 def conr_settings(
@@ -122,13 +81,19 @@ def conr_settings(
 
 
 def build_objective(
-    method: str, labels: Tensor, bins: Bins, scale: LabelScale, settings: ConRSettings, *, features: int
+    method: str,
+    labels: Tensor,
+    bins: Bins,
+    scale: LabelScale,
+    settings: ConRSettings,
+    *,
+    features: int,
+    batch_size: int,
 ) -> Objective:
     """The parts of a mix of methods, fitted on the training labels.
 
-    The mix is that of the preset ``table-METHOD`` (`conr.methods.presets`). What takes label units there gets them
-    from the labels here: ConR by `conr_settings`, ACCon the range, SupCon and Ordinal Entropy the width of a bin, SRL
-    range, width and number of features.
+    The mix is that of the preset ``table-METHOD`` (`conr.methods.presets`). ConR's numbers are the given ones; others in label
+    units follow from the labels (`conr.density.automatic_settings`) where the preset says "auto".
 
     Args:
         method: methods joined with ``+``.
@@ -137,63 +102,49 @@ def build_objective(
         scale: of the labels.
         settings: of ConR.
         features: number of features.
+        batch_size: rows per step.
 
     Raises:
         ValueError: an unknown method (the message names the nearest), methods that contradict each other, or one that
             cannot take labels of several dimensions.
     """
     preset = _preset(method)
-    model = preset["model"]
-    targets = scale.standardised(labels)  # (n, k)
-    flat_targets = flat(targets)
-    inner = scale.bins(bins)
-    values = _label_units(flat_targets, inner, features)
     if labels.shape[1] == 1:
         deviation = float(scale.deviation[0])
         settings = settings._replace(
             window=settings.window / deviation, distance_scale=settings.distance_scale * deviation
         )
-    objective = Objective(
+    model = _with_conr(preset["model"], settings)
+    terms = Terms(
         criterion=_built(model["criterion"]) if "criterion" in model else L1(),
-        make_head=head_maker(method, targets, inner),
-        sampling_power=preset.get("sampling_power", 0.0),
         criterion_coefficient=model.get("criterion_coefficient", 1.0),
-        rrt=preset.get("rrt"),
+        criterion_density=_density(model.get("criterion_density")),
+        regularizers={
+            name: Regularizer(_built(term["loss"]), term.get("coefficient", 1.0), _density(term.get("density")))
+            for name, term in model.get("regularizers", {}).items()
+        },
+        smoothing=_built(model["smoothing"], features) if "smoothing" in model else None,
+        scale=scale,
     )
-    _fit(objective.criterion, flat_targets, inner)
-    if "criterion_density" in model:
-        objective.density = fitted_density(_built(model["criterion_density"]), labels, bins)
-    for name, term in model.get("regularizers", {}).items():
-        loss = dict(term["loss"])
-        is_conr = loss["class_path"] == _CONR
-        own = {key: getattr(settings, key) for key in ("window", "temperature", "distance_scale")}
-        own = own if is_conr else values.get(loss["class_path"].rpartition(".")[2], {})
-        loss["init_args"] = {**loss.get("init_args", {}), **own}
-        objective.regularizers[name] = Regularized(
-            loss=_built(loss),
-            coefficient=settings.coefficient if is_conr else term.get("coefficient", 1.0),
-            density=fitted_density(_built(term["density"]), labels, bins) if "density" in term else None,
-        )
-    if "smoothing" in model:
-        objective.make_smoothing = partial(_smoothing, model["smoothing"], flat_targets, inner)
-    return objective
+    terms.fit(flat(labels), bins, num_features=features, batch_size=batch_size)
+    rrt = dict(preset.get("rrt", {}))
+    return Objective(
+        terms,
+        make_head=head_maker(method, scale.standardised(labels).float(), scale.bins(bins)),
+        sampling_power=preset.get("sampling_power", 0.0),
+        criterion_lr=model.get("criterion_lr", CRITERION_LR),
+        rrt=RRT(**rrt | {"density": _density(rrt.get("density"))}) if rrt else None,
+    )
 
 
-def retraining_density(rrt: Mapping[str, Any], labels: Tensor, bins: Bins) -> SampleWeights:
-    """What weighs samples while the head is trained again."""
-    if "density" in rrt:
-        return fitted_density(_built(rrt["density"]), labels, bins)
-    return fitted_density(LabelDensity(scheme="power", power=rrt.get("power", 0.5)), labels, bins)
-
-
-def fitted_density(density: Any, labels: Tensor, bins: Bins) -> SampleWeights:
-    """A density that has seen the training labels (n, k)."""
-    return cast("SampleWeights", density.fit(flat(labels), bins))
-
-
-def flat(labels: Tensor) -> Tensor:
-    """Labels (n, k) as (n,) if k is 1."""
-    return labels.squeeze(1) if labels.shape[1] == 1 else labels
+def _with_conr(model: dict[str, Any], settings: ConRSettings) -> dict[str, Any]:
+    """A preset's model with these numbers in the place of ConR's own."""
+    for term in model.get("regularizers", {}).values():
+        if term["loss"]["class_path"] == _CONR:
+            numbers = settings._asdict()
+            term["coefficient"] = numbers.pop("coefficient")
+            term["loss"]["init_args"] = term["loss"].get("init_args", {}) | numbers
+    return model
 
 
 def _number(name: str, value: float | str, automatic: float, *, open_low: bool = False) -> float:
@@ -203,18 +154,6 @@ def _number(name: str, value: float | str, automatic: float, *, open_low: bool =
         return automatic
     check_number(name, value, low=0, open_low=open_low)
     return float(value)
-
-
-def _label_units(targets: Tensor, bins: Bins, features: int) -> dict[str, dict[str, float]]:
-    columns = targets.reshape(len(targets), -1)
-    low, high = columns.amin(dim=0), columns.amax(dim=0)  # (k,)
-    width = sum(float(edges.diff().median()) for edges in bins.edges) / bins.dimensions
-    return {
-        "ACConLoss": {"label_range": float((high - low).norm())},
-        "SupConLoss": {"bin_width": width},
-        "OrdinalEntropyLoss": {"bin_width": width},
-        "SRLLoss": {"num_features": features, "low": float(low[0]), "high": float(high[0]), "bin_width": width},
-    }
 
 
 def head_maker(method: str, targets: Tensor, bins: Bins) -> Callable[[int], nn.Module]:
@@ -239,7 +178,7 @@ def head_maker(method: str, targets: Tensor, bins: Bins) -> Callable[[int], nn.M
             head = _built(spec, features, **several)
         except TypeError as error:
             raise ValueError(f"method: expected one for a single target with {dimensions} targets: {error}") from error
-        _fit(head, flat(targets), bins)
+        hooks_of(head).fit(flat(targets), bins)
         return head
 
     return make
@@ -252,10 +191,8 @@ def _preset(method: str) -> dict[str, Any]:
         raise ValueError(str(error).replace("preset", "method", 1)) from error
 
 
-def _smoothing(spec: Mapping[str, Any], targets: Tensor, bins: Bins, features: int) -> nn.Module:
-    layer = _built(spec, features)
-    _fit(layer, targets, bins)
-    return layer
+def _density(spec: Mapping[str, Any] | None) -> SampleWeights | None:
+    return None if spec is None else cast("SampleWeights", _built(spec))
 
 
 def _built(spec: Mapping[str, Any], *arguments: Any, **settings: Any) -> nn.Module:
@@ -263,9 +200,3 @@ def _built(spec: Mapping[str, Any], *arguments: Any, **settings: Any) -> nn.Modu
     module, _, name = spec["class_path"].rpartition(".")
     made = getattr(import_module(module), name)(*arguments, **spec.get("init_args", {}), **settings)
     return cast("nn.Module", made)
-
-
-def _fit(part: nn.Module, labels: Tensor, bins: Bins) -> None:
-    fit = getattr(part, "fit", None)
-    if fit is not None:
-        fit(labels, bins)

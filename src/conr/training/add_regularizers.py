@@ -10,7 +10,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from conr._checks import check_choice
-from conr.training.module import Regularizer
+from conr.data import RegressionData
+from conr.density import Bins
+from conr.density.label_bins import label_bins
+from conr.methods.terms import Regularizer, Terms
+from conr.training.module import epoch_share
 
 
 class AddRegularizers(Callback):
@@ -22,7 +26,7 @@ class AddRegularizers(Callback):
 
     Args:
         regularizers: by name, as the name is logged (``train/NAME``); each with its coefficient $\beta$ and its own
-            density, which must be fitted.
+            density, which must be fitted. Numbers that are "auto" follow from the training labels when fitting starts.
         head: name of the submodule that turns features (n, d) into predictions (n,), (n, 1) or (n, k), such as
             ``"head"`` or ``"model.fc"``; ``module.named_modules()`` lists them.
         labels: gets a batch and returns its labels (n,) or (n, k), in the units of the head's output; by default the
@@ -43,7 +47,9 @@ class AddRegularizers(Callback):
         are repeated for each. Calls of the head without gradient, as a teacher's, are not looked at. What the module
         logs as its loss stays without the regularizers' terms. A further pass for ``views`` updates the statistics of
         batch norms too. State of a regularizer (`conr.losses.SRLLoss`, `conr.losses.CrossBatchMemory`) is part of the
-        checkpoint. With several processes each regularizer does what it does in `RegressionModule`.
+        checkpoint. With several processes each regularizer does what it does in `RegressionModule`. Numbers for "auto"
+        are in ``resolved`` and in the hyper-parameters of the trainer's loggers. Their labels are those of a
+        `conr.data.RegressionData`, else of one pass over the training batches (of the first process), in default bins.
 
     Example:
         >>> from conr import ConRLoss
@@ -61,8 +67,9 @@ class AddRegularizers(Callback):
     ) -> None:
         if not regularizers:
             raise ValueError("regularizers: expected at least one, got none")
-        self.regularizers = dict(regularizers)
-        self.losses = nn.ModuleDict({name: term.loss for name, term in self.regularizers.items()})
+        self.terms = Terms(regularizers=dict(regularizers))
+        self.resolved: dict[str, float] = {}
+        self.losses = nn.ModuleDict({name: term.loss for name, term in regularizers.items()})
         for name, parameter in self.losses.named_parameters():
             if parameter.requires_grad:
                 raise ValueError(f"regularizers: expected none with parameters of its own to train, got {name}")
@@ -74,17 +81,16 @@ class AddRegularizers(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen to the head, and put the regularizers behind ``training_step``."""
-        del trainer
         if not pl_module.automatic_optimization:
             raise ValueError(
                 "automatic_optimization: expected a training_step that returns the loss to add to, got False"
             )
         modules = dict(pl_module.named_modules())
         check_choice("head", self.head, [name for name in modules if name])
-        densities = [cast("nn.Module", term.density) for term in self.regularizers.values() if term.density is not None]
-        for part in (self.losses, self.views, *densities):
-            if part is not None:
-                part.to(pl_module.device)
+        self._resolve(trainer, modules[self.head])
+        self.terms.modules.to(pl_module.device)
+        if self.views is not None:
+            self.views.to(pl_module.device)
         self._hook = modules[self.head].register_forward_hook(self._listen)
         step = pl_module.training_step
 
@@ -100,12 +106,15 @@ class AddRegularizers(Callback):
 
         pl_module.training_step = regularized_step  # type: ignore[method-assign]
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell regularizers how far the training is."""
+        del pl_module
+        self.terms.begin_epoch(epoch_share(trainer))
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell regularizers that keep state that the epoch ends."""
         del trainer, pl_module
-        for loss in self.losses.values():
-            if hasattr(loss, "on_train_epoch_end"):
-                cast("Any", loss).on_train_epoch_end()
+        self.terms.end_epoch()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the module as it was."""
@@ -153,15 +162,32 @@ class AddRegularizers(Callback):
         labels = torch.cat([labels] * repeats)  # (m,) or (m, k)
         if predictions.numel() == labels.numel():
             predictions = predictions.view_as(labels)
-        total = features.new_zeros(())
-        for name, term in self.regularizers.items():
-            weights = None if term.density is None else term.density.weights(labels, check=False)
-            value = term.loss(features, labels, predictions, weights)
+        terms = self.terms.regularizer_terms(features, labels, predictions)
+        for name, value in terms.items():
             module.log(
                 f"train/{name}", value.detach(), on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True
             )
-            total = total + term.coefficient * value
-        return total
+        return self.terms.total(terms)
+
+    def _resolve(self, trainer: Trainer, head: nn.Module) -> None:
+        if not self.terms.waits:
+            return
+        labels, bins, batch_size = self._training_labels(trainer)
+        numbers = self.terms.numbers(
+            labels, bins, batch_size=batch_size, num_features=getattr(head, "in_features", None)
+        )
+        self.resolved = self.terms.put(trainer.strategy.broadcast(numbers))
+        for logger in trainer.loggers:
+            logger.log_hyperparams(self.resolved)
+
+    def _training_labels(self, trainer: Trainer) -> tuple[Tensor, Bins, int]:
+        data = getattr(trainer, "datamodule", None)
+        if isinstance(data, RegressionData):
+            return data.train_labels(), data.splits.bins, data.batch_size
+        with torch.random.fork_rng(devices=[]):  # the order of the batches stays what it would be
+            batches = [self.labels(batch).double().cpu() for batch in cast("Any", trainer.train_dataloader)]
+        labels = torch.cat(batches)
+        return labels, label_bins(labels), len(batches[0])
 
 
 def _labels_of(batch: Any) -> Tensor:

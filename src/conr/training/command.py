@@ -33,7 +33,7 @@ from conr.training.checkpoints import ReadError, first_line, is_from_restoring, 
 from conr.training.metrics_table import metrics_table
 from conr.training.module import RegressionModule
 from conr.training.quiet import errors_of_writers_once, silence_known_noise
-from conr.training.retraining import RRT, HeadRetraining
+from conr.training.retraining import RRT, HeadRetraining, encoder_checkpoint
 from conr.training.trainer_types import read_batches_before_fractions
 
 # What Lightning and torch raise for the content of another run's checkpoint, or of one that was tampered with.
@@ -256,12 +256,12 @@ class RunCommand(LightningCLI):
         if rrt is None:
             return None
         if rrt.checkpoint is not None:
-            return HeadRetraining(rrt, checkpoint=rrt.encoder_checkpoint(self.folder))
+            return HeadRetraining(rrt, checkpoint=encoder_checkpoint(rrt, self.folder))
         epochs = first_stage_epochs(self.folder)
         if epochs is None:
             self.is_first_stage = True
             return None
-        return HeadRetraining(rrt, checkpoint=rrt.encoder_checkpoint(self.folder), first_epoch=epochs)
+        return HeadRetraining(rrt, checkpoint=encoder_checkpoint(rrt, self.folder), first_epoch=epochs)
 
     def _save_config(self) -> None:
         path = self.folder / CONFIG

@@ -1,7 +1,6 @@
-"""RRT, regressor re-training: a second stage of training, for the head alone."""
+"""The second stage of RRT with Lightning, and where its encoder comes from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,68 +8,30 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_number
+from conr._checks import check_number
 from conr.data import RegressionData
-from conr.density import LabelDensity, SampleWeights
+from conr.methods.retraining import RRT
 from conr.runs.folder import BEST_CHECKPOINT, FIRST_STAGE, LAST_CHECKPOINT, run_checkpoint
 from conr.training.checkpoints import read_weights
 from conr.training.module import RegressionModule
 
-EPOCHS = {"best": BEST_CHECKPOINT, "last": LAST_CHECKPOINT}
-"""Which epoch of a run the encoder can be from, and where a run keeps it."""
+_CHECKPOINTS = {"best": BEST_CHECKPOINT, "last": LAST_CHECKPOINT}
 
 
-@dataclass
-class RRT:
-    r"""Settings of regressor re-training: what `HeadRetraining` does, and for how long.
-
-    $$\min_{h} \sum_i w_i \, \ell(h(f(x_i)), y_i), \qquad w_i \propto N_{b(i)}^{-p}$$
-
-    Symbols: $f$ the encoder of the first stage, which stays as it is, $h$ the head, $\ell$ the criterion, $N_b$
-    training samples in bin b, $p$ the power. Source: Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021,
-    after the decoupled training of classifiers by Kang et al., ICLR 2020.
+def encoder_checkpoint(rrt: RRT, folder: Path) -> Path:
+    """The checkpoint that the encoder of the second stage of a run is from.
 
     Args:
-        epochs: of the second stage, at least 1.
-        lr: learning rate of the second stage, which falls to zero by a cosine, epoch by epoch; the optimizer's own if
-            None.
-        power: of the weights $N_b^{-p}$, at least 0; 0 is none, 0.5 SQINV, 1 INV.
-        density: gives the weights in the place of the power, as LDS does.
-        new_head: whether the head starts anew, or from what the first stage has learnt.
-        epoch: which epoch of the first stage the encoder is from: "best" by the monitored validation metric, or "last",
-            where no head has learnt whose error could tell.
-        checkpoint: a checkpoint with a trained encoder, or the folder of an earlier run. There is no first stage then.
+        rrt: settings of the second stage.
+        folder: of the run.
 
     Raises:
-        ValueError: less than one epoch, a learning rate that is not positive, a negative power, or another word as
-            epoch.
+        FileNotFoundError: ``rrt.checkpoint`` is a folder without one.
     """
-
-    epochs: int = 10
-    lr: float | None = None
-    power: float = 0.5
-    density: SampleWeights | None = None
-    new_head: bool = True
-    epoch: str = "best"
-    checkpoint: str | None = None
-
-    def encoder_checkpoint(self, folder: Path) -> Path:
-        """The checkpoint that the encoder of the run in a folder is from.
-
-        Raises:
-            FileNotFoundError: ``checkpoint`` is a folder without one.
-        """
-        if self.checkpoint is None:
-            return folder / FIRST_STAGE / EPOCHS[self.epoch].name
-        given = Path(self.checkpoint)
-        return run_checkpoint(given, EPOCHS[self.epoch]) if given.is_dir() else given
-
-    def __post_init__(self) -> None:
-        check_number("rrt.epochs", self.epochs, low=1)
-        check_number("rrt.power", self.power, low=0)
-        check_choice("rrt.epoch", self.epoch, EPOCHS)
-        if self.lr is not None:
-            check_number("rrt.lr", self.lr, low=0, open_low=True)
+    if rrt.checkpoint is None:
+        return folder / FIRST_STAGE / _CHECKPOINTS[rrt.epoch].name
+    given = Path(rrt.checkpoint)
+    return run_checkpoint(given, _CHECKPOINTS[rrt.epoch]) if given.is_dir() else given
 
 
 class HeadRetraining(Callback):
@@ -110,14 +71,12 @@ class HeadRetraining(Callback):
         assert isinstance(pl_module, RegressionModule)  # noqa: S101  the command builds no other
         pl_module.setup(stage)  # sizes the model; the trainer's own call of it finds it done
         self._load(pl_module)
-        pl_module.requires_grad_(requires_grad=False)
-        pl_module.head.requires_grad_()
-        pl_module.criterion.requires_grad_()
-        density = LabelDensity(scheme="power", power=self.rrt.power) if self.rrt.density is None else self.rrt.density
-        cast("RegressionData", trainer.datamodule).fit_density(density)  # type: ignore[attr-defined]
-        pl_module.criterion_density = density
-        pl_module.regularizers = {}
-        pl_module.criterion_coefficient = 1.0
+        for part in (pl_module.encoder, pl_module.smoothing):
+            if part is not None:
+                part.requires_grad_(requires_grad=False)
+        pl_module.terms = terms = self.rrt.second_stage(pl_module.terms, pl_module.criterion)
+        cast("RegressionData", trainer.datamodule).fit_density(terms.criterion_density)  # type: ignore[attr-defined]
+        pl_module.first_epoch = self.first_epoch
         if pl_module.view_mode == "original+two":
             pl_module.views = None
         if pl_module.view_mode != "two":
