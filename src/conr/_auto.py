@@ -1,26 +1,28 @@
 """Settings that may be "auto": numbers in label units that follow from the training labels when training starts."""
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 AUTO = "auto"
 
 Auto = Literal["auto"]
 
+T = TypeVar("T", int, float)
 
-def given(value: float | Auto) -> float:
+
+def given(value: T | Auto) -> T | int:
     """The number; 1 in the place of "auto", for the checks of a constructor."""
-    return 1 if value == AUTO else value
+    return 1 if isinstance(value, str) else value
 
 
-def number(name: str, value: float | Auto) -> float:
+def number(name: str, value: T | Auto) -> T:
     """The number.
 
     Raises:
         ValueError: it is still "auto"; the message says what to do.
     """
     if isinstance(value, str):
-        raise ValueError(
-            f"{name}: expected a number, got {value!r}; RegressionModule, AddRegularizers and ConRRegressor put one from "
-            "the training labels, a loop of your own calls conr.methods.resolve(module, labels, bins) before it starts"
+        raise ValueError(  # noqa: TRY004  a word that its argument takes
+            f"{name}: expected a number, got {value!r}; RegressionModule, AddRegularizers and ConRRegressor take one "
+            "from the training labels, a loop of your own calls conr.methods.resolve(module, labels, bins) first"
         )
     return value

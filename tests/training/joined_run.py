@@ -13,8 +13,7 @@ from tests.training.toy import Toy
 from torch import nn
 
 from conr import ConRLoss, LabelDensity
-from conr.training import RegressionModule
-from conr.training.module import Regularizer
+from conr.training import RegressionModule, Regularizer
 
 
 class Curve(Callback):

@@ -13,8 +13,7 @@ from conr.data import ArrayDataset, RegressionData, RegressionDataset, Splits
 from conr.density import Bins, DenseWeight, LabelDensity
 from conr.losses import BMC, BNI, GAI, L1, UVOTE, Evidential
 from conr.models import EvidentialHead, LinearHead, UVOTEHead
-from conr.training import RegressionModule
-from conr.training.module import Regularizer
+from conr.training import RegressionModule, Regularizer
 
 BINS = Bins([0, 1, 2, 3, 4])  # of Toy
 

@@ -157,5 +157,5 @@ def test_dense_labels_have_no_scale() -> None:
             part = ArrayDataset(torch.zeros(4, 3), torch.zeros(4, 2, 2))
             return Splits(part, part, part, Bins([-1, 1]))
 
-    with pytest.raises(ValueError, match=r"standardise_labels: expected labels \(n,\) or \(n, k\), got shape"):
+    with pytest.raises(ValueError, match=r"standardised labels: expected shape \(n,\) or \(n, k\), got"):
         trainer().fit(make(standardise_labels=True), datamodule=Dense())

@@ -25,8 +25,8 @@ def automatic_settings(labels: Tensor, bins: Bins, *, criterion: str = "l1", bat
 
     Returns:
         ``window``, ``temperature``, ``distance_scale``, ``coefficient``, ``label_range``, ``low``, ``high``,
-        ``bin_width``, ``noise_scale``, ``delta`` and ``error_scale``. With several label dimensions the range is that of
-        the diagonal, the deviation the root of their mean square, and ``low`` and ``high`` are those of the first.
+        ``bin_width``, ``noise_scale``, ``delta`` and ``error_scale``. With several label dimensions the range is that
+        of the diagonal, the deviation the root of their mean square, and ``low`` and ``high`` are the first's.
 
     Raises:
         TypeError, ValueError: as `suggest_settings`.

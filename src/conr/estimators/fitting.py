@@ -4,14 +4,14 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from conr._checks import check_choice, check_number
 from conr.data.sampling import EpochSampler, sampling_weights
-from conr.density import REGIONS, Bins, LabelDensity, SampleWeights
+from conr.density import REGIONS, Bins, LabelDensity
 from conr.estimators.network import TableNetwork, in_batches
 from conr.methods.objective import Objective
 from conr.methods.scale import LabelScale, flat
@@ -121,7 +121,8 @@ def fit_network(
         density=density,
         first_epoch=len(fitted.history),
     )
-    cast("SampleWeights", second.terms.criterion_density).fit(flat(train.labels.cpu()), bins)
+    for weights in second.terms.densities:
+        weights.fit(flat(train.labels.cpu()), bins)
     network.encoder.requires_grad_(requires_grad=False)
     retrained = second.run(train, validation, epochs=rrt.epochs, frozen=True)
     network.encoder.requires_grad_()
@@ -233,7 +234,7 @@ class _Stage:
         )
         loss = step.terms["loss"]
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_([one for group in optimizer.param_groups for one in group["params"]], _LARGEST_NORM)
         optimizer.step()
         return loss.detach()

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from conr._auto import Auto, given, number
 from conr._checks import check_number
 from conr._tensor_checks import check_device
 
@@ -13,17 +14,24 @@ class NoiseScale(nn.Module):
     """A positive standard deviation, stored as its logarithm.
 
     Args:
-        initial: value at the start, in label units; positive.
+        noise_scale: value at the start, in label units; positive. Of "auto" the logarithm is 0 until it is a number.
         learn: whether it is trained.
     """
 
-    def __init__(self, initial: float, *, learn: bool) -> None:
+    def __init__(self, noise_scale: float | Auto, *, learn: bool) -> None:
         super().__init__()
-        check_number("noise_scale", initial, low=0, open_low=True)
-        self.log = nn.Parameter(torch.tensor(math.log(initial)), requires_grad=learn)
+        check_number("noise_scale", given(noise_scale), low=0, open_low=True)
+        self.noise_scale = noise_scale
+        self.log = nn.Parameter(torch.tensor(math.log(given(noise_scale))), requires_grad=learn)
+
+    def resolved(self) -> None:
+        """Start from the number that "auto" has become."""
+        with torch.no_grad():
+            self.log.fill_(math.log(number("noise_scale", self.noise_scale)))
 
     def forward(self) -> Tensor:
         """The standard deviation, a scalar."""
+        number("noise_scale", self.noise_scale)
         return self.log.exp()
 
     def extra_repr(self) -> str:

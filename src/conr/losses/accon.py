@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from conr._auto import Auto, given, number
 from conr._checks import check_choice, check_number
 from conr.losses._features import REDUCTIONS, checked, no_terms, reduced
 from conr.pairwise import DISTANCES, Distance, cosine_similarities, label_distance
@@ -124,6 +125,8 @@ def _check_hyperparameters(
 class ACConLoss(nn.Module):
     """ACCon as a module: stores and checks the hyper-parameters; `accon_loss` has the equation and all arguments.
 
+    The range may be "auto": that of the training labels (`conr.methods.resolve`).
+
     Example:
         >>> import torch
         >>> regularizer = ACConLoss(label_range=60.0, temperature=1.0)
@@ -135,7 +138,7 @@ class ACConLoss(nn.Module):
     def __init__(
         self,
         *,
-        label_range: float,
+        label_range: float | Auto,
         window: float = 0.0,
         temperature: float = 0.05,
         distance: Distance = "l2",
@@ -143,7 +146,11 @@ class ACConLoss(nn.Module):
     ) -> None:
         super().__init__()
         _check_hyperparameters(
-            label_range=label_range, window=window, temperature=temperature, distance=distance, reduction=reduction
+            label_range=given(label_range),
+            window=window,
+            temperature=temperature,
+            distance=distance,
+            reduction=reduction,
         )
         self.label_range = label_range
         self.window = window
@@ -162,7 +169,7 @@ class ACConLoss(nn.Module):
         return accon_loss(
             features,
             labels,
-            label_range=self.label_range,
+            label_range=number("label_range", self.label_range),
             window=self.window,
             temperature=self.temperature,
             distance=self.distance,

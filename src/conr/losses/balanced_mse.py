@@ -6,6 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from conr._auto import Auto
 from conr._checks import check_choice, check_whole
 from conr._extras import require
 from conr._tensor_checks import check_outputs, check_table
@@ -221,7 +222,7 @@ class BMC(nn.Module):
 
     Args:
         noise_scale: of the prediction error at the start, in label units; positive. The authors start at 10 for ages
-            and at 1 for depths.
+            and at 1 for depths; "auto" is half a standard deviation of the training labels (`conr.methods.resolve`).
         learn_noise_scale: whether it is trained with the network, in log space.
         candidates: see `bmc_loss`.
         reduction: see `bmc_loss`.
@@ -236,7 +237,7 @@ class BMC(nn.Module):
     def __init__(
         self,
         *,
-        noise_scale: float,
+        noise_scale: float | Auto,
         learn_noise_scale: bool = True,
         candidates: int | None = None,
         reduction: str = "mean",
@@ -290,7 +291,7 @@ class GAI(nn.Module):
     covariances: Tensor | None
 
     def __init__(
-        self, *, noise_scale: float, learn_noise_scale: bool = True, components: int = 8, reduction: str = "mean"
+        self, *, noise_scale: float | Auto, learn_noise_scale: bool = True, components: int = 8, reduction: str = "mean"
     ) -> None:
         super().__init__()
         check_whole("components", components, low=1)
@@ -373,7 +374,7 @@ class BNI(nn.Module):
     masses: Tensor | None
     centers: Tensor | None
 
-    def __init__(self, *, noise_scale: float, learn_noise_scale: bool = True, reduction: str = "mean") -> None:
+    def __init__(self, *, noise_scale: float | Auto, learn_noise_scale: bool = True, reduction: str = "mean") -> None:
         super().__init__()
         check_choice("reduction", reduction, REDUCTIONS)
         self.noise_scale = NoiseScale(noise_scale, learn=learn_noise_scale)

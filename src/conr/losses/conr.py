@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from conr._auto import Auto, given, number
 from conr._checks import check_choice, check_number, check_whole
 from conr._tensor_checks import check_device, check_features, check_labels, check_weights
 from conr.pairwise import (
@@ -294,6 +295,9 @@ def _check_hyperparameters(
 class ConRLoss(nn.Module):
     """ConR as a module: stores and checks the hyper-parameters; `conr_loss` has the equation and all arguments.
 
+    Window, temperature and distance scale may be "auto": they follow from the training labels when training starts
+    (`conr.methods.resolve`).
+
     Example:
         >>> import torch
         >>> regularizer = ConRLoss(window=1.0, temperature=0.1)
@@ -306,9 +310,9 @@ class ConRLoss(nn.Module):
     def __init__(
         self,
         *,
-        window: float,
-        temperature: float = 0.07,
-        distance_scale: float = 0.01,
+        window: float | Auto,
+        temperature: float | Auto = 0.07,
+        distance_scale: float | Auto = 0.01,
         push: Push = "exp",
         distance: Distance = "l2",
         weight_anchors: bool = True,
@@ -319,9 +323,9 @@ class ConRLoss(nn.Module):
     ) -> None:
         super().__init__()
         _check_hyperparameters(
-            window=window,
-            temperature=temperature,
-            distance_scale=distance_scale,
+            window=given(window),
+            temperature=given(temperature),
+            distance_scale=given(distance_scale),
             push=push,
             distance=distance,
             reference=reference,
@@ -353,9 +357,9 @@ class ConRLoss(nn.Module):
             features,
             labels,
             predictions,
-            window=self.window,
-            temperature=self.temperature,
-            distance_scale=self.distance_scale,
+            window=number("window", self.window),
+            temperature=number("temperature", self.temperature),
+            distance_scale=number("distance_scale", self.distance_scale),
             push=self.push,
             distance=self.distance,
             weights=weights,

@@ -3,6 +3,7 @@ r"""ConR for dense labels: contrast whole images, or pixels and patches within a
 import torch
 from torch import Tensor, nn
 
+from conr._auto import Auto, number
 from conr._checks import check_choice, check_whole
 from conr._tensor_checks import check_device
 from conr.losses.conr import ConRLoss, conr_loss
@@ -141,6 +142,8 @@ def _far_unless(found: Tensor, rows: Tensor) -> Tensor:
 class DenseConR(nn.Module):
     """ConR for dense labels as a module; `dense_conr_loss` has the two forms and all arguments.
 
+    Numbers may be "auto" as those of `conr.ConRLoss`.
+
     Example:
         >>> import torch
         >>> regularizer = DenseConR(window=0.2, reduce="pixel", samples=64)
@@ -151,9 +154,9 @@ class DenseConR(nn.Module):
     def __init__(
         self,
         *,
-        window: float,
-        temperature: float = 0.2,
-        distance_scale: float = 0.2,
+        window: float | Auto,
+        temperature: float | Auto = 0.2,
+        distance_scale: float | Auto = 0.2,
         push: Push = "linear",
         weight_anchors: bool = True,
         reduce: str = "image",
@@ -188,9 +191,9 @@ class DenseConR(nn.Module):
             features,
             labels,
             predictions,
-            window=self.window,
-            temperature=self.temperature,
-            distance_scale=self.distance_scale,
+            window=number("window", self.window),
+            temperature=number("temperature", self.temperature),
+            distance_scale=number("distance_scale", self.distance_scale),
             push=self.push,
             weights=weights,
             weight_anchors=self.weight_anchors,

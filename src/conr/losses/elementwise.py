@@ -3,6 +3,7 @@ r"""Criteria that score each sample by itself: L1, MSE and Huber, weighted or no
 import torch
 from torch import Tensor, nn
 
+from conr._auto import Auto, given, number
 from conr._checks import check_choice, check_number
 from conr._tensor_checks import check_outputs
 from conr.losses._samples import REDUCTIONS, paired_columns, reduce_samples
@@ -99,17 +100,21 @@ class MSE(nn.Module):
 
 
 class Huber(nn.Module):
-    """Weighted Huber loss; see `elementwise_loss`."""
+    """Weighted Huber loss; see `elementwise_loss`.
 
-    def __init__(self, *, delta: float = 1.0, reduction: str = "mean") -> None:
+    Delta may be "auto": half a standard deviation of the training labels (`conr.methods.resolve`).
+    """
+
+    def __init__(self, *, delta: float | Auto = 1.0, reduction: str = "mean") -> None:
         super().__init__()
-        check_elementwise(kind="huber", delta=delta, reduction=reduction)
+        check_elementwise(kind="huber", delta=given(delta), reduction=reduction)
         self.delta = delta
         self.reduction = reduction
 
     def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Loss of a batch."""
-        return elementwise_loss(predictions, labels, weights, kind="huber", delta=self.delta, reduction=self.reduction)
+        delta = number("delta", self.delta)
+        return elementwise_loss(predictions, labels, weights, kind="huber", delta=delta, reduction=self.reduction)
 
     def extra_repr(self) -> str:
         """Hyper-parameters, for printing."""

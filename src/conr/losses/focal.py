@@ -3,6 +3,7 @@ r"""Focal-R: errors weighted by themselves, so that hard samples count more (Yan
 import torch
 from torch import Tensor, nn
 
+from conr._auto import Auto, given, number
 from conr._checks import check_choice, check_number
 from conr._tensor_checks import check_outputs
 from conr.losses._samples import REDUCTIONS, paired_columns, reduce_samples
@@ -85,6 +86,8 @@ def _check_hyperparameters(*, kind: str, activation: str, error_scale: float, fo
 class FocalR(nn.Module):
     """Focal-R as a module; `focal_r_loss` has the equation and all arguments.
 
+    The error scale may be "auto": 4 per standard deviation of the training labels (`conr.methods.resolve`).
+
     Example:
         >>> import torch
         >>> criterion = FocalR(error_scale=0.2)
@@ -97,12 +100,12 @@ class FocalR(nn.Module):
         *,
         kind: str = "l1",
         activation: str = "sigmoid",
-        error_scale: float = 0.2,
+        error_scale: float | Auto = 0.2,
         focus: float = 1.0,
         reduction: str = "mean",
     ) -> None:
         super().__init__()
-        _check_hyperparameters(kind=kind, activation=activation, error_scale=error_scale, focus=focus)
+        _check_hyperparameters(kind=kind, activation=activation, error_scale=given(error_scale), focus=focus)
         check_choice("reduction", reduction, REDUCTIONS)
         self.kind = kind
         self.activation = activation
@@ -118,7 +121,7 @@ class FocalR(nn.Module):
             weights,
             kind=self.kind,
             activation=self.activation,
-            error_scale=self.error_scale,
+            error_scale=number("error_scale", self.error_scale),
             focus=self.focus,
             reduction=self.reduction,
         )

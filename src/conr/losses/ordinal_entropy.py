@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from conr._auto import Auto, given, number
 from conr._checks import check_choice, check_number
 from conr._product import product
 from conr.losses._features import checked, no_terms
@@ -122,6 +123,8 @@ def _check_hyperparameters(*, diversity: float, tightness: float, bin_width: flo
 class OrdinalEntropyLoss(nn.Module):
     """Ordinal Entropy as a module: stores and checks the hyper-parameters; `ordinal_entropy_loss` has the equation.
 
+    The bin width may be "auto": that of the label bins of the training (`conr.methods.resolve`).
+
     Example:
         >>> import torch
         >>> regularizer = OrdinalEntropyLoss(bin_width=1.0)
@@ -135,11 +138,16 @@ class OrdinalEntropyLoss(nn.Module):
         *,
         diversity: float = 1.0,
         tightness: float = 1.0,
-        bin_width: float | None = None,
+        bin_width: float | Auto | None = None,
         distance: Distance = "l2",
     ) -> None:
         super().__init__()
-        _check_hyperparameters(diversity=diversity, tightness=tightness, bin_width=bin_width, distance=distance)
+        _check_hyperparameters(
+            diversity=diversity,
+            tightness=tightness,
+            bin_width=None if bin_width is None else given(bin_width),
+            distance=distance,
+        )
         self.diversity = diversity
         self.tightness = tightness
         self.bin_width = bin_width
@@ -158,7 +166,7 @@ class OrdinalEntropyLoss(nn.Module):
             labels,
             diversity=self.diversity,
             tightness=self.tightness,
-            bin_width=self.bin_width,
+            bin_width=None if self.bin_width is None else number("bin_width", self.bin_width),
             distance=self.distance,
             weights=weights,
         )

@@ -6,6 +6,7 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
+from conr._auto import AUTO, Auto, given, number
 from conr._checks import check_number, check_whole
 from conr._product import product
 from conr._tensor_checks import check_device
@@ -164,7 +165,8 @@ class SRLLoss(nn.Module):
     and normalised; a bin seen for the first time takes its new centroid as it is. Until the first call the loss is 0.
 
     Args:
-        num_features: d of the features.
+        num_features: d of the features; it and the next three may be "auto": as encoder, training labels and their bins
+            have it, when training starts (`conr.methods.resolve`).
         low: lower end of the labels, in label units.
         high: upper end; labels outside belong to the first or last bin.
         bin_width: width of a bin, in label units.
@@ -202,11 +204,11 @@ class SRLLoss(nn.Module):
 
     def __init__(
         self,
-        num_features: int,
+        num_features: int | Auto,
         *,
-        low: float,
-        high: float,
-        bin_width: float,
+        low: float | Auto,
+        high: float | Auto,
+        bin_width: float | Auto,
         envelope: float = 0.1,
         homogeneity: float = 0.1,
         contrast: float = 1.0,
@@ -215,24 +217,42 @@ class SRLLoss(nn.Module):
         momentum: float = 0.9,
     ) -> None:
         super().__init__()
-        check_whole("num_features", num_features, low=1)
         check_whole("num_points", num_points, low=1)
         for name, value in (("low", low), ("high", high), ("bin_width", bin_width)):
-            check_number(name, value)
+            check_number(name, given(value))
         _check_hyperparameters(envelope=envelope, homogeneity=homogeneity, contrast=contrast, temperature=temperature)
         check_number("momentum", momentum, low=0)
         if momentum >= 1:
             raise ValueError(f"momentum: expected a number below 1, got {momentum}")
-        edges = Bins.by_width(width=bin_width, low=low, high=high).edges[0].float()  # (K + 1,)
+        self.num_features = num_features
+        self.low = low
+        self.high = high
+        self.bin_width = bin_width
         self.envelope = envelope
         self.homogeneity = homogeneity
         self.contrast = contrast
         self.temperature = temperature
+        self.num_points = num_points
         self.momentum = momentum
-        self.register_buffer("edges", edges, persistent=False)
-        self.register_buffer("points", unit_vectors(torch.randn(num_points, num_features)))
-        self.register_buffer("surrogate", torch.zeros(len(edges) - 1, num_features))
-        self.register_buffer("epoch_sums", torch.zeros(len(edges) - 1, num_features))
+        self.register_buffer("edges", None, persistent=False)
+        for name in ("points", "surrogate", "epoch_sums"):
+            self.register_buffer(name, None)
+        if AUTO not in (num_features, low, high, bin_width):
+            self.resolved()
+
+    def resolved(self) -> None:
+        """Make bins, points and memory, once all numbers are known.
+
+        Raises:
+            ValueError: as for the class.
+        """
+        features = number("num_features", self.num_features)
+        check_whole("num_features", features, low=1)
+        low, high, width = (number(name, getattr(self, name)) for name in ("low", "high", "bin_width"))
+        self.edges = Bins.by_width(width=width, low=low, high=high).edges[0].float()  # (K + 1,)
+        self.points = unit_vectors(torch.randn(self.num_points, features))
+        self.surrogate = torch.zeros(len(self.edges) - 1, features)
+        self.epoch_sums = torch.zeros(len(self.edges) - 1, features)
 
     def forward(
         self,
@@ -242,6 +262,8 @@ class SRLLoss(nn.Module):
         weights: Tensor | None = None,
     ) -> Tensor:
         """Loss of a batch: features (n, d), labels (n,) or (n, 1), weights (n,) or None; predictions are not used."""
+        for name in ("num_features", "low", "high", "bin_width"):
+            number(name, getattr(self, name))
         loss = srl_loss(
             features,
             labels,
@@ -281,7 +303,7 @@ class SRLLoss(nn.Module):
     def extra_repr(self) -> str:
         """Hyper-parameters, for printing."""
         return (
-            f"bins={len(self.surrogate)} over [{self.edges[0]:g}, {self.edges[-1]:g}], envelope={self.envelope}, "
-            f"homogeneity={self.homogeneity}, contrast={self.contrast}, temperature={self.temperature}, "
-            f"num_points={len(self.points)}, momentum={self.momentum}"
+            f"num_features={self.num_features}, low={self.low}, high={self.high}, bin_width={self.bin_width}, "
+            f"envelope={self.envelope}, homogeneity={self.homogeneity}, contrast={self.contrast}, "
+            f"temperature={self.temperature}, num_points={self.num_points}, momentum={self.momentum}"
         )

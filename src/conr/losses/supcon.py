@@ -3,6 +3,7 @@ r"""SupCon on binned labels: the contrastive loss of classification, as a baseli
 import torch
 from torch import Tensor, nn
 
+from conr._auto import Auto, given, number
 from conr._checks import check_choice, check_number
 from conr.losses._features import REDUCTIONS, checked, reduced
 from conr.pairwise import Rule, Samples, bin_numbers, contrast
@@ -82,6 +83,8 @@ def _check_hyperparameters(*, bin_width: float, temperature: float, reduction: s
 class SupConLoss(nn.Module):
     """SupCon as a module: stores and checks the hyper-parameters; `supcon_loss` has the equation and all arguments.
 
+    The bin width may be "auto": that of the label bins of the training (`conr.methods.resolve`).
+
     Example:
         >>> import torch
         >>> regularizer = SupConLoss(bin_width=5.0, temperature=1.0)
@@ -90,9 +93,9 @@ class SupConLoss(nn.Module):
         tensor(1.0986, grad_fn=<DivBackward0>)
     """
 
-    def __init__(self, *, bin_width: float, temperature: float = 0.1, reduction: str = "mean") -> None:
+    def __init__(self, *, bin_width: float | Auto, temperature: float = 0.1, reduction: str = "mean") -> None:
         super().__init__()
-        _check_hyperparameters(bin_width=bin_width, temperature=temperature, reduction=reduction)
+        _check_hyperparameters(bin_width=given(bin_width), temperature=temperature, reduction=reduction)
         self.bin_width = bin_width
         self.temperature = temperature
         self.reduction = reduction
@@ -108,7 +111,7 @@ class SupConLoss(nn.Module):
         return supcon_loss(
             features,
             labels,
-            bin_width=self.bin_width,
+            bin_width=number("bin_width", self.bin_width),
             temperature=self.temperature,
             weights=weights,
             reduction=self.reduction,

@@ -92,8 +92,8 @@ def build_objective(
 ) -> Objective:
     """The parts of a mix of methods, fitted on the training labels.
 
-    The mix is that of the preset ``table-METHOD`` (`conr.methods.presets`). ConR's numbers are the given ones; others in label
-    units follow from the labels (`conr.density.automatic_settings`) where the preset says "auto".
+    The mix is that of the preset ``table-METHOD`` (`conr.methods.presets`). ConR's numbers are the given ones; others
+    follow from the labels where the preset says "auto".
 
     Args:
         method: methods joined with ``+``.

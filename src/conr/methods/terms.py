@@ -125,7 +125,7 @@ class Terms:
         return numbers if num_features is None else numbers | {"num_features": num_features}
 
     def put(self, numbers: Mapping[str, float]) -> dict[str, float]:
-        """Replace what is "auto" by numbers of these names; returns those that were put, by names such as "conr.window"."""
+        """Replace what is "auto" by numbers of these names; returns those that were put, by names as "conr.window"."""
         found = {f"{CRITERION}.{name}": value for name, value in put_numbers(self.criterion, numbers).items()}
         for name, term in self.regularizers.items():
             found |= {f"{name}.{setting}": value for setting, value in put_numbers(term.loss, numbers).items()}
@@ -192,7 +192,8 @@ class Terms:
         outputs, targets = of_criterion(outputs), of_criterion(self._targets(row_labels, rows))
         criterion = self.criterion(*rows_of_criterion(outputs, targets, weights))
         of_regularizers = _Rows(regularizer_rows, members, _two_of(members, rows.device))
-        seen, predictions, seen_labels = map(of_regularizers, (rows, point(head, plain), row_labels))
+        seen, seen_labels = of_regularizers(rows), of_regularizers(row_labels)
+        predictions = of_regularizers(point(head, plain))
         terms = {CRITERION: criterion} | self.regularizer_terms(seen, seen_labels, predictions)
         total = self.total(terms, self.criterion_coefficient * criterion)
         return Step(terms | {"loss": total}, predictions, seen_labels)
@@ -212,17 +213,11 @@ class Terms:
         }
 
     def total(self, terms: dict[str, Tensor], criterion: Tensor | float = 0.0) -> Tensor:
-        """A criterion's term, which has its coefficient already, and the regularizers' terms times their coefficients."""
-        return cast(
-            "Tensor",
-            sum(
-                (
-                    number(f"{name}.coefficient", one.coefficient) * terms[name]
-                    for name, one in self.regularizers.items()
-                ),
-                start=criterion,
-            ),
-        )
+        """The criterion's term, already with its coefficient, and the regularizers' terms times theirs."""
+        total = criterion
+        for name, term in self.regularizers.items():
+            total = total + number(f"{name}.coefficient", term.coefficient) * terms[name]
+        return cast("Tensor", total)
 
     @property
     def losses(self) -> list[nn.Module]:
@@ -266,7 +261,7 @@ def point(head: nn.Module, outputs: Tensor) -> Tensor:
 
 
 def predicted(head: nn.Module, features: Tensor) -> tuple[Tensor, Tensor]:
-    """Features and predictions of each sample, in the unit of the head: those of an ensemble are means over its members.
+    """Features and predictions of each sample, in the unit of the head: means over the members of an ensemble.
 
     Args:
         head: as for `Terms`.
@@ -278,7 +273,7 @@ def predicted(head: nn.Module, features: Tensor) -> tuple[Tensor, Tensor]:
     if features.ndim != 3:
         return features, point(head, head(features))
     predictions = point(head, head(features.flatten(0, 1)))  # (n * members,) or (n * members, k)
-    return features.mean(dim=1), predictions.unflatten(0, features.shape[:2]).mean(dim=1)
+    return features.mean(dim=1), torch.unflatten(predictions, 0, features.shape[:2]).mean(dim=1)
 
 
 class _Rows(NamedTuple):
@@ -291,7 +286,7 @@ class _Rows(NamedTuple):
     def __call__(self, values: Tensor) -> Tensor:
         if self.members == 1:
             return values[self.samples]
-        values = values.unflatten(0, (-1, self.members))[self.samples]  # (m, members, ...)
+        values = torch.unflatten(values, 0, (-1, self.members))[self.samples]  # (m, members, ...)
         if self.chosen is not None:
             values = values.index_select(1, self.chosen).transpose(0, 1)  # (views, m, ...)
         return values.flatten(0, 1)

@@ -76,6 +76,7 @@ class AddRegularizers(Callback):
         self.head = head
         self.labels = _labels_of if labels is None else labels
         self.views = views
+        self._loaded: dict[str, Any] | None = None
         self._calls: list[tuple[Tensor, Tensor]] = []
         self._hook: RemovableHandle | None = None
 
@@ -88,6 +89,7 @@ class AddRegularizers(Callback):
         modules = dict(pl_module.named_modules())
         check_choice("head", self.head, [name for name in modules if name])
         self._resolve(trainer, modules[self.head])
+        self._load()
         self.terms.modules.to(pl_module.device)
         if self.views is not None:
             self.views.to(pl_module.device)
@@ -131,8 +133,15 @@ class AddRegularizers(Callback):
         return self.losses.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """State of the regularizers, from a checkpoint."""
-        self.losses.load_state_dict(state_dict)
+        """State of the regularizers, from a checkpoint; those that wait for the training labels take it then."""
+        self._loaded = state_dict
+        if not self.terms.waits:
+            self._load()
+
+    def _load(self) -> None:
+        if self._loaded is not None:
+            self.losses.load_state_dict(self._loaded)
+            self._loaded = None
 
     def _leave(self, module: LightningModule) -> None:
         self._calls.clear()

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from conr.data import Protocol, RegressionData
 from conr.methods.presets import preset_config
+from conr.methods.retraining import RRT
 from conr.runs.atomic import write_whole
 from conr.runs.folder import (
     BEST_CHECKPOINT,
@@ -33,7 +34,7 @@ from conr.training.checkpoints import ReadError, first_line, is_from_restoring, 
 from conr.training.metrics_table import metrics_table
 from conr.training.module import RegressionModule
 from conr.training.quiet import errors_of_writers_once, silence_known_noise
-from conr.training.retraining import RRT, HeadRetraining, encoder_checkpoint
+from conr.training.retraining import HeadRetraining, encoder_checkpoint
 from conr.training.trainer_types import read_batches_before_fractions
 
 # What Lightning and torch raise for the content of another run's checkpoint, or of one that was tampered with.

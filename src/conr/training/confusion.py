@@ -6,6 +6,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import nn
 
+from conr._auto import number
 from conr._checks import check_number
 from conr.density import REGIONS
 from conr.losses import ConRLoss
@@ -77,9 +78,9 @@ class ConfusionLogger(Callback):
             features.detach(),
             labels,
             predictions,
-            window=loss.window,
-            temperature=loss.temperature,
-            distance_scale=loss.distance_scale,
+            window=number("window", loss.window),
+            temperature=number("temperature", loss.temperature),
+            distance_scale=number("distance_scale", loss.distance_scale),
             push=loss.push,
             distance=loss.distance,
             weights=weights,

@@ -80,7 +80,7 @@ class RegressionModule(LightningModule):
 
     Attributes:
         resolved: numbers that stand in the place of "auto" since training began, by names such as "conr.window".
-        first_epoch: number of the epoch that the schedules of criterion and head count from, as `HeadRetraining` sets it.
+        first_epoch: number of the epoch that the progress counts from, as `HeadRetraining` sets it.
 
     Raises:
         ValueError: an unknown view mode, scheduler or collapse distance.
@@ -165,7 +165,8 @@ class RegressionModule(LightningModule):
             raise TypeError(f"datamodule: expected one that is a conr.data.RegressionData, got {type(data).__name__}")
         labels = data.train_labels()
         if isinstance(self.encoder, FitsInputs):
-            self.encoder.fit_inputs(default_collate([inputs for inputs, _ in data.splits.train]))
+            rows = [data.splits.train[row][0] for row in range(len(data.splits.train))]
+            self.encoder.fit_inputs(default_collate(rows))
         if self._make_head is not None and labels.ndim == 2 and labels.shape[1] > 1:
             self.head = _sized_head(self.encoder, partial(self._make_head, out_features=labels.shape[1]))
         if self.standardise_labels:
@@ -188,16 +189,12 @@ class RegressionModule(LightningModule):
         self.shot_density = data.shot_density()
         self.val_metrics = data.metrics(self.shot_density, "val/")
         self.test_metrics = data.metrics(self.shot_density, "test/")
-        self.collapse = (
-            CollapseMetric(
-                self.shot_density,
-                window=number("collapse_window", self.collapse_window),
-                distance=self.collapse_distance,
-                prefix="train/",
+        self.collapse: CollapseMetric | None = None
+        if self.collapse_window is not None:
+            window = number("collapse_window", self.collapse_window)
+            self.collapse = CollapseMetric(
+                self.shot_density, window=window, distance=self.collapse_distance, prefix="train/"
             )
-            if self.collapse_window is not None
-            else None
-        )
 
     @property
     def terms(self) -> Terms:
@@ -330,7 +327,7 @@ class RegressionModule(LightningModule):
 
 
 def epoch_share(trainer: Trainer, first_epoch: int = 0) -> float:
-    """Share of a trainer's epochs from the first on that will be done when the one that begins ends; 1 without an end."""
+    """Share of a trainer's epochs, from the first on, done when the one that begins ends; 1 without an end."""
     epochs = (trainer.max_epochs or -1) - first_epoch  # -1 is without end
     # NOTE[DIFF]: the epoch that begins counts as done; from 0, most heads of UVOTE would learn nothing in it.
     return min(1.0, (trainer.current_epoch + 1 - first_epoch) / epochs) if epochs > 0 else 1.0

@@ -75,7 +75,8 @@ class HeadRetraining(Callback):
             if part is not None:
                 part.requires_grad_(requires_grad=False)
         pl_module.terms = terms = self.rrt.second_stage(pl_module.terms, pl_module.criterion)
-        cast("RegressionData", trainer.datamodule).fit_density(terms.criterion_density)  # type: ignore[attr-defined]
+        for density in terms.densities:
+            cast("RegressionData", trainer.datamodule).fit_density(density)  # type: ignore[attr-defined]
         pl_module.first_epoch = self.first_epoch
         if pl_module.view_mode == "original+two":
             pl_module.views = None
