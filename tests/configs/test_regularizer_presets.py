@@ -5,6 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from conr.density import Bins
+from conr.methods import resolve
 from conr.methods.presets import dataset_names, method_names, preset_config
 
 METHODS = ("accon", "conr", "ordinal-entropy", "ranksim", "rnc", "srl", "supcon")
@@ -27,6 +29,7 @@ def test_each_method_has_a_preset_on_each_dataset_of_whole_numbers(method: str) 
         assert name == method.replace("-", "_")
         features = torch.randn(8, 128, generator=torch.Generator().manual_seed(0))
         labels = torch.arange(8.0) // 2
+        resolve(regularizer, labels, Bins([0, 4]), num_features=128)
         assert torch.isfinite(regularizer(features, labels, labels, torch.ones(8)))
 
 

@@ -241,4 +241,4 @@ def test_the_module_checks_when_it_is_made(change: dict[str, Any], message: str)
 
 
 def test_the_module_prints_its_hyperparameters() -> None:
-    assert "bins=6 over [0, 6], envelope=0.1" in repr(module())
+    assert "low=0, high=6, bin_width=1, envelope=0.1" in repr(module())

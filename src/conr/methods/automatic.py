@@ -26,7 +26,9 @@ AUTOMATIC = (
 """Settings of criteria and regularizers that may be "auto"; so may the coefficient of a `Regularizer`."""
 
 
-def resolve(part: nn.Module, labels: Tensor, bins: Bins, *, batch_size: int = 64) -> dict[str, float]:
+def resolve(
+    part: nn.Module, labels: Tensor, bins: Bins, *, batch_size: int = 64, num_features: int | None = None
+) -> dict[str, float]:
     """Replace each setting of a module that is "auto" by the number that follows from the training labels.
 
     For training loops of your own; `conr.training.RegressionModule`, `conr.training.AddRegularizers` and
@@ -37,6 +39,7 @@ def resolve(part: nn.Module, labels: Tensor, bins: Bins, *, batch_size: int = 64
         labels: of training, shape (n,) or (n, k), in the unit that the module will see.
         bins: of the labels.
         batch_size: inputs per batch, at least 2.
+        num_features: d of the features, for SRL.
 
     Returns:
         The numbers, by the name of the setting; empty if nothing was "auto".
@@ -54,7 +57,8 @@ def resolve(part: nn.Module, labels: Tensor, bins: Bins, *, batch_size: int = 64
     """
     if not is_automatic(part):
         return {}
-    return put_numbers(part, automatic_settings(labels, bins, batch_size=batch_size))
+    numbers = automatic_settings(labels, bins, batch_size=batch_size)
+    return put_numbers(part, numbers if num_features is None else numbers | {"num_features": num_features})
 
 
 def is_automatic(part: nn.Module) -> bool:

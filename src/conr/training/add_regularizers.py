@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 from conr._checks import check_choice
 from conr.data import RegressionData
 from conr.density import Bins
-from conr.density.label_bins import label_bins
+from conr.density.default_bins import label_bins
 from conr.methods.terms import Regularizer, Terms
 from conr.training.module import epoch_share
 
