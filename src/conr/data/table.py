@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from conr._auto import AUTO
 from conr._checks import check_number
 from conr.data.cards import DatasetCard
 from conr.data.module import ArrayDataset, RegressionData, Splits
 from conr.data.protocols import Protocol
 from conr.density.splits import SPLITS, Rows
-from conr.methods.lengths import AUTO, automatic, default_batch_size
+from conr.methods.lengths import automatic, default_batch_size
 from conr.tables.encoding import Encoding
 from conr.tables.files import FileFormat
 from conr.tables.source import TableContent, TableFile, read_rows

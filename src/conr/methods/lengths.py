@@ -2,7 +2,7 @@
 
 import math
 
-AUTO = "auto"
+from conr._auto import AUTO
 
 _BATCH_SIZES = ((10_000, 128), (50_000, 256), (200_000, 512))
 _LARGEST_BATCH = 1024
