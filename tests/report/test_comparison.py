@@ -6,13 +6,11 @@ import pytest
 from matplotlib.image import imread
 
 from conr.report import comparison_markdown, load_runs, trade_off_pictures, write_report
-from conr.report.comparison import compare
+from conr.report.comparison import compare, coverage_notes, published_results, rank_methods
+from conr.report.comparison_pictures import family_looks, trade_off
 from conr.report.cost import dataset_costs
-from conr.report.gallery import compared_methods
-from conr.report.grid import coverage_notes, grid_methods
-from conr.report.published import published_results
-from conr.report.ranks import rank_methods
-from conr.report.tradeoff import family_looks, trade_off
+from conr.report.paired import grid_methods
+from conr.report.pictures import compared_methods
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 MakeRun = Callable[..., Path]  # the fixture make_run

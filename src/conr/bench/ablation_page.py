@@ -5,24 +5,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from conr.bench.ablation import FACTORS, Ablation, Point
 from conr.density.regions import GROUPS
 from conr.report.aggregate import Spread
-from conr.report.html import write_page
 from conr.report.style import (
     HEIGHT,
     INK_ON_WHITE,
     REGION_COLORS,
     WIDTH,
     drawing,
-    inline_svg,
     name_powers,
-    new_figure,
+    page_picture,
     save_picture,
+    write_page,
 )
 
 PAGE = "ablation.html"
@@ -53,7 +51,7 @@ def write_ablation(ablation: Ablation, folder: Path) -> list[Path]:
         metric=_metric(ablation),
         regions=GROUPS,
         sections=[
-            {"title": FACTORS[name].title, "svg": Markup(_svg(ablation, name, points)), "rows": _rows(points)}  # noqa: S704
+            {"title": FACTORS[name].title, "svg": _svg(ablation, name, points), "rows": _rows(points)}
             for name, points in ablation.factors.items()
         ],
     )
@@ -67,11 +65,9 @@ def _write_png(ablation: Ablation, name: str, points: Sequence[Point], path: Pat
         return save_picture(figure, path)
 
 
-def _svg(ablation: Ablation, name: str, points: Sequence[Point]) -> str:
-    with drawing():
-        figure, axes = new_figure()
-        _draw(axes, ablation, name, points)
-        return inline_svg(figure, f"Test {_metric(ablation)} over {FACTORS[name].title}")
+def _svg(ablation: Ablation, name: str, points: Sequence[Point]) -> str | None:
+    title = f"Test {_metric(ablation)} over {FACTORS[name].title}"
+    return page_picture("", "", title, lambda figure: _draw(figure.subplots(), ablation, name, points)).svg
 
 
 def _draw(axes: Axes, ablation: Ablation, name: str, points: Sequence[Point]) -> None:

@@ -3,8 +3,8 @@ from conr.report.aggregate import SummaryRow as SummaryRow
 from conr.report.aggregate import load_runs as load_runs
 from conr.report.aggregate import summary_table as summary_table
 from conr.report.comparison import comparison_markdown as comparison_markdown
+from conr.report.comparison_pictures import trade_off_pictures as trade_off_pictures
 from conr.report.page import write_report as write_report
 from conr.report.pictures import picture as picture
-from conr.report.tables import summary_markdown as summary_markdown
-from conr.report.tables import terminal_table as terminal_table
-from conr.report.tradeoff import trade_off_pictures as trade_off_pictures
+from conr.report.summary import summary_markdown as summary_markdown
+from conr.report.summary import terminal_table as terminal_table

@@ -1,4 +1,4 @@
-"""What methods cost: time per epoch and peak memory, relative to the baseline on the same hardware."""
+"""Cost of methods: time per epoch and peak memory, relative to the baseline on the same hardware."""
 
 import math
 from collections import Counter
@@ -7,9 +7,8 @@ from statistics import median
 from typing import NamedTuple
 
 from conr.report.aggregate import DatasetRuns, spread
-from conr.report.grid import NOT_RUN, grid_methods
-from conr.report.tables import NOTHING
-from conr.report.text_table import Entry, TextTable, rows_of
+from conr.report.paired import grid_methods
+from conr.report.tables import NOT_RUN, NOTHING, Entry, TextTable
 from conr.runs.runs import Run
 
 MEBIBYTE = 2**20
@@ -67,7 +66,7 @@ def dataset_costs(group: DatasetRuns) -> tuple[dict[str, Cost], list[str]]:
 
 
 def cost_table(groups: Sequence[DatasetRuns]) -> TextTable:
-    """Seconds per epoch of each method on each dataset, and peak memory below, relative to the baseline."""
+    """Tabulate seconds per epoch of each method on each dataset, and peak memory below, relative to the baseline."""
     found = {group.dataset: dataset_costs(group) for group in groups}
     baselines = {group.dataset: next(iter(group.methods)) for group in groups}
     lines = []
@@ -81,14 +80,14 @@ def cost_table(groups: Sequence[DatasetRuns]) -> TextTable:
         mean = math.exp(sum(map(math.log, known)) / len(known)) if known else math.nan
         lines.append([*cells, _times(mean)] if len(groups) > 1 else cells)
     names = ", ".join(dict.fromkeys(baselines.values()))
-    caption = (
+    return TextTable.of(
         f"Training time per epoch relative to {names}, whose own time is in seconds: medians over seeds; peak memory "
         "likewise, where it was measured. Only runs on the same hardware with the same number of threads are compared; "
-        "runs that shared the machine with others are slower."
+        "runs that shared the machine with others are slower.",
+        ("method", *(group.dataset for group in groups), *(["geometric mean"] if len(groups) > 1 else [])),
+        lines,
+        notes=[note for _, notes in found.values() for note in notes],
     )
-    header = ("method", *(group.dataset for group in groups), *(["geometric mean"] if len(groups) > 1 else []))
-    notes = tuple(note for _, notes in found.values() for note in notes)
-    return TextTable(caption, header, (("", rows_of(lines)),), notes)
 
 
 def _entry(cost: Cost, *, is_baseline: bool) -> Entry:

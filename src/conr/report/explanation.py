@@ -1,4 +1,4 @@
-"""What a trained network does with rare labels: its features, their neighbours, its worst errors."""
+"""Explanation of a trained network on rare labels: its features, their neighbours, its worst errors."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Subset
 from conr._checks import check_choice, check_number
 from conr.data import Inputs, RegressionDataset
 from conr.density import REGIONS, LabelDensity
+from conr.report.tables import REGION_TITLES, TextTable, significant_text
 from conr.runs.history import read_history
 from conr.runs.outputs import spread
 from conr.training.loading import LoadedRun, load_run
@@ -56,7 +57,7 @@ class Sample(NamedTuple):
         prediction: shape (k,).
         region: of its label.
         image: (h, w) or (h, w, 3) in [0, 1]; None if the input is no image.
-        values: what else is known of it, by name.
+        values: its other columns or facts, by name.
         similarity: cosine of its features with those of the sample it is a neighbour of; None if of none.
     """
 
@@ -77,7 +78,7 @@ class Neighbourhood(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """What `explain_run` found.
+    """Findings of `explain_run`.
 
     Attributes:
         title: method and dataset.
@@ -106,7 +107,7 @@ class Explanation(NamedTuple):
 
 
 def explain_run(folder: Path, *, split: str = "test", most: int = 2000, beside: Path | None = None) -> Explanation:
-    """Look at what the network of a run does, before and after training.
+    """Compare the network of a run before and after training, on all and on rare samples.
 
     Args:
         folder: of the run.
@@ -155,6 +156,17 @@ def explain_run(folder: Path, *, split: str = "test", most: int = 2000, beside: 
         worst=[show(shown, trained, row) for row in np.argsort(-trained.errors, kind="stable")[:WORST_SAMPLES]],
         trained=trained,
         regions=regions,
+    )
+
+
+def gaps_table(found: Explanation) -> TextTable:
+    """Tabulate the mean label distance to the nearest training samples in feature space, networks by shot regions."""
+    return TextTable.of(
+        f"Distance of a sample's label to those of its {GAP_NEIGHBOURS} nearest training samples in feature space, "
+        "mean by shot region, in label units. Small: neighbours have similar labels. Large at few-shot labels: these "
+        "lie among common ones.",
+        ("network", *REGION_TITLES.values()),
+        [[title, *(significant_text(gaps[region]) for region in REGION_TITLES)] for title, gaps in found.gaps.items()],
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,9 +11,11 @@ from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 from rich.text import Text
 
-from conr.density import REGIONS, LabelDensity
 from conr.report.style import HEIGHT, INK_ON_WHITE, REGION_COLORS, WIDTH, drawing, save_picture
 from conr.report.tables import REGION_TITLES
+
+if TYPE_CHECKING:
+    from conr.density import LabelDensity
 
 # Told apart without colours too, as in a log file.
 _GLYPHS = {"many": "█", "median": "▓", "few": "▒"}
@@ -41,7 +43,7 @@ def draw_histogram(axes: Axes, *, edges: ArrayLike, counts: ArrayLike, regions: 
 
 
 def histogram_picture(
-    density: LabelDensity, label: str, out: Path, *, title: str, dimensions: Sequence[str] = ()
+    density: "LabelDensity", label: str, out: Path, *, title: str, dimensions: Sequence[str] = ()
 ) -> Path:
     """Draw the training labels as a picture, one panel per label dimension.
 
@@ -69,7 +71,7 @@ def histogram_picture(
         return save_picture(figure, out, dpi=160, kind=out.suffix.removeprefix(".") or "png")
 
 
-def terminal_histogram(density: LabelDensity, label: str, dimensions: Sequence[str] = ()) -> Text:
+def terminal_histogram(density: "LabelDensity", label: str, dimensions: Sequence[str] = ()) -> Text:
     """The training labels as bars of text, at most 40 rows per label dimension; a row sums up several bins if needed.
 
     Args:
@@ -98,26 +100,22 @@ def terminal_histogram(density: LabelDensity, label: str, dimensions: Sequence[s
 
 
 def _dimensions(
-    density: LabelDensity, label: str, dimensions: Sequence[str]
+    density: "LabelDensity", label: str, dimensions: Sequence[str]
 ) -> list[tuple[str, np.ndarray, np.ndarray, list[str]]]:
     """Per label dimension: what it is called, edges, counts, and a region per bin.
 
     With several dimensions the counts are summed over the others, and a bin's region is that of most of its samples.
     """
     bins = density.fitted_bins()
-    counts = density.counts.reshape(bins.shape)
-    regions = density.region_of_bin.reshape(bins.shape)
+    counts = density.counts.reshape(bins.shape).numpy()
+    regions = density.region_of_bin.reshape(bins.shape).numpy()
+    by_region = np.stack([np.where(regions == region, counts, 0) for region in range(len(_GLYPHS))])
+    names = np.asarray(list(_GLYPHS))
     found: list[tuple[str, Any, Any, list[str]]] = []
     for dimension, edges in enumerate(bins.edges):
-        others = [other for other in range(bins.dimensions) if other != dimension]
-        by_region = [
-            (counts * (regions == region)).sum(dim=others) if others else counts * (regions == region)
-            for region in range(len(REGIONS))
-        ]
-        if others:
-            names = [REGIONS[int(np.argmax(column))] for column in np.stack(by_region, axis=1)]
-        else:
-            names = [REGIONS[region] for region in regions.tolist()]
+        others = tuple(1 + other for other in range(bins.dimensions) if other != dimension)
+        sums = by_region.sum(axis=others)  # (regions, bins)
+        most = sums.argmax(axis=0) if others else regions
         name = f"{label}, {dimensions[dimension] if dimensions else dimension}" if others else label
-        found.append((name, edges.numpy(), np.sum(by_region, axis=0), names))
+        found.append((name, edges.numpy(), sums.sum(axis=0), names[most].tolist()))
     return found

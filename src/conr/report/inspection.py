@@ -9,7 +9,6 @@ import numpy as np
 import yaml
 from matplotlib.figure import Figure
 from rich.console import Group
-from rich.table import Column, Table
 from rich.text import Text
 
 from conr.data.inspection import FEWEST_TESTED, Inspection
@@ -17,7 +16,7 @@ from conr.density import REGIONS, ConRSettings
 from conr.methods.presets import preset_config
 from conr.report.histogram import draw_histogram, histogram_picture, terminal_histogram
 from conr.report.style import INK_ON_WHITE, WIDTH, drawing, save_picture
-from conr.report.tables import NOTHING, REGION_TITLES
+from conr.report.tables import REGION_TITLES, TextTable, significant_text, with_unit
 from conr.runs.atomic import write_whole
 
 SCHEMA = "conr.inspection/1"
@@ -120,20 +119,18 @@ def set_conr(config: dict[str, Any], settings: ConRSettings) -> None:
 
 
 def inspection_text(inspection: Inspection) -> Group:
-    """What a terminal shows."""
-    data = inspection.data
-    label = f"{data.label_name} ({data.label_unit})" if data.label_unit else data.label_name
+    """Show an inspected table in a terminal: histogram, shot regions, imbalance, suggestions."""
     return Group(
-        terminal_histogram(inspection.density, label),
+        terminal_histogram(inspection.density, _label(inspection)),
         Text(""),
-        _regions_table(inspection),
+        _regions_table(inspection).terminal(),
         Text("\n".join(["", *imbalance_sentences(inspection), ""])),
-        _suggestions_table(inspection),
+        _suggestions_table(inspection).terminal(),
     )
 
 
 def imbalance_sentences(inspection: Inspection) -> list[str]:
-    """How imbalanced the labels are, and what cannot be tested, in words."""
+    """Say in words how imbalanced the labels are, and which bins cannot be tested."""
     found, untested = inspection.imbalance, inspection.untested
     sentences = [
         f"Half of the training rows lie in {found.half:.0%} of the bins; it would be 50% if they were even.",
@@ -166,31 +163,32 @@ def _ranges(inspection: Inspection) -> str:
     return ", ".join(f"{edges[group[0]]:g} to {edges[group[-1] + 1]:g}" for group in groups)
 
 
-def _regions_table(inspection: Inspection) -> Table:
-    bins, density = inspection.density.fitted_bins(), inspection.density
-    right = [
-        Column(name, justify="right") for name in ("bins", "train", "val", "test", "error of always answering median")
-    ]
-    table = Table("region", *right)
+def _label(inspection: Inspection) -> str:
+    return with_unit(inspection.data.label_name, inspection.data.label_unit)
+
+
+def _regions_table(inspection: Inspection) -> TextTable:
+    density = inspection.density
     counts = (density.counts.flatten(), inspection.val_counts, inspection.test_counts)
+    lines = []
     for region, title in REGION_TITLES.items():
         rows = density.region_of_bin >= 0 if region == "all" else density.region_of_bin == REGIONS.index(region)
-        error = inspection.imbalance.constant_errors[region]
-        number = len(bins) if region == "all" else int(rows.sum())
-        cells = [f"{number}", *(f"{int(count[rows].sum()):,}" for count in counts)]
-        table.add_row(title, *cells, NOTHING if error is None else f"{error:.3g}")
-    return table
+        cells = [f"{int(rows.sum())}", *(f"{int(count[rows].sum()):,}" for count in counts)]
+        lines.append([title, *cells, significant_text(inspection.imbalance.constant_errors[region])])
+    header = ("region", "bins", "train", "val", "test", "error of always answering median")
+    return TextTable.of("", header, lines)
 
 
-def _suggestions_table(inspection: Inspection) -> Table:
+def _suggestions_table(inspection: Inspection) -> TextTable:
     suggestion, bins = inspection.suggestion, inspection.density.fitted_bins()
-    table = Table("suggestion", "in label units", "standardised", "why")
+    lines = []
     if suggestion.bin_width is not None:
         width = float(bins.edges[0].diff().median())
         same = suggestion.bin_width == width
         why = "those of the runs" if same else f"those of the runs, {width:g} wide, leave too many too empty to test"
-        table.add_row("bins", f"{suggestion.bin_width:g} wide", "", why)
-    table.add_row("weights", suggestion.scheme, "", "even counts" if suggestion.scheme == "none" else "uneven counts")
+        lines.append(["bins", f"{suggestion.bin_width:g} wide", "", why])
+    counts = "even counts" if suggestion.scheme == "none" else "uneven counts"
+    lines.append(["weights", suggestion.scheme, "", counts])
     reasons = {
         "window": "labels of one bin are alike",
         "temperature": "the usual value",
@@ -199,14 +197,14 @@ def _suggestions_table(inspection: Inspection) -> Table:
     }
     for name, why in reasons.items():
         values = (getattr(part, name) for part in (suggestion.settings, suggestion.standardised))
-        table.add_row(name, *(f"{value:.3g}" for value in values), why)
-    return table
+        lines.append([name, *map(significant_text, values), why])
+    header = ("suggestion", "in label units", "standardised", "why")
+    return TextTable.of("", header, lines, words=header)
 
 
 def _write_picture(inspection: Inspection, path: Path) -> Path:
-    data, density = inspection.data, inspection.density
-    label = f"{data.label_name} ({data.label_unit})" if data.label_unit else data.label_name
-    title = f"training labels of {data.title}"
+    label, density = _label(inspection), inspection.density
+    title = f"training labels of {inspection.data.title}"
     if density.fitted_bins().dimensions > 1:
         return histogram_picture(density, label, path, title=title)
     edges = density.fitted_bins().edges[0].numpy()

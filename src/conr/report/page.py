@@ -1,29 +1,27 @@
 """The report: one HTML file that needs nothing else."""
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from conr.density.regions import GROUPS
+import yaml
+
 from conr.report.aggregate import DatasetRuns, load_runs
-from conr.report.comparison import compare
-from conr.report.configuration import configuration_differences, configuration_text, unequal_runs
-from conr.report.gallery import MOST_COMPARED, dataset_gallery, ranks_gallery, trade_off_gallery
-from conr.report.grid import GRID_METRICS
-from conr.report.html import write_page
-from conr.report.published import published_table
-from conr.report.style import REGION_COLORS, MethodStyles
-from conr.report.tables import (
-    MAIN_METRICS,
-    NOTHING,
-    REGION_TITLES,
-    headline_metric,
-    metric_table,
-    shown_metrics,
-    summary_sentences,
-)
+from conr.report.comparison import GRID_METRICS, compare, published_table
+from conr.report.comparison_pictures import ranks_gallery, trade_off_gallery
+from conr.report.pictures import MOST_COMPARED, label_pictures, training_pictures
+from conr.report.pictures_2d import cell_pictures
+from conr.report.style import MethodStyles, Picture, write_page
+from conr.report.summary import headline_metric, metric_table, shown_metrics, summary_sentences
+from conr.report.tables import NOTHING, Entry, TextTable, significant_text
 from conr.runs.failures import Failure, find_failures
 from conr.runs.runs import Run
+
+MAIN_METRICS = 3
+
+# Runs of one comparison differ in these by design.
+_IGNORED = ("seed_everything", "output.", "ckpt_path")
 
 
 def write_report(
@@ -58,11 +56,8 @@ def write_report(
         "report.html.j2",
         title=title,
         comparison=comparison,
-        failures=[_failure_row(folder, failure) for folder, failure in find_failures(paths)],
+        failures=_failures_table(find_failures(paths)),
         sections=[_section(group, styles, compared=comparison is not None) for group in groups],
-        regions=GROUPS,
-        region_titles=REGION_TITLES,
-        region_colors=REGION_COLORS,
         colors={method: styles.color(method) for group in groups for method in group.methods},
     )
 
@@ -80,61 +75,126 @@ def _comparison(groups: Sequence[DatasetRuns], styles: MethodStyles) -> dict[str
 
 
 def _section(group: DatasetRuns, styles: MethodStyles, *, compared: bool) -> dict[str, Any]:
-    first = group.first
-    tables = [metric_table(group.rows, metric) for metric in shown_metrics(group)]
+    metrics = shown_metrics(group)
     # The headline comes first; where that is none of MAE, GM and balanced MAE, a comparison shows all four.
     main = MAIN_METRICS + (compared and headline_metric(group).name not in GRID_METRICS)
+    name = group.first.label["name"]
     runs = [run for runs in group.methods.values() for run in runs]
-    versions = {", ".join(f"{name} {version}" for name, version in run.result.versions.items()): None for run in runs}
-    hardware = {", ".join(f"{name} {value}" for name, value in run.result.hardware.items()): None for run in runs}
     return {
         "name": group.dataset,
         "baseline": group.rows[0].method,
-        "label": first.label,
         "sentences": summary_sentences(group),
         "notes": [*group.notes, *unequal_runs(group), *_left_out(group)],
-        "rows": group.rows,
-        "main_tables": tables[:main],
-        "other_tables": tables[main:],
-        "counts": {region: int(first.metrics[region]["count"]) for region in GROUPS},
-        "pictures": dataset_gallery(group, styles),
+        "errors": metric_table(group, metrics[:main], f"Test error of {name}", changes=True),
+        "other_errors": metric_table(group, metrics[main:], "Other metrics", changes=True),
+        "pictures": _pictures(group, styles),
         "published": published_table(group) if compared else None,
         "compact": len(group.methods) > MOST_COMPARED + 1,
         "run_count": len(runs),
-        "runs": [_run_row(run) for run in runs],
-        "differences": configuration_differences(group),
+        "runs": _runs_table(group.dataset, runs),
+        "differences": _differences_table(group),
         "configurations": {method: configuration_text(runs[0]) for method, runs in group.methods.items()},
-        "versions": list(versions),
-        "hardware": list(hardware),
+        "versions": list(dict.fromkeys(_named(run.result.versions) for run in runs)),
+        "hardware": list(dict.fromkeys(_named(run.result.hardware) for run in runs)),
     }
 
 
-def _run_row(run: Run) -> dict[str, object]:
-    result = run.result
-    epoch, value = result.checkpoint["epoch"], result.checkpoint["value"]
-    return {
-        "method": result.method,
-        "seed": NOTHING if result.seed is None else result.seed,
-        "epochs": result.epochs,
-        "best_epoch": NOTHING if epoch is None else epoch,
-        "monitor": result.checkpoint["monitor"],
-        "value": NOTHING if value is None else f"{value:.4g}",
-        "seconds": f"{result.train_seconds:.1f}",
-        "folder": run.folder.resolve().name,
-    }
+def _pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
+    dimensions = len(group.edges)
+    of_labels = label_pictures(group, styles) if dimensions == 1 else cell_pictures(group) if dimensions == 2 else []
+    return [*of_labels, *training_pictures(group, styles)]
 
 
-def _failure_row(folder: Path, failure: Failure) -> dict[str, object]:
-    return {
-        "dataset": failure.dataset,
-        "method": failure.method,
-        "seed": failure.seed,
-        "error": failure.error,
-        "folder": f"{failure.dataset}/{failure.method}/{folder.name}",
-    }
+def _failures_table(failures: Sequence[tuple[Path, Failure]]) -> TextTable:
+    return TextTable.of(
+        "",
+        ("dataset", "method", "seed", "error", "folder"),
+        [
+            [one.dataset, one.method, str(one.seed), one.error, f"{one.dataset}/{one.method}/{folder.name}"]
+            for folder, one in failures
+        ],
+        words=("method", "error", "folder"),
+    )
+
+
+def _runs_table(dataset: str, runs: Sequence[Run]) -> TextTable:
+    rows: list[list[Entry | str]] = []
+    for run in runs:
+        result, best = run.result, run.result.checkpoint
+        rows.append(
+            [
+                dataset,
+                result.method,
+                NOTHING if result.seed is None else str(result.seed),
+                str(result.epochs),
+                NOTHING if best["epoch"] is None else str(best["epoch"]),
+                Entry(significant_text(best["value"], 4), best["monitor"]),
+                f"{result.train_seconds:.1f} s",
+                run.folder.resolve().name,
+            ]
+        )
+    header = ("dataset", "method", "seed", "epochs", "best epoch", "its value", "training time", "folder")
+    return TextTable.of("", header, rows, words=("method", "folder"))
+
+
+def _differences_table(group: DatasetRuns) -> TextTable:
+    found = configuration_differences(group)
+    rows = [[setting, *(value or "not set" for value in values)] for setting, values in found.items()]
+    return TextTable.of("Settings in which the methods differ", ("setting", *group.methods), rows, words=group.methods)
+
+
+def _named(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _left_out(group: DatasetRuns) -> list[str]:
     if len(group.edges) <= 2:
         return []
     return [f"Pictures over the label axis are left out: the label has {len(group.edges)} dimensions."]
+
+
+def configuration_text(run: Run) -> str | None:
+    """The resolved configuration of a run as YAML, None if it kept none."""
+    return None if run.config is None else yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True)
+
+
+def configuration_differences(group: DatasetRuns) -> dict[str, list[str]]:
+    """Settings in which the methods differ, each with its value per method ("" where it is not set).
+
+    The first run of a method stands for the method; see `unequal_runs` for the others.
+
+    Raises:
+        ValueError: a damaged configuration; the message names the file.
+    """
+    return _differences([_settings(runs[0]) for runs in group.methods.values()])
+
+
+def unequal_runs(group: DatasetRuns) -> list[str]:
+    """A sentence for each method whose runs differ in more than the seed."""
+    sentences = []
+    for method, runs in group.methods.items():
+        found = _differences([_settings(run) for run in runs])
+        if found:
+            sentences.append(f"The runs of {method} differ in more than the seed: {', '.join(found)}.")
+    return sentences
+
+
+def _differences(configurations: list[dict[str, str]]) -> dict[str, list[str]]:
+    # A run without a configuration is unknown, not different.
+    known = [one for one in configurations if one]
+    keys = sorted(set().union(*known))
+    different = [key for key in keys if len({one.get(key, "") for one in known}) > 1]
+    return {key: [one.get(key, "") for one in configurations] for key in different}
+
+
+def _settings(run: Run) -> dict[str, str]:
+    return {key: value for key, value in _flat(run.config, "").items() if not key.startswith(_IGNORED)}
+
+
+def _flat(value: Any, key: str) -> dict[str, str]:
+    if isinstance(value, dict):
+        prefix = f"{key}." if key else ""
+        return {name: text for part, inner in value.items() for name, text in _flat(inner, f"{prefix}{part}").items()}
+    if value is None or value == []:  # as if not set
+        return {}
+    return {key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)}

@@ -1,30 +1,64 @@
-"""Paired tests: each method X against X + conr, over seeds and datasets."""
+"""Each method X against X + conr: paired tests over seeds and datasets, and the change on each dataset."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from conr.report.aggregate import DatasetRuns
-from conr.report.grid import PART, grid_methods, method_pairs, seed_errors
+from conr.report.aggregate import BASELINE_NAMES, DatasetRuns
 from conr.report.statistics import ALPHA, FEWEST_PAIRS, SignedRank, holm, signed_rank
-from conr.report.tables import NOTHING, REGION_TITLES, join_words, signed_text
-from conr.report.text_table import Entry, TextTable, rows_of
+from conr.report.summary import headline_metric
+from conr.report.tables import NOTHING, REGION_TITLES, Entry, TextTable, join_words, percent_text, signed_text
 
+PART = "conr"
 TESTED_REGIONS = ("all", "few", "many")
+SHOWN_REGIONS = ("few", "all", "many")
+
+
+def without_part(method: str) -> str | None:
+    """The method's name without conr: "" if it is the only ``+`` part, None if it has no such part."""
+    parts = method.split("+")
+    return "+".join(one for one in parts if one != PART) if PART in parts else None
+
+
+def method_pairs(methods: Iterable[str]) -> list[tuple[str, str]]:
+    """Methods that were run both without and with conr, as (X, X + conr).
+
+    conr alone is paired with the method called "baseline" or "vanilla"; the order of parts does not matter.
+    """
+    names = list(methods)
+    by_parts = {frozenset(name.split("+")): name for name in names}
+    plain = next((one for one in BASELINE_NAMES if one in names), None)
+    pairs = []
+    for name in names:
+        rest = without_part(name)
+        partner = plain if rest == "" else by_parts.get(frozenset((rest or "").split("+")))
+        if rest is not None and partner is not None:
+            pairs.append((partner, name))
+    return sorted(pairs, key=lambda pair: _order(pair[0]))
+
+
+def grid_methods(groups: Sequence[DatasetRuns]) -> list[str]:
+    """All methods of all datasets: baselines first, then by name, X and X + conr together."""
+    return sorted({method for group in groups for method in group.methods}, key=_order)
+
+
+def error_of(group: DatasetRuns, value: float) -> float:
+    """A value of the headline metric as an error: 1 - value where higher is better."""
+    return 1 - value if headline_metric(group).higher_is_better else value
 
 
 class PairedTest(NamedTuple):
-    """X against X + part in one shot region.
+    """The test of X against X + conr in one shot region.
 
     Attributes:
         method: X.
-        combined: X + part.
+        combined: X + conr.
         region: a shot region, or "all".
         outcome: the test of the relative differences of all pairs of runs.
         corrected_p: p-value after Holm, over all X of the region; NaN where there is none.
-        median: median relative difference; negative if X + part has the lower errors.
+        median: median relative difference; negative if X + conr has the lower errors.
         datasets: number of datasets with at least one pair.
         better: on how many of these the median relative difference is negative.
     """
@@ -37,6 +71,29 @@ class PairedTest(NamedTuple):
     median: float
     datasets: int
     better: int
+
+
+class Change(NamedTuple):
+    """The change that conr makes to one method, on one dataset in one shot region.
+
+    Attributes:
+        method: X, which is compared with X + conr.
+        median: median over seeds of the relative difference, below 0 if the error falls; NaN without pairs.
+        lower: number of seeds in which the error falls.
+        higher: number of seeds in which it rises.
+        seeds: number of pairs.
+    """
+
+    method: str
+    median: float
+    lower: int
+    higher: int
+    seeds: int
+
+    @property
+    def clear(self) -> bool:
+        """Whether all seeds, of which there are several, agree."""
+        return self.seeds > 1 and self.seeds in (self.lower, self.higher)
 
 
 def relative_difference(before: float, after: float) -> float:
@@ -58,7 +115,7 @@ def paired_differences(group: DatasetRuns, method: str, combined: str, region: s
     """By seed, `relative_difference` of the errors of two methods on a dataset, where both are defined."""
     if method not in group.methods or combined not in group.methods:
         return {}
-    before, after = seed_errors(group, method, region), seed_errors(group, combined, region)
+    before, after = _seed_errors(group, method, region), _seed_errors(group, combined, region)
     return {
         seed: relative_difference(before[seed], after[seed])
         for seed in sorted(before.keys() & after.keys())
@@ -66,15 +123,14 @@ def paired_differences(group: DatasetRuns, method: str, combined: str, region: s
     }
 
 
-def paired_tests(groups: Sequence[DatasetRuns], *, part: str = PART) -> list[PairedTest]:
-    """Test every method X that was run with and without a part, in each of ``TESTED_REGIONS``.
+def paired_tests(groups: Sequence[DatasetRuns]) -> list[PairedTest]:
+    """Test every method X that was run with and without conr, in each of ``TESTED_REGIONS``.
 
     A pair is two runs of one dataset and one seed, in which the headline error is defined. Errors of all datasets are
     made comparable by `relative_difference`, then tested together by `signed_rank`.
 
     Args:
         groups: from `load_runs`.
-        part: what is added to X, one of the names that ``+`` joins.
 
     Returns:
         Tests by region, then by X; empty if no X was run both ways.
@@ -83,39 +139,90 @@ def paired_tests(groups: Sequence[DatasetRuns], *, part: str = PART) -> list[Pai
         Seeds of one dataset are not independent evidence about other datasets: the p-value speaks of these datasets.
     """
     tests: list[PairedTest] = []
-    pairs = method_pairs(grid_methods(groups), part)
     for region in TESTED_REGIONS:
         found = []
-        for method, combined in pairs:
+        for method, combined in method_pairs(grid_methods(groups)):
             by_dataset = [list(paired_differences(group, method, combined, region).values()) for group in groups]
-            medians = [float(np.median(values)) for values in by_dataset if values]
+            medians = [_median(values) for values in by_dataset if values]
             values = [value for one in by_dataset for value in one]
-            outcome = signed_rank(values)
-            median = float(np.median(values)) if values else math.nan
             better = sum(one < 0 for one in medians)
-            found.append(PairedTest(method, combined, region, outcome, math.nan, median, len(medians), better))
+            test = signed_rank(values)
+            found.append(PairedTest(method, combined, region, test, math.nan, _median(values), len(medians), better))
         corrected = holm([test.outcome.p for test in found])
         tests += [test._replace(corrected_p=p) for test, p in zip(found, corrected, strict=True)]
     return tests
 
 
-def paired_table(groups: Sequence[DatasetRuns], *, part: str = PART) -> TextTable | None:
-    """`paired_tests` in words and numbers; None if no method was run both ways."""
-    tests = paired_tests(groups, part=part)
+def paired_table(groups: Sequence[DatasetRuns]) -> TextTable | None:
+    """Put `paired_tests` in words and numbers; None if no method was run both ways."""
+    tests = paired_tests(groups)
     if not tests:
         return None
-    parts = tuple(
-        (REGION_TITLES[region], rows_of([_row(test) for test in tests if test.region == region]))
-        for region in TESTED_REGIONS
-    )
-    caption = (
-        f"Each method against the same method with {part}, in pairs of runs with the same dataset and seed. Change: "
+    return TextTable.of(
+        f"Each method against the same method with {PART}, in pairs of runs with the same dataset and seed. Change: "
         "median difference of the headline error relative to the mean of both, below 0 if the error falls. Effect: "
-        f"rank-biserial correlation, from {signed_text(-1, 0)} ({part} always lowers the error) to +1 (always raises "
-        "it). p: Wilcoxon's signed-rank test, exact, two-sided; corrected after Holm for the tests of one region."
+        f"rank-biserial correlation, from {signed_text(-1, 0)} ({PART} always lowers the error) to +1 (always raises "
+        "it). p: Wilcoxon's signed-rank test, exact, two-sided; corrected after Holm for the tests of one region.",
+        ("method", "result", "wins / ties / losses", "datasets better", "change", "effect", "p", "corrected p"),
+        parts=[
+            (REGION_TITLES[region], [_test_row(test) for test in tests if test.region == region])
+            for region in TESTED_REGIONS
+        ],
+        notes=_left_out(groups),
     )
-    header = ("method", "result", "wins / ties / losses", "datasets better", "change", "effect", "p", "corrected p")
-    return TextTable(caption, header, parts, tuple(_notes(groups, part)))
+
+
+def dataset_changes(group: DatasetRuns, region: str) -> list[Change]:
+    """The changes of all methods that were run on a dataset with and without conr; see `paired_tests`."""
+    changes = []
+    for method, combined in method_pairs(group.methods):
+        found = list(paired_differences(group, method, combined, region).values())
+        lower, higher = sum(one < 0 for one in found), sum(one > 0 for one in found)
+        changes.append(Change(method, _median(found), lower, higher, len(found)))
+    return changes
+
+
+def changes_table(groups: Sequence[DatasetRuns]) -> TextTable | None:
+    """Methods by datasets: the change that conr makes, by shot region; None if no method was run both ways."""
+    methods = [method for method, _ in method_pairs(grid_methods(groups))]
+    if not methods:
+        return None
+    parts = []
+    for region in SHOWN_REGIONS:
+        cells = {
+            (group.dataset, change.method): _change_entry(change)
+            for group in groups
+            for change in dataset_changes(group, region)
+        }
+        lines = [[method, *(cells.get((group.dataset, method), NOTHING) for group in groups)] for method in methods]
+        parts.append((REGION_TITLES[region], lines))
+    return TextTable.of(
+        f"Change of the headline error when {PART} is added to a method: median over seeds, relative to the mean of "
+        "both, below 0 if the error falls; in brackets the seeds in which it falls. Bold: it falls in all of several "
+        "seeds.",
+        ("method", *(group.dataset for group in groups)),
+        parts=parts,
+    )
+
+
+def changes_sentences(groups: Sequence[DatasetRuns], region: str) -> list[str]:
+    """Say for each dataset in how many methods conr lowers the error of a shot region, and with which clearly."""
+    sentences = []
+    for group in groups:
+        changes = [one for one in dataset_changes(group, region) if one.seeds]
+        if not changes:
+            continue
+        lower = sum(one.median < 0 for one in changes)
+        middle = percent_text(_median([one.median for one in changes]))
+        falls = [one.method for one in changes if one.clear and one.lower]
+        rises = [one.method for one in changes if one.clear and one.higher]
+        said = [f"{word} with {join_words(names)}" for word, names in (("falls", falls), ("rises", rises)) if names]
+        agreed = " and ".join(said) or "falls or rises with none of them"
+        sentences.append(
+            f"{group.dataset}: {PART} lowers the {REGION_TITLES[region]} error of {lower} of {len(changes)} methods "
+            f"(median change {middle}). All seeds agree that it {agreed}."
+        )
+    return sentences
 
 
 def p_text(p: float) -> str:
@@ -125,32 +232,60 @@ def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _row(test: PairedTest) -> list[Entry | str]:
+def _order(method: str) -> tuple[bool, str, bool]:
+    rest = without_part(method)
+    plain = method if rest is None else rest
+    is_baseline = plain in ("", *BASELINE_NAMES)
+    return (not is_baseline, "" if is_baseline else plain, rest is not None)
+
+
+def _seed_errors(group: DatasetRuns, method: str, region: str) -> dict[int, float]:
+    """Headline error per seed, NaN where undefined; runs without a seed are left out."""
+    name = headline_metric(group).name
+    return {
+        run.result.seed: error_of(group, run.result.metrics[region][name])
+        for run in group.methods[method]
+        if run.result.seed is not None
+    }
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(np.median(values)) if values else math.nan
+
+
+def _test_row(test: PairedTest) -> list[Entry | str]:
     outcome = test.outcome
     found = test.corrected_p <= ALPHA
-    tested = outcome.wins + outcome.losses
+    lower = outcome.effect < 0
     if math.isnan(outcome.p):
-        verdict = f"too few pairs: {tested} differ, {FEWEST_PAIRS} are needed"
+        said = f"too few pairs: {outcome.wins + outcome.losses} differ, {FEWEST_PAIRS} are needed"
     elif not found:
-        verdict = "no difference found"
+        said = "no difference found"
     else:
-        verdict = "lower error" if outcome.effect < 0 else "higher error"
-    color = ("better" if outcome.effect < 0 else "worse") if found else ""
+        said = "lower error" if lower else "higher error"
     return [
         f"{test.method} → {test.combined}",
-        Entry(verdict, verdict=color),
+        Entry(said, verdict=("better" if lower else "worse") if found else ""),
         f"{outcome.wins} / {outcome.ties} / {outcome.losses}",
         f"{test.better} of {test.datasets}",
-        NOTHING if math.isnan(test.median) else f"{signed_text(test.median * 100, 1)} %",
+        percent_text(test.median),
         signed_text(outcome.effect, 2),
         p_text(outcome.p),
         p_text(test.corrected_p),
     ]
 
 
-def _notes(groups: Sequence[DatasetRuns], part: str) -> list[str]:
+def _change_entry(change: Change) -> Entry:
+    if not change.seeds:
+        return Entry(NOTHING)
+    verdict = ("better" if change.lower else "worse") if change.clear else ""
+    text = percent_text(change.median)
+    return Entry(text, f"{change.lower} of {change.seeds}", best=verdict == "better", verdict=verdict)
+
+
+def _left_out(groups: Sequence[DatasetRuns]) -> list[str]:
     notes = []
-    for method, combined in method_pairs(grid_methods(groups), part):
+    for method, combined in method_pairs(grid_methods(groups)):
         gone = []
         for group in groups:
             lacking = [one for one in (method, combined) if one not in group.methods]

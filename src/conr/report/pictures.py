@@ -1,116 +1,196 @@
-"""The pictures of a report, as SVG for the page and as one PNG for elsewhere."""
+"""The pictures of one dataset, for the page and as one PNG for elsewhere; labels of one dimension."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
 
-from conr.report.aggregate import Curve, DatasetRuns, label_error_curve, load_runs, region_spans, training_curve
-from conr.report.embedding import embed_features
+from conr.report.aggregate import (
+    Curve,
+    DatasetRuns,
+    label_error_curve,
+    load_runs,
+    prediction_limits,
+    region_spans,
+    training_curve,
+)
 from conr.report.histogram import draw_histogram
+from conr.report.paired import method_pairs
 from conr.report.style import (
     INK,
     INK_ON_WHITE,
     REGION_COLORS,
     REGION_SHADES,
-    WIDTH,
+    SQUARE,
     MethodStyles,
+    Picture,
     count_whole,
     drawing,
-    inline_svg,
     label_colors,
-    new_figure,
+    page_picture,
     save_picture,
 )
+from conr.report.summary import headline_metric, unit_of
+from conr.report.tables import with_unit
 from conr.runs.runs import Run
 
+MOST_COMPARED = 6
+MOST_EMBEDDED, FEWEST_EMBEDDED = 600, 10
 MOST_SCATTERED = 5000
 
 
-def histogram_svg(group: DatasetRuns) -> str:
-    """Training samples per label bin, coloured by shot region."""
-    with drawing():
-        figure, axes = new_figure()
-        _draw_histogram(axes, group)
-        return inline_svg(figure, f"Training samples per {group.first.label['name']}, by shot region")
+def label_pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
+    """Draw training labels, errors over the label, features and predictions; for labels of one dimension."""
+    name = group.first.label["name"]
+    shown = [group.methods[method][0] for method in group.highlighted]
+    limits = prediction_limits(group, shown)
+    return [
+        page_picture(
+            "Training labels",
+            f"Training samples per {name} bin. The stronger the colour, the rarer: it is the shot region.",
+            f"Training samples per {name}, by shot region",
+            lambda figure: _draw_histogram(figure.subplots(), group),
+        ),
+        *(
+            page_picture(
+                f"Error over {name}: {' and '.join(methods)}",
+                f"Test MAE by {name}; lower is better. A line is the mean over seeds, its band reaches from the lowest "
+                "to the highest seed. Shading marks the median-shot (faint) and few-shot (strong) regions.",
+                f"Mean absolute error over {name}: {' and '.join(methods)}",
+                partial(_draw_errors_of_page, group, methods, styles),
+            )
+            for methods in compared_methods(group)
+        ),
+        *(feature_picture(run, group, 0) for run in shown),
+        *(
+            page_picture(
+                f"Predictions: {_title(run)}",
+                "One point per test sample; on the line, the prediction is right. Shading as above: a cloud that "
+                "leaves the line where shading is strong shows rare labels taken for common ones.",
+                f"Predictions of {run.result.method} against labels",
+                partial(_draw_predictions, run, group, styles, limits),
+                height=SQUARE,
+            )
+            for run in shown
+        ),
+    ]
 
 
-def label_error_svg(group: DatasetRuns, methods: Sequence[str], styles: MethodStyles) -> str | None:
-    """MAE over the label axis of several methods, None if none of them kept its predictions."""
-    with drawing():
-        figure, axes = new_figure()
-        if not _draw_label_errors(axes, group, methods, styles):
-            return None
-        names = " and ".join(methods)
-        return inline_svg(figure, f"Mean absolute error over {group.first.label['name']}: {names}")
+def training_pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
+    """Draw the validation error, that of the few-shot region, and the training loss, over epochs."""
+    metric = headline_metric(group)
+    unit, logged = unit_of(metric, group), f"val/{metric.name}"
+    loss = "with all its terms; the height says nothing where methods have other terms"
+    curves = (
+        (logged, f"Validation {metric.title}", unit, "over all validation labels"),
+        (f"{logged}_few", f"Few-shot validation {metric.title}", unit, "over labels of the few-shot region"),
+        ("train/loss", "Training loss", "", loss),
+    )
+    return [
+        page_picture(
+            title,
+            f"{title} after each epoch, {meaning}. A line is the mean over seeds, its band reaches from the lowest to "
+            "the highest seed.",
+            f"{with_unit(title, unit)} over epochs: {' and '.join(group.methods)}",
+            partial(_draw_training, group, column, with_unit(title, unit), styles),
+        )
+        for column, title, unit, meaning in curves
+    ]
 
 
-def training_svg(group: DatasetRuns, metric: str, title: str, styles: MethodStyles) -> str | None:
-    """A logged metric over epochs for all methods, None if no run logged it."""
-    curves = {method: training_curve(runs, metric) for method, runs in group.methods.items()}
-    if not any(curves.values()):
-        return None
-    with drawing():
-        figure, axes = new_figure()
-        for method, curve in curves.items():
-            if curve is not None:
-                _draw_curve(axes, curve, styles.line(method))
-        axes.set_xlabel("epoch")
-        count_whole(axes.xaxis)
-        axes.set_ylabel(title)
-        axes.legend()
-        return inline_svg(figure, f"{title} over epochs: {' and '.join(curves)}")
+def compared_methods(group: DatasetRuns) -> list[list[str]]:
+    """Methods that share a picture of the error over labels.
+
+    The baseline with each other method; with more than ``MOST_COMPARED`` others each X with X + conr, and the baseline
+    with the method of the lowest few-shot error.
+    """
+    baseline, *others = group.methods
+    if len(others) <= MOST_COMPARED:
+        return [[baseline, other] for other in others] or [[baseline]]
+    pairs = [list(pair) for pair in method_pairs(group.methods)]
+    return pairs if list(group.highlighted) in pairs else [list(group.highlighted), *pairs]
 
 
-def features_svg(run: Run, group: DatasetRuns, *, dimension: int = 0) -> str:
-    """Test features of a run in two dimensions, coloured by label, of which ``dimension`` is shown.
+def feature_picture(run: Run, group: DatasetRuns, dimension: int) -> Picture:
+    """Draw test features of a run in two dimensions, coloured by one dimension of the label."""
+
+    def draw(figure: Figure) -> None:
+        if run.outputs is None or len(run.outputs.features) == 0:
+            raise ValueError("the run kept no features")
+        labels = run.outputs.feature_labels.reshape(len(run.outputs.features), -1)[:, dimension]
+        draw_features(figure, run.outputs.features, labels, group.edges[dimension], group.axis_titles[dimension])
+
+    return page_picture(
+        f"Features: {_title(run)}",
+        f"Test features placed in the plane by t-SNE, one point per sample, coloured by {group.names[dimension]}. "
+        f"{READING_OF_FEATURES}",
+        f"Test features of {run.result.method} in two dimensions, coloured by label",
+        draw,
+        height=SQUARE,
+    )
+
+
+READING_OF_FEATURES = (
+    "Where colours run smoothly, features keep the order of labels; where they mix, labels have collapsed into each "
+    "other. Distances between groups far apart mean nothing."
+)
+
+
+def draw_features(figure: Figure, features: NDArray[Any], labels: NDArray[Any], edges: ArrayLike, title: str) -> None:
+    """Fill a figure with features in the plane, coloured by label.
+
+    Args:
+        figure: empty.
+        features: shape (m, d).
+        labels: shape (m,).
+        edges: of the label's bins, whose ends are the ends of the colours.
+        title: of the colours.
 
     Raises:
-        ValueError: the run kept no features, or they cannot be placed in the plane.
+        ValueError: as `embed_features`.
     """
-    if run.outputs is None or len(run.outputs.features) == 0:
-        raise ValueError("the run kept no features")
-    labels_of_features = run.outputs.feature_labels.reshape(len(run.outputs.features), -1)[:, dimension]
-    positions, labels = embed_features(run.outputs.features, labels_of_features)
-    edges = group.edges[dimension]
-    with drawing():
-        figure, axes = new_figure(height=WIDTH * 0.82)
-        first, second = positions.T
-        points = axes.scatter(
-            first, second, c=labels, s=7, cmap=label_colors(), vmin=edges[0], vmax=edges[-1], linewidths=0
-        )
-        points.set_rasterized(True)
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-        bar = figure.colorbar(points, ax=axes, label=group.axis_titles[dimension], pad=0.02, aspect=30)
-        bar.outline.set_visible(False)
-        return inline_svg(figure, f"Test features of {run.result.method} in two dimensions, coloured by label")
+    positions, shown = embed_features(features, labels)
+    ends = np.asarray(edges)[[0, -1]]
+    axes = figure.subplots()
+    points = axes.scatter(*positions.T, c=shown, s=7, cmap=label_colors(), vmin=ends[0], vmax=ends[1], linewidths=0)
+    points.set_rasterized(True)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(points, ax=axes, label=title, pad=0.02, aspect=30)
+    bar.outline.set_visible(False)
 
 
-def prediction_svg(run: Run, group: DatasetRuns, styles: MethodStyles, *, limits: tuple[float, float]) -> str:
-    """Predictions of a run against the labels of its test split; ``limits`` are the lowest and highest shown.
+def embed_features(features: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Place features in the plane by t-SNE, the same way for the same features.
+
+    Args:
+        features: shape (m, d).
+        labels: shape (m, ...).
+
+    Returns:
+        Positions (p, 2) and labels (p, ...) of p <= ``MOST_EMBEDDED`` samples, spread evenly over the given ones.
 
     Raises:
-        ValueError: the run kept no predictions.
+        ValueError: fewer than ``FEWEST_EMBEDDED`` samples, features that are not finite, or that are all equal.
     """
-    if run.outputs is None or len(run.outputs.labels) == 0:
-        raise ValueError("the run kept no predictions")
-    labels, predictions = run.outputs.labels.reshape(-1), run.outputs.predictions.reshape(-1)
-    rows = np.linspace(0, len(labels) - 1, min(len(labels), MOST_SCATTERED)).round().astype(int)
-    (edges,) = group.edges
-    with drawing():
-        figure, axes = new_figure(height=WIDTH * 0.82)
-        _shade_regions(axes, group)
-        axes.plot(edges[[0, -1]], edges[[0, -1]], color=INK, linewidth=0.8, alpha=0.7, zorder=3)
-        points = axes.scatter(
-            labels[rows], predictions[rows], s=7, color=styles.color(run.result.method), alpha=0.55, linewidths=0
-        )
-        points.set_rasterized(True)
-        axes.set(xlabel=f"label: {group.label}", ylabel="prediction", xlim=edges[[0, -1]], ylim=limits)
-        return inline_svg(figure, f"Predictions of {run.result.method} against labels")
+    from sklearn.manifold import TSNE  # noqa: PLC0415  loads slowly
+
+    if len(features) < FEWEST_EMBEDDED:
+        raise ValueError(f"features: expected at least {FEWEST_EMBEDDED} samples, got {len(features)}")
+    rows = np.linspace(0, len(features) - 1, min(len(features), MOST_EMBEDDED)).round().astype(int)
+    chosen = features[rows].astype(np.float32)  # (p, d)
+    if not np.isfinite(chosen).all():
+        raise ValueError("features: expected finite numbers, got NaN or infinity")
+    if chosen.shape[1] < 2 or not chosen.std(axis=0).any():
+        raise ValueError("features: expected at least two dimensions and features that differ")
+    perplexity = min(30.0, (len(chosen) - 1) / 3)
+    positions = TSNE(n_components=2, init="pca", random_state=0, perplexity=perplexity).fit_transform(chosen)
+    return positions, labels[rows]
 
 
 def picture(paths: Iterable[Path], out: Path, *, baseline: str | None = None) -> Path:
@@ -141,10 +221,14 @@ def picture(paths: Iterable[Path], out: Path, *, baseline: str | None = None) ->
         left, right = figure.subplots(1, 2)
         _draw_histogram(left, group)
         left.set_title("training labels")
-        if not _draw_label_errors(right, group, group.highlighted, MethodStyles(groups)):
+        if not _draw_errors(right, group, group.highlighted, MethodStyles(groups)):
             raise ValueError(f"paths: expected runs that kept their predictions, got none in {group.dataset}")
         right.set_title(f"test error on {group.dataset}")
         return save_picture(figure, out, dpi=160)
+
+
+def _title(run: Run) -> str:
+    return run.result.method if run.result.seed is None else f"{run.result.method}, seed {run.result.seed}"
 
 
 def _draw_histogram(axes: Axes, group: DatasetRuns) -> None:
@@ -153,18 +237,53 @@ def _draw_histogram(axes: Axes, group: DatasetRuns) -> None:
     draw_histogram(axes, edges=edges, counts=bins["train_counts"], regions=bins["regions"], label=group.label)
 
 
-def _draw_label_errors(axes: Axes, group: DatasetRuns, methods: Sequence[str], styles: MethodStyles) -> bool:
+def _draw_errors_of_page(group: DatasetRuns, methods: Sequence[str], styles: MethodStyles, figure: Figure) -> None:
+    if not _draw_errors(figure.subplots(), group, methods, styles):
+        raise ValueError("the runs kept no predictions")
+
+
+def _draw_errors(axes: Axes, group: DatasetRuns, methods: Sequence[str], styles: MethodStyles) -> bool:
     curves = {method: label_error_curve(group, method) for method in methods}
     known: Mapping[str, Curve] = {method: curve for method, curve in curves.items() if curve is not None}
     _shade_regions(axes, group)
     for method, curve in known.items():
         _draw_curve(axes, curve, styles.line(method))
     (edges,) = group.edges
-    axes.set(xlabel=group.label, ylabel=_with_unit("MAE", group), xlim=(edges[0], edges[-1]))
+    axes.set(xlabel=group.label, ylabel=with_unit("MAE", group.first.label["unit"]), xlim=(edges[0], edges[-1]))
     axes.set_ylim(bottom=0)
     if known:
         axes.legend()
     return bool(known)
+
+
+def _draw_training(group: DatasetRuns, metric: str, title: str, styles: MethodStyles, figure: Figure) -> None:
+    curves = {method: training_curve(runs, metric) for method, runs in group.methods.items()}
+    if not any(curves.values()):
+        raise ValueError("the runs did not log it")
+    axes = figure.subplots()
+    for method, curve in curves.items():
+        if curve is not None:
+            _draw_curve(axes, curve, styles.line(method))
+    axes.set(xlabel="epoch", ylabel=title)
+    count_whole(axes.xaxis)
+    axes.legend()
+
+
+def _draw_predictions(
+    run: Run, group: DatasetRuns, styles: MethodStyles, limits: tuple[float, float], figure: Figure
+) -> None:
+    if run.outputs is None or len(run.outputs.labels) == 0:
+        raise ValueError("the run kept no predictions")
+    labels, predictions = run.outputs.labels.reshape(-1), run.outputs.predictions.reshape(-1)
+    rows = np.linspace(0, len(labels) - 1, min(len(labels), MOST_SCATTERED)).round().astype(int)
+    (edges,) = group.edges
+    axes = figure.subplots()
+    _shade_regions(axes, group)
+    axes.plot(edges[[0, -1]], edges[[0, -1]], color=INK, linewidth=0.8, alpha=0.7, zorder=3)
+    color = styles.color(run.result.method)
+    points = axes.scatter(labels[rows], predictions[rows], s=7, color=color, alpha=0.55, linewidths=0)
+    points.set_rasterized(True)
+    axes.set(xlabel=f"label: {group.label}", ylabel="prediction", xlim=edges[[0, -1]], ylim=limits)
 
 
 def _draw_curve(axes: Axes, curve: Curve, line: dict[str, Any]) -> None:
@@ -177,8 +296,3 @@ def _shade_regions(axes: Axes, group: DatasetRuns) -> None:
     for low, high, region in region_spans(group):
         if REGION_SHADES[region]:
             axes.axvspan(low, high, color=REGION_COLORS["few"], alpha=REGION_SHADES[region], linewidth=0, zorder=0)
-
-
-def _with_unit(quantity: str, group: DatasetRuns) -> str:
-    unit = group.first.label["unit"]
-    return f"{quantity} ({unit})" if unit else quantity

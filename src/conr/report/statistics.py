@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 FEWEST_PAIRS = 6  # of five pairs even the clearest outcome has p = 2 / 2^5 = 0.0625
 ALPHA = 0.05
@@ -15,7 +14,7 @@ Array = NDArray[np.float64]
 
 
 class SignedRank(NamedTuple):
-    """How paired differences lie around zero.
+    """Counts, effect and test of paired differences around zero.
 
     Attributes:
         wins: number of differences below zero: the second of the pair has the lower error.
@@ -70,13 +69,15 @@ def signed_rank(differences: ArrayLike) -> SignedRank:
         >>> signed_rank([-1.0, -2.0, -3.0, -4.0, -5.0, -6.0])
         SignedRank(wins=6, ties=0, losses=0, effect=-1.0, p=0.03125)
     """
+    from scipy.stats import rankdata  # noqa: PLC0415  loads slowly
+
     values = np.asarray(differences, dtype=np.float64)
     nonzero = values[values != 0]
     wins, losses = int((nonzero < 0).sum()), int((nonzero > 0).sum())
     ties = len(values) - len(nonzero)
     if len(nonzero) == 0:
         return SignedRank(wins, ties, losses, math.nan, math.nan)
-    doubled = np.rint(2 * stats.rankdata(np.abs(nonzero))).astype(int)  # (n,), whole numbers with shared ranks too
+    doubled = np.rint(2 * rankdata(np.abs(nonzero))).astype(int)  # (n,), whole numbers with shared ranks too
     positive, total = int(doubled[nonzero > 0].sum()), int(doubled.sum())
     effect = (2 * positive - total) / total
     if len(nonzero) < FEWEST_PAIRS:
@@ -146,6 +147,8 @@ def average_ranks(errors: ArrayLike) -> AverageRanks:
         >>> found.ranks.tolist(), round(found.chi2, 6), round(found.critical_difference, 3)
         ([1.0, 2.5, 2.5], 3.0, 2.344)
     """
+    from scipy import stats  # noqa: PLC0415  loads slowly
+
     values = np.asarray(errors, dtype=np.float64)
     if values.ndim != 2 or values.shape[0] < 2 or values.shape[1] < 3:
         raise ValueError(f"errors: expected at least 2 datasets (rows) and 3 methods (columns), got {values.shape}")

@@ -1,29 +1,33 @@
-"""How pictures look: colours that any eye tells apart, and SVG that follows the page's light or dark."""
+"""The look of pages and pictures: colours that any eye tells apart, SVG that follows the page's light or dark."""
 
 import io
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.sax.saxutils import quoteattr
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from matplotlib.axis import Axis
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from conr.report.aggregate import DatasetRuns
+from conr.report.tables import REGION_TITLES
 from conr.runs.atomic import write_whole
 
 # A colour that nothing else has: it stands for the page's text colour, which is not known when the picture is drawn.
 INK = "#010203"
 INK_ON_WHITE = "#1f2328"
 WIDTH, HEIGHT = 4.6, 3.0  # inches; its text is then readable on a phone
+
+SQUARE = WIDTH * 0.82  # height of a picture of the plane with a bar of colours
 
 # The rarer, the stronger.
 REGION_COLORS = {"many": "#c6b9e6", "median": "#9f82d6", "few": "#7445bd"}
@@ -117,10 +121,37 @@ def drawing(ink: str = INK) -> Iterator[None]:
         yield
 
 
-def new_figure(height: float = HEIGHT) -> tuple[Figure, Axes]:
-    """An empty picture of the page, ``height`` in inches."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="none")
-    return figure, figure.subplots()
+class Picture(NamedTuple):
+    """A figure of a page: its title, how to read it, and the drawing, or why there is none."""
+
+    title: str
+    caption: str
+    svg: Markup | None
+
+
+def page_picture(
+    title: str, caption: str, description: str, draw: Callable[[Figure], object], *, height: float = HEIGHT
+) -> Picture:
+    """Draw a figure of a page.
+
+    Args:
+        title: above it.
+        caption: how to read it.
+        description: what a screen reader says.
+        draw: fills the empty figure; a ValueError says why it cannot.
+        height: in inches.
+
+    Returns:
+        The figure; without a drawing and with the reason as caption if ``draw`` gave one.
+    """
+    with drawing():
+        figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="none")
+        try:
+            draw(figure)
+            svg = inline_svg(figure, description)
+        except ValueError as error:
+            return Picture(title, f"Not drawn: {error}.", None)
+    return Picture(title, caption, Markup(svg))  # noqa: S704  matplotlib has escaped the text in it
 
 
 def save_picture(figure: Figure, out: Path, *, dpi: int | None = None, kind: str = "png") -> Path:
@@ -163,3 +194,27 @@ def inline_svg(figure: Figure, description: str) -> str:
         f"aria-label={quoteattr(description)} "
     )
     return size.sub(lambda found: f"{head}{found[1]}>", svg, count=1)
+
+
+def write_page(out: Path, package: str, template: str, **values: Any) -> Path:
+    """Fill a template and write the page, complete or not at all.
+
+    Args:
+        out: the file; its folder is made.
+        package: whose folder ``templates`` has the template.
+        template: its name.
+        values: by name, what the template needs; a name without a value is an error.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        OSError: the page cannot be written; an earlier one is then still there.
+    """
+    environment = Environment(
+        loader=PackageLoader(package), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals |= {"region_marks": {REGION_TITLES[region]: color for region, color in REGION_COLORS.items()}}
+    page = environment.get_template(template).render(**values)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return write_whole(out, lambda file: file.write(page.encode()))

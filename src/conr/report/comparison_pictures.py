@@ -1,27 +1,43 @@
-"""The trade-off between frequent and rare labels: many-shot error against few-shot error."""
+"""The pictures of a comparison: many-shot against few-shot errors of each dataset, and average ranks over datasets."""
 
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from conr.report.aggregate import BASELINE_NAMES, DatasetRuns, Spread, load_runs
-from conr.report.grid import PART, error_of, grid_methods, method_pairs
-from conr.report.style import BASELINE_LOOK, FAMILY_LOOKS, INK, INK_ON_WHITE, WIDTH, drawing, inline_svg, save_picture
-from conr.report.tables import headline_metric, unit_of
+from conr.report.comparison import rank_methods
+from conr.report.paired import PART, error_of, grid_methods, method_pairs
+from conr.report.statistics import AverageRanks
+from conr.report.style import (
+    BASELINE_LOOK,
+    FAMILY_LOOKS,
+    INK,
+    INK_ON_WHITE,
+    WIDTH,
+    MethodStyles,
+    Picture,
+    drawing,
+    page_picture,
+    save_picture,
+)
+from conr.report.summary import headline_metric, unit_of
+from conr.report.tables import REGION_TITLES, with_unit
 
-FEWEST_METHODS = 2
+FEWEST_POINTS = 2
+PICTURED_REGIONS = ("all", "few")
 Look = tuple[str, str]  # colour and marker
 _LEGEND_COLUMNS = 3
 
 
 class TradeOff(NamedTuple):
-    """What a trade-off picture shows.
+    """Content of a trade-off picture.
 
     Attributes:
         points: headline error in the many-shot and in the few-shot region, over seeds, of each method.
@@ -39,16 +55,19 @@ class TradeOff(NamedTuple):
 def trade_off(group: DatasetRuns) -> TradeOff:
     """The points, arrows and frontier of a dataset."""
     name = headline_metric(group).name
-    spreads = {row.method: (row.metrics["many"][name], row.metrics["few"][name]) for row in group.rows}
-    methods = [method for method in grid_methods([group]) if all(one.seeds for one in spreads[method])]
-    points = {method: tuple(_as_error(group, one) for one in spreads[method]) for method in methods}
+    points = {}
+    for row in group.rows:
+        many, few = (row.metrics[region][name] for region in ("many", "few"))
+        if many.seeds and few.seeds:
+            points[row.method] = (_as_error(group, many), _as_error(group, few))
+    methods = [method for method in grid_methods([group]) if method in points]
     plain = sorted((method for method in methods if PART not in method.split("+")), key=lambda one: _place(points[one]))
     frontier: list[str] = []
     for method in plain:
         if not frontier or points[method][1].mean < points[frontier[-1]][1].mean:
             frontier.append(method)
     return TradeOff(
-        {method: (many, few) for method, (many, few) in points.items()},
+        {method: points[method] for method in methods},
         tuple(method_pairs(methods)),
         tuple(frontier),
         tuple(method for method in group.methods if method not in points),
@@ -67,16 +86,37 @@ def family_looks(groups: Sequence[DatasetRuns]) -> dict[str, Look]:
     return {method: looks[plain_of.get(method, method)] for method in methods}
 
 
-def trade_off_svg(group: DatasetRuns, looks: Mapping[str, Look]) -> str:
-    """Draw the trade-off for the page, each method as `family_looks` says.
+def trade_off_gallery(groups: Sequence[DatasetRuns]) -> list[Picture]:
+    """Draw the trade-off between frequent and rare labels for the page, one picture per dataset."""
+    looks = family_looks(groups)
+    pictures = []
+    for group in groups:
+        found = trade_off(group)
+        missing = ", ".join(found.missing)
+        caption = f"Not shown, because an error is undefined: {missing}." if missing else ""
+        described = f"Few-shot over many-shot error on {group.dataset}: {', '.join(found.points)}"
+        pictures.append(page_picture(group.dataset, caption, described, partial(_draw_trade_off, group, looks, INK)))
+    return pictures
 
-    Raises:
-        ValueError: fewer than two methods with an error in both regions.
-    """
-    found = _checked(group)
-    with drawing():
-        figure = _figure(group, found, looks, ink=INK, background="none")
-        return inline_svg(figure, f"Few-shot over many-shot error on {group.dataset}: {', '.join(found.points)}")
+
+def ranks_gallery(groups: Sequence[DatasetRuns], styles: MethodStyles) -> list[Picture]:
+    """Draw the critical differences of average ranks, of the regions that can be ranked."""
+    pictures = []
+    for region in PICTURED_REGIONS:
+        ranking = rank_methods(groups, region)
+        if ranking.found is not None:
+            pictures.append(
+                page_picture(
+                    f"Average ranks: {REGION_TITLES[region]}",
+                    "A point is a method's average rank, its line as long as Nemenyi's critical difference "
+                    f"({ranking.found.critical_difference:.2f}). Two methods differ significantly if their lines do "
+                    "not overlap; those whose lines reach into the shade are not shown to be worse than the first.",
+                    f"Average ranks, {REGION_TITLES[region]}: {', '.join(ranking.methods)}",
+                    partial(_draw_ranks, ranking.methods, ranking.found, styles),
+                    height=1.1 + 0.27 * len(ranking.methods),
+                )
+            )
+    return pictures
 
 
 def trade_off_pictures(paths: Iterable[Path], folder: Path) -> list[Path]:
@@ -97,40 +137,27 @@ def trade_off_pictures(paths: Iterable[Path], folder: Path) -> list[Path]:
     looks = family_looks(groups)
     pictures = []
     for group in groups:
-        found = _checked(group)
         with drawing(INK_ON_WHITE):
-            figure = _figure(group, found, looks, ink=INK_ON_WHITE, background="white")
+            figure = Figure(figsize=(WIDTH, WIDTH), layout="constrained", facecolor="white")
+            _draw_trade_off(group, looks, INK_ON_WHITE, figure)
             figure.axes[0].set_title(group.dataset)
             pictures.append(save_picture(figure, folder / f"{group.dataset}.png", dpi=160))
     return pictures
 
 
-def _checked(group: DatasetRuns) -> TradeOff:
+def _draw_trade_off(group: DatasetRuns, looks: Mapping[str, Look], ink: str, figure: Figure) -> None:
     found = trade_off(group)
-    if len(found.points) < FEWEST_METHODS:
+    if len(found.points) < FEWEST_POINTS:
         raise ValueError(
-            f"{group.dataset}: expected at least {FEWEST_METHODS} methods with a many-shot and a few-shot error, got "
+            f"{group.dataset}: expected at least {FEWEST_POINTS} methods with a many-shot and a few-shot error, got "
             f"{len(found.points)}"
         )
-    return found
-
-
-def _figure(group: DatasetRuns, found: TradeOff, looks: Mapping[str, Look], *, ink: str, background: str) -> Figure:
     plain_of = {combined: plain for plain, combined in found.pairs}
     families = list(dict.fromkeys(plain_of.get(method, method) for method in found.points))
-    rows = math.ceil((len(families) + 2) / _LEGEND_COLUMNS)
-    figure = Figure(figsize=(WIDTH, WIDTH * 0.78 + 0.19 * rows), layout="constrained", facecolor=background)
+    figure.set_figheight(WIDTH * 0.78 + 0.19 * math.ceil((len(families) + 2) / _LEGEND_COLUMNS))
     axes = figure.subplots()
-    corners = [found.points[method] for method in found.frontier]
-    axes.plot(
-        [many.mean for many, _ in corners],
-        [few.mean for _, few in corners],
-        color=ink,
-        linestyle=(0, (4, 3)),
-        linewidth=0.9,
-        alpha=0.6,
-        zorder=1,
-    )
+    dashed: dict[str, Any] = {"color": ink, "linestyle": (0, (4, 3)), "linewidth": 0.9, "alpha": 0.6}
+    axes.plot(*zip(*(_place(found.points[method]) for method in found.frontier), strict=True), **dashed, zorder=1)
     for method, (many, few) in found.points.items():
         color, marker = looks[method]
         _draw_point(axes, many, few, color=color, marker=marker, filled=PART in method.split("+"))
@@ -138,11 +165,12 @@ def _figure(group: DatasetRuns, found: TradeOff, looks: Mapping[str, Look], *, i
         start, end = _place(found.points[plain]), _place(found.points[combined])
         arrow = {"arrowstyle": "-|>", "color": looks[plain][0], "linewidth": 1.2, "shrinkA": 4, "shrinkB": 4}
         axes.annotate("", xy=end, xytext=start, arrowprops=arrow, zorder=2)
-    axes.set(xlabel=_axis_title(group, "many-shot"), ylabel=_axis_title(group, "few-shot"))
+    metric = headline_metric(group)
+    title = with_unit(f"1 - {metric.title}" if metric.higher_is_better else metric.title, unit_of(metric, group))
+    axes.set(xlabel=f"many-shot {title}", ylabel=f"few-shot {title}")
     axes.margins(0.08)
     handles = [_mark(family, *looks[family], filled=PART in family.split("+")) for family in families]
-    handles.append(_mark(f"filled: with {PART}", ink, "o", filled=True))
-    handles.append(Line2D([], [], color=ink, alpha=0.6, linewidth=0.9, linestyle=(0, (4, 3)), label="frontier"))
+    handles += [_mark(f"filled: with {PART}", ink, "o", filled=True), Line2D([], [], **dashed, label="frontier")]
     figure.legend(
         handles=handles,
         loc="outside lower center",
@@ -151,7 +179,23 @@ def _figure(group: DatasetRuns, found: TradeOff, looks: Mapping[str, Look], *, i
         handletextpad=0.3,
         columnspacing=1.0,
     )
-    return figure
+
+
+def _draw_ranks(methods: Sequence[str], found: AverageRanks, styles: MethodStyles, figure: Figure) -> None:
+    axes = figure.subplots()
+    half, ranks = found.critical_difference / 2, found.ranks
+    axes.axvspan(ranks[0] - half, ranks[0] + half, color=INK, alpha=0.07, linewidth=0)
+    for place, (method, rank) in enumerate(zip(methods, ranks.tolist(), strict=True)):
+        color = styles.color(method)
+        axes.plot([rank - half, rank + half], [place, place], color=color, linewidth=2.5, solid_capstyle="butt")
+        axes.plot(rank, place, "o", color=color, markersize=6.5)
+    axes.set_yticks(range(len(methods)), methods)
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_xticks(range(1, len(ranks) + 1, 1 + len(ranks) // 12))
+    axes.set_xlabel("average rank (1 is best)")
+    axes.grid(axis="x", color=INK, alpha=0.15, linewidth=0.6)
 
 
 def _draw_point(axes: Axes, many: Spread, few: Spread, *, color: str, marker: str, filled: bool) -> None:
@@ -184,10 +228,3 @@ def _as_error(group: DatasetRuns, value: Spread) -> Spread:
 def _place(point: Sequence[Spread]) -> tuple[float, float]:
     many, few = point
     return many.mean, few.mean
-
-
-def _axis_title(group: DatasetRuns, region: str) -> str:
-    metric = headline_metric(group)
-    title = f"1 - {metric.title}" if metric.higher_is_better else metric.title
-    unit = unit_of(metric, group)
-    return f"{region} {title} ({unit})" if unit else f"{region} {title}"
