@@ -157,7 +157,8 @@ def draw_features(figure: Figure, features: NDArray[Any], labels: NDArray[Any], 
     positions, shown = embed_features(features, labels)
     ends = np.asarray(edges)[[0, -1]]
     axes = figure.subplots()
-    points = axes.scatter(*positions.T, c=shown, s=7, cmap=label_colors(), vmin=ends[0], vmax=ends[1], linewidths=0)
+    first, second = positions.T
+    points = axes.scatter(first, second, c=shown, s=7, cmap=label_colors(), vmin=ends[0], vmax=ends[1], linewidths=0)
     points.set_rasterized(True)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)

@@ -160,5 +160,5 @@ def _draw_cells(figure: Figure, group: DatasetRuns, values: Array, **colors: Any
 
 
 def _draw_bar(figure: Figure, mesh: QuadMesh, title: str) -> None:
-    bar = figure.colorbar(mesh, ax=mesh.axes, label=title, pad=0.02, aspect=30, format="{x:g}")
+    bar = figure.colorbar(mesh, ax=figure.axes, label=title, pad=0.02, aspect=30, format="{x:g}")
     bar.outline.set_visible(False)

@@ -106,7 +106,9 @@ def metric_table(group: DatasetRuns, metrics: Sequence[Metric], caption: str, *,
     for metric in metrics:
         unit, direction = unit_of(metric, group), "higher" if metric.higher_is_better else "lower"
         cells = metric_entries(group.rows, metric, changes=changes)
-        lines = [[row.method, str(row.seeds), *line] for row, line in zip(group.rows, cells, strict=True)]
+        lines: list[list[Entry | str]] = [
+            [row.method, str(row.seeds), *line] for row, line in zip(group.rows, cells, strict=True)
+        ]
         parts.append((f"{metric.title}{', ' if unit else ''}{unit} · {direction} is better", lines))
     return TextTable.of(caption, ("method", "seeds", *header), parts=parts)
 

@@ -108,9 +108,9 @@ class TextTable:
 
         caption = Text("\n".join(self.notes), style="table.caption") if self.notes else None
         table = Table(title=Text(self.caption, style="table.title") if self.caption else None, caption=caption)
-        for number, title in enumerate(self.header):
-            left = number == 0 or title.text in self.words
-            table.add_column(_terminal(title), justify="left" if left else "right")
+        for number, column in enumerate(self.header):
+            left = number == 0 or column.text in self.words
+            table.add_column(_terminal(column), justify="left" if left else "right")
         for title, rows in self.parts:
             table.add_section()
             if title and len(self.parts) > 1:
