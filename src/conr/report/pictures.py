@@ -37,6 +37,7 @@ from conr.report.style import (
 )
 from conr.report.summary import headline_metric, unit_of
 from conr.report.tables import with_unit
+from conr.runs.outputs import spread
 from conr.runs.runs import Run
 
 MOST_COMPARED = 6
@@ -183,7 +184,7 @@ def embed_features(features: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArra
 
     if len(features) < FEWEST_EMBEDDED:
         raise ValueError(f"features: expected at least {FEWEST_EMBEDDED} samples, got {len(features)}")
-    rows = np.linspace(0, len(features) - 1, min(len(features), MOST_EMBEDDED)).round().astype(int)
+    rows = spread(len(features), MOST_EMBEDDED)
     chosen = features[rows].astype(np.float32)  # (p, d)
     if not np.isfinite(chosen).all():
         raise ValueError("features: expected finite numbers, got NaN or infinity")
@@ -276,7 +277,7 @@ def _draw_predictions(
     if run.outputs is None or len(run.outputs.labels) == 0:
         raise ValueError("the run kept no predictions")
     labels, predictions = run.outputs.labels.reshape(-1), run.outputs.predictions.reshape(-1)
-    rows = np.linspace(0, len(labels) - 1, min(len(labels), MOST_SCATTERED)).round().astype(int)
+    rows = spread(len(labels), MOST_SCATTERED)
     (edges,) = group.edges
     axes = figure.subplots()
     _shade_regions(axes, group)
