@@ -3,10 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-from rich.console import Console
-
-from conr.cli.help import HelpFormatter
+from conr.cli.parsing import parse, verb_parser
 
 DESCRIPTION = """Show what the network of a run does with rare labels, as one HTML file.
 
@@ -20,13 +17,16 @@ the neighbours of rare samples in feature space, and the worst errors with their
 
 def explain(options: Sequence[str]) -> int:
     """Print how near the labels of neighbours are and write the page; exit status 0."""
-    parser = ArgumentParser(prog="conr explain", description=DESCRIPTION, formatter_class=HelpFormatter)
+    parser = verb_parser("explain", DESCRIPTION)
     parser.add_argument("run", type=str, help="folder of the run")
     parser.add_argument("--beside", type=str | None, default=None, help="another run on the same dataset to compare")
     parser.add_argument("--split", choices=("test", "val"), default="test", help="samples that are explained")
     parser.add_argument("--most", type=int, default=2000, help="samples of each split at most, evenly spread")
     parser.add_argument("--out", type=str | None, default=None, help="the file (default: RUN/explanation.html)")
-    chosen = parser.parse_args(list(options))
+    chosen = parse(parser, options)
+
+    from rich.console import Console
+
     from conr.report.explanation import explain_run, gaps_table
     from conr.report.explanation_page import write_explanation
 
