@@ -24,10 +24,7 @@ FLOORS = (  # from the bottom; modules beside the packages are below all
 FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 
 UPWARD: set[tuple[str, str]] = set()  # what still leads up; a line goes with its import
-CIRCLES = {  # modules that still import each other
-    ("conr.data.module", "conr.data.protocols"),
-    ("conr.data.protocols", "conr.data.module"),
-}
+CIRCLES: set[tuple[str, str]] = set()  # modules that still import each other
 
 HEAVY = {"lightning", "torchmetrics", "matplotlib", "pandas", "sklearn", "transformers", "torchvision"}
 TOO_MUCH: dict[str, set[str]] = {}  # what light packages still load

@@ -15,6 +15,13 @@ def check_number(name: str, value: float, *, low: float = -math.inf, open_low: b
         raise ValueError(f"{name}: expected a number {'above' if open_low else 'of at least'} {low:g}, got {value}")
 
 
+def check_share(name: str, value: float) -> None:
+    """Require a number in [0, 1]."""
+    check_number(name, value)
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name}: expected a number in [0, 1], got {value}")
+
+
 def check_whole(name: str, value: int, *, low: int) -> None:
     """Require a whole number of at least ``low``."""
     check_number(name, value, low=low)

@@ -1,5 +1,6 @@
 """The criteria under contract. A new method adds one line and gets every check of `conr.testing`."""
 
+import math
 from typing import Any, cast
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 
 from conr.losses import BMC, BNI, GAI, HCA, L1, MSE, UVOTE, VIR, DistLoss, Evidential, FocalR, Huber
 from conr.testing import Batch, CriterionCase
-from conr.testing.criteria import training_labels
+from conr.testing.losses import training_labels
 
 
 def _elementwise(make: type[nn.Module], kind: str, **settings: Any) -> CriterionCase:
@@ -24,11 +25,23 @@ def _elementwise(make: type[nn.Module], kind: str, **settings: Any) -> Criterion
         elementwise_losses,
         lambda _module, _batch: {"kind": kind, **settings},
         zero_on=("no samples", "exact predictions"),
+        refused={"delta": (0.0, -1.0)} if settings else {},
     )
 
 
 def _focal(**settings: Any) -> CriterionCase:
-    return CriterionCase(FocalR, settings, focal_r_losses, zero_on=("no samples", "exact predictions"))
+    return CriterionCase(
+        FocalR,
+        settings,
+        focal_r_losses,
+        zero_on=("no samples", "exact predictions"),
+        refused={
+            "kind": ("l2", "huber"),
+            "activation": ("sigmoids",),
+            "error_scale": (0.0,),
+            "focus": (-1.0,),
+        },
+    )
 
 
 def _learned(module: nn.Module, *tables: str) -> dict[str, Any]:
@@ -46,7 +59,11 @@ def _drawn(module: nn.Module, batch: Batch) -> dict[str, Any]:
 
 def _dist(**settings: Any) -> CriterionCase:
     return CriterionCase(
-        DistLoss, settings, dist_losses, lambda module, _batch: _learned(module, "quantiles") | settings
+        DistLoss,
+        settings,
+        dist_losses,
+        lambda module, _batch: _learned(module, "quantiles") | settings,
+        refused={"bandwidth": (0,), "coefficient": (-1.0,), "kind": ("l2",), "delta": (0.0,)},
     )
 
 
@@ -65,6 +82,7 @@ def _uvote(heads: int, progress: float) -> CriterionCase:
             "progress": progress,
         },
         outputs=(heads, 2),
+        refused={"heads": (0,), "clip": ((0, 5),)},
     )
 
 
@@ -79,23 +97,25 @@ def _hca(levels: int, power: float, classes: int) -> CriterionCase:
         lambda module, _batch: found | _learned(module, "class_weights"),
         outputs=(classes,),
         label_dimensions=(1,),
+        refused={"levels": (0,), "power": (-1,)},
         exempt={"fits_equal_labels": "the number of classes, and of predictions, follows from the training labels"},
     )
 
+
+NOISE = {"noise_scale": (0.0, math.inf, -1.0)}
 
 CRITERIA = {
     "l1": _elementwise(L1, "l1"),
     "mse": _elementwise(MSE, "mse"),
     "huber": _elementwise(Huber, "huber", delta=0.7),
     "focal-r": _focal(error_scale=0.8),
-    "focal-r-mse": _focal(kind="mse", activation="tanh", error_scale=0.5),
-    "focal-r-flat": _focal(error_scale=0.5, focus=0.5),
     "bmc": CriterionCase(
         BMC,
         {"noise_scale": 1.5},
         bmc_losses,
         lambda module, _batch: _learned(module),
         zero_on=("no samples", "one sample"),
+        refused=NOISE,
     ),
     "bmc-drawn": CriterionCase(
         BMC,
@@ -103,6 +123,7 @@ CRITERIA = {
         bmc_losses,
         _drawn,
         zero_on=("no samples", "one sample"),
+        refused={"candidates": (0,)},
         exempt={"order_of_samples_does_not_matter": "the order says which labels of the batch a seed draws"},
     ),
     "gai": CriterionCase(
@@ -110,25 +131,36 @@ CRITERIA = {
         {"noise_scale": 0.8, "components": 3},
         gai_losses,
         lambda module, _batch: _learned(module, "masses", "means", "covariances"),
+        refused={**NOISE, "components": (0,)},
     ),
     "bni": CriterionCase(
         BNI,
         {"noise_scale": 0.8, "learn_noise_scale": False},
         bni_losses,
         lambda module, _batch: _learned(module, "masses", "centers"),
+        refused=NOISE,
     ),
     "dist": _dist(coefficient=0.7),
-    "dist-huber": _dist(kind="huber", delta=0.4),
-    "evidential": CriterionCase(Evidential, {"coefficient": 0.05}, evidential_losses, outputs=(4,)),
+    "evidential": CriterionCase(
+        Evidential, {"coefficient": 0.05}, evidential_losses, outputs=(4,), refused={"coefficient": (-1,)}
+    ),
     "hca": _hca(levels=2, power=1.0, classes=2 + 4 + 6),
-    "hca-deep": _hca(levels=4, power=0.5, classes=2 + 4 + 6 + 6 + 6),
     "uvote": _uvote(heads=2, progress=1.0),
-    "uvote-early": _uvote(heads=3, progress=0.5),
     "vir": CriterionCase(
         VIR,
         {"coefficient": 0.05, "prior_evidence": 0.1, "prior_concentration": 0.3},
         vir_losses,
         outputs=(3,),
+        refused={"coefficient": (-1,), "prior_evidence": (-1,), "prior_concentration": (0,)},
         exempt={"weights_multiply": "weights multiply the pseudo-counts, and not the loss"},
     ),
+}
+
+# More settings of the same code: their values and gradients.
+VARIANTS = {
+    "focal-r-mse": _focal(kind="mse", activation="tanh", error_scale=0.5),
+    "focal-r-flat": _focal(error_scale=0.5, focus=0.5),
+    "dist-huber": _dist(kind="huber", delta=0.4),
+    "hca-deep": _hca(levels=4, power=0.5, classes=2 + 4 + 6 + 6 + 6),
+    "uvote-early": _uvote(heads=3, progress=0.5),
 }

@@ -1,5 +1,6 @@
 """The regularizers under contract. A new method adds one line and gets every check of `conr.testing`."""
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,6 +18,8 @@ from conr import ConRLoss
 from conr.losses import ACConLoss, OrdinalEntropyLoss, RankNContrastLoss, RankSimLoss, SRLLoss, SupConLoss
 from conr.testing import RegularizerCase, make_batch
 
+BAD_TEMPERATURES = (0.0, -1.0, math.nan, "1", None)
+
 
 def _conr(engine: str = "auto", **settings: Any) -> RegularizerCase:
     dimensions = (1,) if engine == "windowed" else (1, 2, 3)
@@ -30,6 +33,13 @@ def _conr(engine: str = "auto", **settings: Any) -> RegularizerCase:
         fullgraph=engine == "auto",  # which blocks the others compute depends on values
         zero_on=("no samples", "one sample", "equal labels", "far labels", "far predictions"),
         stress=({"temperature": 0.01},),
+        refused={
+            "window": (0.0, "1"),
+            "temperature": BAD_TEMPERATURES,
+            "distance_scale": (-1.0,),
+            "push": ("square",),
+            "distance": ("l3",),
+        },
     )
 
 
@@ -39,6 +49,7 @@ def _ranksim(**settings: Any) -> RegularizerCase:
         {"interpolation": 2.0, "deduplicate": False, "distance": "l2"} | settings,
         ranksim_per_row,
         stress=({"interpolation": 1e-4}, {"interpolation": 1e4}),
+        refused={"interpolation": (0.0, "2"), "distance": ("l3",)},
         exempt={
             "gradient_equals_finite_differences": "ranks are piecewise constant: their gradient is a black-box one, by "
             "definition another than the derivative, which is 0"
@@ -55,41 +66,50 @@ def _ranksim_deduplicate() -> RegularizerCase:
     return replace(case, oracle=None, exempt={**case.exempt, **exempt})
 
 
-def _rank_n_contrast() -> RegularizerCase:
+def _rank_n_contrast(**settings: Any) -> RegularizerCase:
     return RegularizerCase(
         RankNContrastLoss,
-        {"temperature": 2.0, "distance": "l1"},
+        {"temperature": 2.0, "distance": "l1"} | settings,
         rank_n_contrast_per_anchor,
         stress=({"temperature": 0.01},),
+        refused={"temperature": BAD_TEMPERATURES, "distance": ("l3",)},
     )
 
 
-def _ordinal_entropy() -> RegularizerCase:
+def _ordinal_entropy(**settings: Any) -> RegularizerCase:
     return RegularizerCase(
         OrdinalEntropyLoss,
-        {"diversity": 0.7, "tightness": 1.3, "bin_width": 1.0, "distance": "l2"},
+        {"diversity": 0.7, "tightness": 1.3, "bin_width": 1.0, "distance": "l2"} | settings,
         ordinal_entropy,
         per_sample=False,
+        refused={"diversity": (-1.0, None), "tightness": (-1.0,), "bin_width": (0.0,), "distance": ("l3",)},
     )
 
 
-def _accon() -> RegularizerCase:
+def _accon(**settings: Any) -> RegularizerCase:
     return RegularizerCase(
         ACConLoss,
-        {"label_range": 6.0, "window": 0.0, "temperature": 0.4, "distance": "l2"},
+        {"label_range": 6.0, "window": 0.0, "temperature": 0.4, "distance": "l2"} | settings,
         accon_per_anchor,
         zero_on=("no samples", "one sample", "far labels"),
         stress=({"temperature": 0.01},),
+        refused={
+            "label_range": (0.0, "60"),
+            "window": (-1.0,),
+            "temperature": BAD_TEMPERATURES,
+            "distance": ("l3",),
+        },
     )
 
 
-def _supcon() -> RegularizerCase:
+def _supcon(**settings: Any) -> RegularizerCase:
     return RegularizerCase(
         SupConLoss,
-        {"bin_width": 1.0, "temperature": 0.4},
+        {"bin_width": 1.0, "temperature": 0.4} | settings,
         supcon_per_anchor,
         zero_on=("no samples", "one sample", "far labels"),
         stress=({"temperature": 0.01},),
+        refused={"bin_width": (0.0, True), "temperature": BAD_TEMPERATURES},
     )
 
 
@@ -119,6 +139,13 @@ def _srl(**settings: Any) -> RegularizerCase:
         feature_sizes=(5,),
         zero_on=("no samples",),
         stress=({"temperature": 0.01},),
+        refused={
+            "envelope": (-1.0,),
+            "homogeneity": (-1.0,),
+            "contrast": (-1.0,),
+            "temperature": BAD_TEMPERATURES,
+            "momentum": (1.0, -0.1),
+        },
         exempt=exempt if complete["contrast"] else {},
     )
 
@@ -127,10 +154,6 @@ def _srl(**settings: Any) -> RegularizerCase:
 # so that a pair at the window's very edge could fall on either side: 1.0005 is no angle between multiples of 0.25.
 REGULARIZERS = {
     "conr": _conr(),
-    "conr-linear": _conr(push="linear"),
-    "conr-paper": _conr(weight_anchors=False),
-    "conr-l1": _conr(distance="l1"),
-    "conr-linf": _conr(distance="linf", push="linear"),
     "conr-angular": _conr(distance="angular", window=1.0005),
     "conr-blockwise": _conr(engine="blockwise", distance="l1"),
     "conr-windowed": _conr(engine="windowed", push="linear"),
@@ -140,6 +163,18 @@ REGULARIZERS = {
     "ranksim": _ranksim(),
     "ranksim-deduplicate": _ranksim_deduplicate(),
     "srl": _srl(),
-    "srl-shape": _srl(contrast=0.0),
     "supcon": _supcon(),
+}
+
+# More settings of the same code: their values and gradients.
+VARIANTS = {
+    "conr-linear": _conr(push="linear"),
+    "conr-paper": _conr(weight_anchors=False),
+    "conr-l1": _conr(distance="l1"),
+    "conr-linf": _conr(distance="linf", push="linear"),
+    "accon-window": _accon(window=1.0, label_range=3.0, distance="linf"),
+    "ordinal-entropy-unrounded": _ordinal_entropy(bin_width=None, distance="l1"),
+    "rank-n-contrast-linf": _rank_n_contrast(temperature=0.5, distance="linf"),
+    "srl-shape": _srl(contrast=0.0),
+    "supcon-wide": _supcon(bin_width=2.5),
 }

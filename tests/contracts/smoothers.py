@@ -11,9 +11,20 @@ from torch import nn
 from conr.smoothing import FDS, VariationalFDS
 from conr.testing import Batch, SmootherCase
 
+REFUSED = {
+    "kernel": ("box",),
+    "kernel_size": (4,),
+    "sigma": (0.0,),
+    "momentum": (1.0, -0.1),
+    "clip": ((2.0, 1.0),),
+    "start_update": (-1,),
+    "start_smooth": (0,),
+}
+
 
 def _fds(**settings: Any) -> SmootherCase:
-    return SmootherCase(FDS, {"kernel": "triangular", "kernel_size": 3, "momentum": 0.7} | settings, fds)
+    complete = {"kernel": "triangular", "kernel_size": 3, "momentum": 0.7} | settings
+    return SmootherCase(FDS, complete, fds, refused=REFUSED)
 
 
 def _vir(**settings: Any) -> SmootherCase:
@@ -34,6 +45,7 @@ def _vir(**settings: Any) -> SmootherCase:
         complete,
         variational_fds,
         seen_by_the_oracle,
+        refused=REFUSED,
         exempt={
             "changes_nothing_before_it_knows": "its noise is that of a variational encoder, and needs no statistics",
             "order_of_samples_does_not_matter": "noise is drawn by position",
@@ -43,11 +55,15 @@ def _vir(**settings: Any) -> SmootherCase:
 
 SMOOTHERS = {
     "fds": _fds(),
+    "fds-reference": _fds(reference=True, fill=False),
+    "vir": _vir(),
+}
+
+# More settings of the same code: their values and gradients.
+VARIANTS = {
     "fds-wide": _fds(kernel="laplace", kernel_size=9, sigma=1.5, clip=(0.5, 2.0), fill=False),
     "fds-late": _fds(momentum=None, start_update=1, start_smooth=2),
-    "fds-reference": _fds(reference=True, fill=False),
     "fds-reference-filled": _fds(reference=True),
-    "vir": _vir(),
     "vir-wide": _vir(kernel="laplace", kernel_size=9, sigma=1.5, clip=(0.5, 2.0), fill=False),
     "vir-late": _vir(momentum=None, start_update=1, start_smooth=2),
 }

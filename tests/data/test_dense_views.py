@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from conr.data import DenseViews, make_views
-from conr.data.dense_views import IMAGENET_MEAN, IMAGENET_STD
+from conr.data.image_views import IMAGENET_MEAN, IMAGENET_STD
 
 STILL: dict[str, Any] = {"flip": 0.0, "degrees": 0.0, "lighting": 0.0, "jitter": 0.0}
 

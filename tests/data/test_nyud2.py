@@ -11,7 +11,7 @@ from tests.data.miniature.nyud2 import FRAME, PER_SCENE, SCENES, write_nyud2
 
 from conr.cli.main import main
 from conr.data import NYUD2, BlindSpot
-from conr.data.dense_views import IMAGENET_MEAN, IMAGENET_STD
+from conr.data.image_views import IMAGENET_MEAN, IMAGENET_STD
 from conr.data.nyud2_files import BUCKETS, TEST_CODING, TRAIN_CODING, Coding, Frame, Pair, buckets, nearest_index
 from conr.density import REGIONS, DenseWeight, LabelDensity
 

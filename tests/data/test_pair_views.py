@@ -55,17 +55,6 @@ def test_mixing_moves_a_pair_towards_one_other_pair() -> None:
     assert torch.equal(MixPairs()(pairs[:1]), pairs[:1])
 
 
-def test_every_other_pair_is_as_likely_in_a_mix() -> None:
-    torch.manual_seed(0)
-    pairs = torch.eye(4, dtype=torch.float64).unsqueeze(1).expand(4, 2, 4)
-    views = torch.stack([MixPairs(strength=1)(pairs)[:, 0] for _ in range(3000)])  # (3000, 4, 4)
-    views[:, range(4), range(4)] = 0
-    counts = (views > 0).sum(dim=0)
-    assert counts.diagonal().tolist() == [0] * 4
-    others = counts[~torch.eye(4, dtype=torch.bool)]
-    assert ((others - 1000).abs() < 5 * 1000**0.5).all()
-
-
 def test_steps_by_name_and_by_class_act_one_after_the_other() -> None:
     class AddOne(nn.Module):
         def forward(self, pairs: torch.Tensor) -> torch.Tensor:
@@ -108,7 +97,7 @@ def test_wrong_inputs_and_settings_are_refused() -> None:
             transform({"words": PAIRS})
     with pytest.raises(ValueError, match=r"probability: expected a number in \[0, 1\], got 1.5"):
         SwapPairs(probability=1.5)
-    with pytest.raises(ValueError, match=r"strength: expected a number of at least 0, got -0\.1"):
+    with pytest.raises(ValueError, match=r"strength: expected a number in \[0, 1\], got -0\.1"):
         MixPairs(strength=-0.1)
-    with pytest.raises(ValueError, match="corruption: expected a probability"):
+    with pytest.raises(ValueError, match=r"corruption: expected a number in \[0, 1\], got 2"):
         CorruptPairs(corruption=2)

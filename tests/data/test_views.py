@@ -233,11 +233,11 @@ def test_wrong_inputs_and_settings_are_refused() -> None:
         ImageViews(shift=-1)
     with pytest.raises(ValueError, match="noise: expected a number of at least 0"):
         ImageViews(noise=-0.1)
-    with pytest.raises(ValueError, match=r"flip: expected a probability in \[0, 1\], got -0.5"):
+    with pytest.raises(ValueError, match=r"flip: expected a number in \[0, 1\], got -0.5"):
         ImageViews(flip=-0.5)
     with pytest.raises(ValueError, match="fill: expected a finite number, got nan"):
         ImageViews(fill=float("nan"))
-    with pytest.raises(ValueError, match=r"corruption: expected a probability in \[0, 1\], got 1.5"):
+    with pytest.raises(ValueError, match=r"corruption: expected a number in \[0, 1\], got 1.5"):
         TableViews(corruption=1.5)
     with pytest.raises(ValueError, match="noise: expected a number of at least 0"):
         TableViews(noise=-0.1)

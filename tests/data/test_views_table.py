@@ -111,12 +111,14 @@ def test_a_batch_of_one_stays_as_it_is() -> None:
 def test_wrong_inputs_and_settings_are_refused() -> None:
     with pytest.raises(ValueError, match=r"rate: expected a probability in \[0, 1\), got 1"):
         DropoutViews(rate=1)
-    with pytest.raises(ValueError, match=r"most: expected a share in \(0, 1\], got 0"):
-        MixViews(most=0)
+    with pytest.raises(ValueError, match=r"most: expected a number in \[0, 1\], got 1.5"):
+        MixViews(most=1.5)
     with pytest.raises(ValueError, match="window: expected a number of at least 0, got -1"):
         MixViews(window=-1)
     with pytest.raises(ValueError, match="labels: expected 3 samples like inputs, got 2"):
         MixViews()(torch.zeros(3, 2), torch.zeros(2))
+    with pytest.raises(ValueError, match="labels: expected labels, as there is a window, got none"):
+        MixViews(window=1)(torch.zeros(3, 2))
     with pytest.raises(TypeError, match=r"inputs: expected a floating-point dtype, got torch.int64"):
         DropoutViews()(torch.zeros(3, 2, dtype=torch.long))
     with pytest.raises(TypeError, match=r"inputs: expected a torch.Tensor, got dict"):

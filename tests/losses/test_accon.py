@@ -1,14 +1,11 @@
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from tests.contracts.batches import make_batch
-from tests.contracts.registry import REGULARIZERS
 
-from conr.losses import ACConLoss, accon_loss
-from conr.testing.regularizers import equals_its_oracle
+from conr.losses import accon_loss
 
 # Cosines: 0-1 0.8, 0-2 0, 0-3 0.6, 1-2 0.6, 1-3 0.96, 2-3 0.8.
 FEATURES = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]], dtype=torch.float64)
@@ -70,44 +67,3 @@ def test_exponentials_do_not_overflow() -> None:
     batch = make_batch(2)
     loss = accon_loss(batch.features.float(), batch.labels, label_range=6.0, temperature=1e-4)
     assert torch.isfinite(loss)
-
-
-def test_other_settings_than_the_contract_s_equal_the_oracle() -> None:
-    case = REGULARIZERS["accon"]
-    equals_its_oracle(replace(case, settings={**case.settings, "window": 1.0, "label_range": 3.0, "distance": "linf"}))
-
-
-GOOD: dict[str, Any] = {"features": torch.zeros(4, 3), "labels": torch.zeros(4), "label_range": 60.0}
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"features": torch.zeros(4)}, ValueError, r"features: expected shape \(n, d\), got \(4,\)"),
-        ({"labels": torch.zeros(5)}, ValueError, "labels: expected 4 samples like features, got 5"),
-        ({"weights": torch.ones(3)}, ValueError, r"weights: expected shape \(4,\), got \(3,\)"),
-        ({"label_range": 0.0}, ValueError, "label_range: expected a number above 0, got 0.0"),
-        ({"window": -1.0}, ValueError, "window: expected a number of at least 0, got -1.0"),
-        ({"temperature": 0.0}, ValueError, "temperature: expected a number above 0, got 0.0"),
-        ({"label_range": "60"}, TypeError, "label_range: expected a number, got str"),
-        ({"distance": "l3"}, ValueError, "distance: expected one of 'l1', 'l2', 'linf', 'angular', got 'l3'"),
-        ({"reduction": "avg"}, ValueError, "reduction: expected one of 'mean', 'sum', 'none', got 'avg'"),
-    ],
-)
-def test_bad_input_is_answered_with_what_was_expected(
-    change: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        accon_loss(**GOOD | change)
-
-
-@pytest.mark.parametrize(
-    "change", [{"label_range": -1.0}, {"window": -1.0}, {"temperature": 0.0}, {"distance": "no"}, {"reduction": "no"}]
-)
-def test_the_module_checks_when_it_is_made(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        ACConLoss(**{"label_range": 60.0} | change)
-
-
-def test_the_module_prints_its_hyperparameters() -> None:
-    assert "label_range=60.0, window=0.0, temperature=0.05" in repr(ACConLoss(label_range=60.0))

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import conr._extras
 from conr.density import Bins
@@ -210,27 +210,9 @@ def test_a_missing_scikit_learn_is_answered_with_the_extra(monkeypatch: pytest.M
         GAI(noise_scale=1.0).fit(LABELS)
 
 
-@pytest.mark.parametrize("make", [BMC, GAI, BNI])
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"noise_scale": 0.0}, "noise_scale: expected a number above 0, got 0.0"),
-        ({"noise_scale": math.inf}, "noise_scale: expected a finite number"),
-        ({"noise_scale": 1.0, "reduction": "avg"}, "reduction: expected one of"),
-    ],
-)
-def test_wrong_settings(make: type[nn.Module], settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make(**settings)
-
-
 def test_wrong_arguments() -> None:
     with pytest.raises(ValueError, match="candidates: expected a number of at least 1, got 0"):
-        BMC(noise_scale=1.0, candidates=0)
-    with pytest.raises(ValueError, match="candidates: expected a number of at least 1, got 0"):
         bmc_loss(PREDICTIONS, LABELS, noise_scale=1.0, candidates=0)
-    with pytest.raises(ValueError, match="components: expected a number of at least 1, got 0"):
-        GAI(noise_scale=1.0, components=0)
     with pytest.raises(ValueError, match="noise_scale: expected a number above 0, got -1"):
         bmc_loss(PREDICTIONS, LABELS, noise_scale=-1)
     with pytest.raises(ValueError, match=r"noise_scale: expected a number or a scalar tensor, got shape \(2,\)"):
@@ -260,9 +242,3 @@ def test_wrong_tables_of_a_histogram() -> None:
         bni_loss(PREDICTIONS, LABELS, noise_scale=1.0, masses=torch.ones(2, 1), centers=torch.ones(2, 1))
     with pytest.raises(ValueError, match=r"centers: expected shape \(2, 1\), got \(3, 1\)"):
         bni_loss(PREDICTIONS, LABELS, noise_scale=1.0, masses=torch.ones(2), centers=torch.ones(3, 1))
-
-
-def test_text_names_the_settings() -> None:
-    assert "2, learn=False" in repr(BMC(noise_scale=2.0, learn_noise_scale=False, candidates=64))
-    assert "candidates=64" in repr(BMC(noise_scale=2.0, candidates=64))
-    assert "components=8" in repr(GAI(noise_scale=2.0))

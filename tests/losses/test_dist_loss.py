@@ -65,22 +65,6 @@ def test_a_batch_like_the_training_labels_has_nearly_no_second_term() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"coefficient": -1.0}, "coefficient: expected a number of at least 0, got -1.0"),
-        ({"kind": "l2"}, "kind: expected one of"),
-        ({"delta": 0.0}, "delta: expected a number above 0"),
-        ({"reduction": "avg"}, "reduction: expected one of"),
-    ],
-)
-def test_wrong_settings(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        DistLoss(**settings)
-    with pytest.raises(ValueError, match=message):
-        dist_loss(PREDICTIONS, LABELS, quantiles=QUANTILES, **settings)
-
-
-@pytest.mark.parametrize(
     ("quantiles", "message"),
     [
         ([[0.0], [1.0]], "quantiles: expected a torch.Tensor, got list"),
@@ -93,9 +77,3 @@ def test_wrong_settings(settings: dict[str, Any], message: str) -> None:
 def test_wrong_quantiles(quantiles: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         dist_loss(PREDICTIONS, LABELS, quantiles=quantiles)
-
-
-def test_wrong_bandwidth_and_text() -> None:
-    with pytest.raises(ValueError, match="bandwidth: expected a number above 0, got 0"):
-        DistLoss(bandwidth=0)
-    assert repr(DistLoss()) == "DistLoss(bandwidth=0.5, coefficient=1.0, kind='l1', delta=1.0)"

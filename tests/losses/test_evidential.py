@@ -84,10 +84,3 @@ def test_wrong_input() -> None:
         evidential_loss(torch.zeros(2, 3), torch.zeros(2))
     with pytest.raises(ValueError, match=r"outputs: expected shape \(..., 4\), got \(2, 3\)"):
         evidential_parameters(torch.zeros(2, 3))
-    with pytest.raises(ValueError, match="coefficient: expected a number of at least 0, got -1"):
-        Evidential(coefficient=-1)
-    with pytest.raises(ValueError, match="coefficient: expected a number of at least 0, got -1"):
-        evidential_loss(OUTPUTS, LABELS, coefficient=-1)
-    with pytest.raises(ValueError, match="reduction: expected one of"):
-        Evidential(reduction="avg")
-    assert repr(Evidential()) == "Evidential(coefficient=0.01)"

@@ -48,25 +48,3 @@ def test_an_exact_prediction_has_no_gradient(focus: float) -> None:
     focal_r_loss(predictions, LABELS, focus=focus).backward()  # type: ignore[no-untyped-call]
     assert predictions.grad is not None
     assert not predictions.grad.any()
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"kind": "l2"}, "kind: expected one of 'l1', 'mse', got 'l2'; did you mean 'l1'"),
-        ({"kind": "huber"}, "kind: expected one of 'l1', 'mse', got 'huber'"),
-        ({"activation": "sigmoids"}, "activation: .* did you mean 'sigmoid'"),
-        ({"error_scale": 0.0}, "error_scale: expected a number above 0, got 0.0"),
-        ({"focus": -1.0}, "focus: expected a number of at least 0, got -1.0"),
-        ({"reduction": "avg"}, "reduction: expected one of"),
-    ],
-)
-def test_wrong_settings(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        focal_r_loss(PREDICTIONS, LABELS, **settings)
-    with pytest.raises(ValueError, match=message):
-        FocalR(**settings)
-
-
-def test_text_names_the_settings() -> None:
-    assert repr(FocalR()) == "FocalR(kind='l1', activation='sigmoid', error_scale=0.2, focus=1.0)"

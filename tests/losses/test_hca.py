@@ -137,8 +137,6 @@ def test_bad_settings_are_answered_with_what_was_expected() -> None:
             make(*first, levels=0)
         with pytest.raises(ValueError, match="expected one dimension, as HCA divides its range, got bins over 2"):
             make(*first).fit(torch.zeros(3, 2), grid)
-    with pytest.raises(ValueError, match="power: expected a number of at least 0, got -1"):
-        HCA(power=-1)
     with pytest.raises(ValueError, match=r"counts: expected shape \(bins,\) with at least one bin, got \(0,\)"):
         label_hierarchy(torch.zeros(0), levels=1)
     head = HCAHead(2)
@@ -147,5 +145,4 @@ def test_bad_settings_are_answered_with_what_was_expected() -> None:
             call()
     with pytest.raises(ValueError, match=r"features: expected shape \(n, 2\), got \(1, 3\)"):
         head(torch.zeros(1, 3))
-    assert "levels=6, power=1.0" in repr(HCA())
     assert "in_features=2, levels=6" in repr(head)

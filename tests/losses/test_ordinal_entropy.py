@@ -1,14 +1,10 @@
 import math
-from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 from tests.contracts.batches import make_batch
-from tests.contracts.registry import REGULARIZERS
 
-from conr.losses import OrdinalEntropyLoss, ordinal_entropy_loss
-from conr.testing.regularizers import equals_its_oracle
+from conr.losses import ordinal_entropy_loss
 
 FEATURES = torch.tensor([[2.0, 0.0], [0.0, 2.0], [0.0, 3.0], [-5.0, 0.0]], dtype=torch.float64)
 LABELS = torch.tensor([1.0, 1.0, 2.0, 5.0], dtype=torch.float64)
@@ -61,38 +57,3 @@ def test_descending_the_loss_spreads_labels_and_gathers_equals() -> None:
     assert apart[between == 0].mean() < 0.1
     assert apart[between == 1].mean() < 1.0
     assert apart[between == 5].mean() > 1.8
-
-
-def test_other_settings_than_the_contract_s_equal_the_oracle() -> None:
-    case = REGULARIZERS["ordinal-entropy"]
-    equals_its_oracle(replace(case, settings={**case.settings, "bin_width": None, "distance": "l1"}))
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"features": torch.zeros(4)}, ValueError, r"features: expected shape \(n, d\), got \(4,\)"),
-        ({"labels": torch.zeros(5)}, ValueError, "labels: expected 4 samples like features, got 5"),
-        ({"weights": torch.ones(3)}, ValueError, r"weights: expected shape \(4,\), got \(3,\)"),
-        ({"diversity": -1.0}, ValueError, "diversity: expected a number of at least 0, got -1.0"),
-        ({"tightness": -1.0}, ValueError, "tightness: expected a number of at least 0, got -1.0"),
-        ({"bin_width": 0.0}, ValueError, "bin_width: expected a number above 0, got 0.0"),
-        ({"diversity": None}, TypeError, "diversity: expected a number, got NoneType"),
-        ({"distance": "l3"}, ValueError, "distance: expected one of 'l1', 'l2', 'linf', 'angular', got 'l3'"),
-    ],
-)
-def test_bad_input_is_answered_with_what_was_expected(
-    change: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        ordinal_entropy_loss(**{"features": torch.zeros(4, 3), "labels": torch.zeros(4)} | change)
-
-
-@pytest.mark.parametrize("change", [{"diversity": -1.0}, {"tightness": -1.0}, {"bin_width": 0.0}, {"distance": "no"}])
-def test_the_module_checks_when_it_is_made(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        OrdinalEntropyLoss(**change)
-
-
-def test_the_module_prints_its_hyperparameters() -> None:
-    assert "diversity=1.0, tightness=0.5, bin_width=None" in repr(OrdinalEntropyLoss(tightness=0.5))

@@ -1,16 +1,12 @@
 import math
-from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 from tests.contracts.batches import make_batch
-from tests.contracts.registry import REGULARIZERS
 from tests.oracles.rank_n_contrast import rank_n_contrast_per_anchor
 from tests.tolerances import TOLERANCE
 
-from conr.losses import RankNContrastLoss, rank_n_contrast_loss
-from conr.testing.regularizers import equals_its_oracle
+from conr.losses import rank_n_contrast_loss
 
 
 def test_four_samples_by_hand() -> None:
@@ -62,37 +58,3 @@ def test_descending_the_loss_orders_the_features_as_the_labels() -> None:
     for i in range(5):
         for j in range(5):
             assert (apart[i][between[i] > between[i, j]] > apart[i, j]).all()
-
-
-def test_other_settings_than_the_contract_s_equal_the_oracle() -> None:
-    case = REGULARIZERS["rank-n-contrast"]
-    equals_its_oracle(replace(case, settings={**case.settings, "temperature": 0.5, "distance": "linf"}))
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"features": torch.zeros(4)}, ValueError, r"features: expected shape \(n, d\), got \(4,\)"),
-        ({"labels": torch.zeros(5)}, ValueError, "labels: expected 4 samples like features, got 5"),
-        ({"weights": torch.ones(3)}, ValueError, r"weights: expected shape \(4,\), got \(3,\)"),
-        ({"temperature": 0.0}, ValueError, "temperature: expected a number above 0, got 0.0"),
-        ({"temperature": None}, TypeError, "temperature: expected a number, got NoneType"),
-        ({"distance": "l3"}, ValueError, "distance: expected one of 'l1', 'l2', 'linf', 'angular', got 'l3'"),
-        ({"reduction": "avg"}, ValueError, "reduction: expected one of 'mean', 'sum', 'none', got 'avg'"),
-    ],
-)
-def test_bad_input_is_answered_with_what_was_expected(
-    change: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        rank_n_contrast_loss(**{"features": torch.zeros(4, 3), "labels": torch.zeros(4)} | change)
-
-
-@pytest.mark.parametrize("change", [{"temperature": -1.0}, {"distance": "no"}, {"reduction": "no"}])
-def test_the_module_checks_when_it_is_made(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        RankNContrastLoss(**change)
-
-
-def test_the_module_prints_its_hyperparameters() -> None:
-    assert "temperature=0.5, distance='l2'" in repr(RankNContrastLoss(temperature=0.5, distance="l2"))

@@ -111,32 +111,7 @@ def test_descending_the_loss_orders_the_features_as_the_labels() -> None:
     assert ranksim_loss(features, labels) < 0.02
 
 
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"features": torch.zeros(4)}, ValueError, r"features: expected shape \(n, d\), got \(4,\)"),
-        ({"labels": torch.zeros(5)}, ValueError, "labels: expected 4 samples like features, got 5"),
-        ({"weights": torch.ones(3)}, ValueError, r"weights: expected shape \(4,\), got \(3,\)"),
-        ({"interpolation": 0.0}, ValueError, "interpolation: expected a number above 0, got 0.0"),
-        ({"interpolation": "2"}, TypeError, "interpolation: expected a number, got str"),
-        ({"distance": "l3"}, ValueError, "distance: expected one of 'l1', 'l2', 'linf', 'angular', got 'l3'"),
-        ({"reduction": "avg"}, ValueError, "reduction: expected one of 'mean', 'sum', 'none', got 'avg'"),
-    ],
-)
-def test_bad_input_is_answered_with_what_was_expected(
-    change: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        ranksim_loss(**{"features": torch.zeros(4, 3), "labels": torch.zeros(4)} | change)
-
-
-@pytest.mark.parametrize("change", [{"interpolation": -1.0}, {"distance": "no"}, {"reduction": "no"}])
-def test_the_module_checks_when_it_is_made(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        RankSimLoss(**change)
-
-
-def test_the_module_passes_its_hyperparameters_on_and_prints_them() -> None:
+def test_the_module_passes_its_hyperparameters_on() -> None:
     batch = make_batch(5, k=2)
     module = RankSimLoss(interpolation=3.0, deduplicate=False, distance="l1", reduction="sum")
     expected = ranksim_loss(
@@ -144,4 +119,3 @@ def test_the_module_passes_its_hyperparameters_on_and_prints_them() -> None:
     )
     assert torch.equal(module(*batch), expected)
     assert torch.equal(module(batch.features, batch.labels, weights=batch.weights), expected)
-    assert "interpolation=3.0, deduplicate=False, distance='l1'" in repr(module)

@@ -1,13 +1,10 @@
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from tests.contracts.registry import REGULARIZERS
 
-from conr.losses import SupConLoss, supcon_loss
-from conr.testing.regularizers import equals_its_oracle
+from conr.losses import supcon_loss
 
 # Cosines: 0-1 0.8, 0-2 0, 0-3 0.6, 1-2 0.6, 1-3 0.96, 2-3 0.8.
 FEATURES = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]], dtype=torch.float64)
@@ -47,43 +44,6 @@ def test_labels_of_several_dimensions_must_agree_in_all() -> None:
 def test_far_negatives_are_pushed_as_near_ones() -> None:
     near, far = torch.tensor([1.0, 1.0, 2.0, 3.0]), torch.tensor([1.0, 1.0, 99.0, -50.0])
     assert torch.equal(supcon_loss(FEATURES, near, bin_width=1.0), supcon_loss(FEATURES, far, bin_width=1.0))
-
-
-def test_other_settings_than_the_contract_s_equal_the_oracle() -> None:
-    case = REGULARIZERS["supcon"]
-    equals_its_oracle(replace(case, settings={**case.settings, "bin_width": 2.5}))
-
-
-GOOD: dict[str, Any] = {"features": torch.zeros(4, 3), "labels": torch.zeros(4), "bin_width": 1.0}
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"features": torch.zeros(4)}, ValueError, r"features: expected shape \(n, d\), got \(4,\)"),
-        ({"labels": torch.zeros(5)}, ValueError, "labels: expected 4 samples like features, got 5"),
-        ({"weights": torch.ones(3)}, ValueError, r"weights: expected shape \(4,\), got \(3,\)"),
-        ({"bin_width": 0.0}, ValueError, "bin_width: expected a number above 0, got 0.0"),
-        ({"temperature": -0.1}, ValueError, "temperature: expected a number above 0, got -0.1"),
-        ({"bin_width": True}, TypeError, "bin_width: expected a number, got bool"),
-        ({"reduction": "avg"}, ValueError, "reduction: expected one of 'mean', 'sum', 'none', got 'avg'"),
-    ],
-)
-def test_bad_input_is_answered_with_what_was_expected(
-    change: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        supcon_loss(**GOOD | change)
-
-
-@pytest.mark.parametrize("change", [{"bin_width": -1.0}, {"temperature": 0.0}, {"reduction": "no"}])
-def test_the_module_checks_when_it_is_made(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        SupConLoss(**{"bin_width": 1.0} | change)
-
-
-def test_the_module_prints_its_hyperparameters() -> None:
-    assert "bin_width=2.0, temperature=0.1" in repr(SupConLoss(bin_width=2.0))
 
 
 def test_a_large_batch_is_computed_by_tiles(monkeypatch: pytest.MonkeyPatch) -> None:

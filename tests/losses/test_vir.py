@@ -109,13 +109,3 @@ def test_wrong_input() -> None:
         vir_parameters(torch.zeros(2, 4))
     with pytest.raises(ValueError, match=r"weights: expected shape \(4,\), got \(3,\)"):
         vir_parameters(OUTPUTS, WEIGHTS[1:])
-    for make in (VIR, lambda **options: vir_loss(OUTPUTS, LABELS, **options)):
-        with pytest.raises(ValueError, match="coefficient: expected a number of at least 0, got -1"):
-            make(coefficient=-1)
-        with pytest.raises(ValueError, match="prior_evidence: expected a number of at least 0, got -1"):
-            make(prior_evidence=-1)
-        with pytest.raises(ValueError, match="prior_concentration: expected a number above 0, got 0"):
-            make(prior_concentration=0)
-        with pytest.raises(ValueError, match="reduction: expected one of"):
-            make(reduction="avg")
-    assert repr(VIR()) == "VIR(coefficient=0.01, prior_evidence=0.0, prior_concentration=0.3)"

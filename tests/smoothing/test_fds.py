@@ -10,8 +10,9 @@ from tests.tolerances import TOLERANCE
 from torch import Tensor
 
 from conr.density import Bins
+from conr.density.kernels import smooth_bins
 from conr.smoothing import FDS, BinCalibration, BinMoments, calibrate
-from conr.smoothing.grid import fill_bins, smooth_bins
+from conr.smoothing.calibration import fill_bins
 
 BINS = Bins([0, 1, 2, 3, 4, 5, 6, 7])
 FEATURES = torch.tensor([[0.0], [2.0], [4.0], [10.0]], dtype=torch.float64)
@@ -118,14 +119,18 @@ def test_filling_takes_the_mean_of_the_nearest() -> None:
 def test_the_ends_are_mirrored_however_wide_the_kernel() -> None:
     table = torch.tensor([[1.0], [2.0], [4.0]])
     wide = torch.tensor([1.0, 0, 0, 0, 0, 0, 0])  # reaches three bins to the left
-    assert smooth_bins(table, [3], wide).flatten().tolist() == [2, 4, 2]
-    assert smooth_bins(table[:1], [1], wide).flatten().tolist() == [1]
+
+    def mirrored(grid: Tensor, kernel: Tensor) -> Tensor:
+        return smooth_bins(grid, kernel, dimensions=1, boundary="mirror")
+
+    assert mirrored(table, wide).flatten().tolist() == [2, 4, 2]
+    assert mirrored(table[:1], wide).flatten().tolist() == [1]
     for kernel in (torch.tensor([0.25, 0.5, 0.25]), torch.full((5,), 0.2)):
         rows = torch.randn(2, 9, generator=torch.Generator().manual_seed(0))
         half = len(kernel) // 2
         padded = torch.nn.functional.pad(rows.unsqueeze(1), (half, half), mode="reflect")
         expected = torch.nn.functional.conv1d(padded, kernel.reshape(1, 1, -1)).squeeze(1)
-        torch.testing.assert_close(smooth_bins(rows.T, [9], kernel), expected.T)
+        torch.testing.assert_close(mirrored(rows.T, kernel), expected.T)
 
 
 def test_moments_do_not_lose_small_variances_beside_large_means() -> None:
@@ -181,26 +186,6 @@ def test_two_processes_with_unequal_batches_measure_what_one_does(tmp_path: Path
             torch.testing.assert_close(actual, expected, **TOLERANCE[torch.float64])
 
 
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"num_features": 0}, ValueError, "num_features: expected a number of at least 1, got 0"),
-        ({"kernel": "box"}, ValueError, "kernel: expected one of 'gaussian', 'triangular', 'laplace', got 'box'"),
-        ({"kernel_size": 4}, ValueError, "kernel_size: expected an odd integer, got 4"),
-        ({"sigma": 0.0}, ValueError, "sigma: expected a number above 0, got 0.0"),
-        ({"momentum": 1.0}, ValueError, "momentum: expected a number below 1, got 1.0"),
-        ({"momentum": -0.1}, ValueError, "momentum: expected a number of at least 0, got -0.1"),
-        ({"clip": (2.0, 1.0)}, ValueError, r"clip: expected 0 < low <= high, got \(2.0, 1.0\)"),
-        ({"start_update": -1}, ValueError, "start_update: expected a number of at least 0, got -1"),
-        ({"start_smooth": 0}, ValueError, "start_smooth: expected an epoch after start_update 0, got 0"),
-        ({"num_features": "1"}, TypeError, "num_features: expected a number, got str"),
-    ],
-)
-def test_the_layer_checks_when_it_is_made(change: dict[str, Any], error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        FDS(**{"num_features": 1} | change)
-
-
 def test_bad_tables_are_answered_with_what_was_expected() -> None:
     one = torch.ones(2, 3)
     good: dict[str, Any] = dict.fromkeys(("mean", "variance", "smoothed_mean", "smoothed_variance"), one)
@@ -220,6 +205,9 @@ def test_variances_next_to_nothing_leave_features_alone() -> None:
     assert torch.equal(calibrate(row, row - 1, tiny, row + 5, tiny + 1), row)
 
 
-def test_the_layer_prints_its_settings() -> None:
-    assert "num_features=1, bins=Bins(2 over [0, 2]), momentum=0.9, clip=(0.1, 10.0)" in repr(small())
+def test_the_layer_names_its_bad_size_and_prints_its_settings() -> None:
+    for size, error in ((0, ValueError), ("1", TypeError)):
+        with pytest.raises(error, match="num_features: expected a number"):
+            FDS(size)  # type: ignore[arg-type]
+    assert "num_features=1, bins=Bins(2 over [0, 2]), kernel='triangular', kernel_size=3" in repr(small())
     assert "shape=(2,), num_features=1" in repr(small().calibration)

@@ -161,23 +161,3 @@ def test_two_processes_with_unequal_batches_measure_what_one_does(tmp_path: Path
     first, second = run_processes(run_rank, 2, tmp_path)
     torch.testing.assert_close(first, state, **TOLERANCE[torch.float64])
     assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"num_features": 0}, ValueError, "num_features: expected a number of at least 1, got 0"),
-        ({"kernel": "box"}, ValueError, "kernel: expected one of 'gaussian', 'triangular', 'laplace', got 'box'"),
-        ({"momentum": 1.0}, ValueError, "momentum: expected a number below 1, got 1.0"),
-        ({"clip": (2.0, 1.0)}, ValueError, r"clip: expected 0 < low <= high, got \(2.0, 1.0\)"),
-        ({"start_smooth": 0}, ValueError, "start_smooth: expected an epoch after start_update 0, got 0"),
-        ({"num_features": "1"}, TypeError, "num_features: expected a number, got str"),
-    ],
-)
-def test_the_layer_checks_when_it_is_made(change: dict[str, Any], error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        VariationalFDS(**{"num_features": 1} | change)
-
-
-def test_the_layer_prints_its_settings() -> None:
-    assert "num_features=1, bins=Bins(2 over [0, 2]), momentum=0.9, clip=(0.1, 10.0)" in repr(small())

@@ -1,17 +1,35 @@
+"""A contract finds what is wrong with a wrong module."""
+
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import Phase, settings
+from tests.contracts.criteria import CRITERIA
 from tests.contracts.registry import REGULARIZERS
+from tests.contracts.smoothers import SMOOTHERS
+from tests.oracles.elementwise import elementwise_losses
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 
 import conr._extras
-from conr.losses._features import checked, reduced
-from conr.testing import REGULARIZER_CHECKS, RegularizerCase, regularizer_contract
+from conr._checks import check_choice
+from conr.losses import elementwise_loss
+from conr.losses._common import REDUCTIONS, checked_features, reduced
+from conr.smoothing import FDS
+from conr.testing import (
+    CRITERION_CHECKS,
+    REGULARIZER_CHECKS,
+    SMOOTHER_CHECKS,
+    Case,
+    CriterionCase,
+    RegularizerCase,
+    SmootherCase,
+    contract,
+)
 
 
 class Sound(nn.Module):
@@ -19,11 +37,12 @@ class Sound(nn.Module):
 
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__()
+        check_choice("reduction", reduction, REDUCTIONS)
         self.reduction = reduction
 
     def forward(self, features: Tensor, labels: Tensor, predictions: Tensor, weights: Tensor | None = None) -> Tensor:
         del predictions
-        features, labels, weights = checked(features, labels, weights)
+        features, labels, weights = checked_features(features, labels, weights)
         return self.reduce(self.terms(features, labels.to(features.dtype), weights))
 
     def terms(self, features: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -76,7 +95,7 @@ class NoWeightsAreTwos(Sound):
         return super().forward(features, labels, predictions, weights) * (2 if weights is None else 1)
 
 
-class NanHidden(Sound):
+class HidesNaN(Sound):
     def reduce(self, terms: Tensor) -> Tensor:
         return super().reduce(terms.nan_to_num())
 
@@ -131,6 +150,12 @@ class LooksAtValues(Sound):
         return terms if terms.sum().item() > 0 else 2 * terms
 
 
+class SecretSetting(Sound):
+    def __init__(self, *, scale: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.scale = scale
+
+
 class Unchecked(Sound):
     def forward(self, features: Tensor, labels: Tensor, predictions: Tensor, weights: Tensor | None = None) -> Tensor:
         del predictions
@@ -138,7 +163,68 @@ class Unchecked(Sound):
         return self.reduce(weights.mean() * features.mul(1.0).square().mean() * labels.detach().sum())
 
 
-BREAKS = {
+class Criterion(nn.Module):
+    """The absolute error: keeps the contract, but for a batch without samples."""
+
+    def __init__(self, *, reduction: str = "mean") -> None:
+        super().__init__()
+        check_choice("reduction", reduction, REDUCTIONS)
+        self.reduction = reduction
+
+    def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+        return self.reduce(elementwise_loss(predictions, labels, weights, reduction="none"))
+
+    def reduce(self, losses: Tensor) -> Tensor:
+        return losses if self.reduction == "none" else getattr(losses, self.reduction)()
+
+
+class ForgetsWeights(Criterion):
+    def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+        return super().forward(predictions, labels) if weights is None else super().forward(predictions, labels) * 1
+
+
+class ChangesLabels(Criterion):
+    def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+        return super().forward(predictions, labels.add_(1), weights)
+
+
+class NeverFitted(Criterion):
+    def fit(self, labels: Tensor, bins: Any) -> "NeverFitted":
+        return self
+
+
+class InPlace(FDS):
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        smoothed = super().forward(features, labels)
+        features.data.copy_(smoothed)
+        return smoothed
+
+
+class AlsoInEvaluation(FDS):
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        return 2 * super().forward(features, labels)
+
+
+class KeepsGraphs(FDS):
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        smoothed = super().forward(features, labels)
+        self.last = features.sum() + getattr(self, "last", 0)
+        return smoothed + 0 * self.last
+
+
+class LastBatchOnly(FDS):
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        if self.training and len(labels):
+            self.moments.clear()
+        return super().forward(features, labels)
+
+
+class HalfPrecision(FDS):
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        return super().forward(features, labels).float()
+
+
+REGULARIZER_BREAKS = {
     "equals_its_oracle": WrongValue,
     "reductions_agree": WrongMean,
     "has_something_to_do": Idle,
@@ -146,7 +232,7 @@ BREAKS = {
     "order_of_samples_does_not_matter": OrderMatters,
     "flat_labels_are_one_dimension": FlatIsOther,
     "weights_default_to_one": NoWeightsAreTwos,
-    "a_nan_is_not_hidden": NanHidden,
+    "a_nan_is_not_hidden": HidesNaN,
     "stays_finite_with_zero_features": RootOfZero,
     "autocast_does_not_lower_the_precision": LowersPrecision,
     "float16_is_computed_in_float32": KeepsHalf,
@@ -155,35 +241,96 @@ BREAKS = {
     "backward_twice_gives_the_same": BackwardCounts,
     "survives_pickle_copy_and_state_dict": ForgetsItsState,
     "compiles_to_the_same_value": LooksAtValues,
-    "wrong_shapes_and_dtypes_are_refused": Unchecked,
+    "text_shows_the_settings": SecretSetting,
+    "wrong_inputs_are_refused": Unchecked,
 }
 
 
-@regularizer_contract({"sound": RegularizerCase(Sound, {}, oracle, zero_on=("no samples", "zero features"))})
+FAILURES = (AssertionError, RuntimeError, GradcheckError, pytest.fail.Exception)
+
+
+@pytest.fixture(autouse=True)
+def without_shrinking() -> Iterator[None]:
+    """A failing example is enough; the smallest one costs minutes."""
+    settings.register_profile("first failure", phases=(Phase.generate,))
+    settings.load_profile("first failure")
+    yield
+    settings.load_profile("default")
+
+
+@contract({"sound": RegularizerCase(Sound, {}, oracle, zero_on=("no samples", "zero features"))})
 def test_a_sound_regularizer_passes(check: Callable[[], None]) -> None:
     check()
 
 
-@pytest.mark.parametrize(("name", "broken"), BREAKS.items(), ids=BREAKS.keys())
-def test_each_check_finds_what_it_is_for(name: str, broken: type[Sound]) -> None:
-    failures = (AssertionError, RuntimeError, pytest.fail.Exception)
-    with pytest.raises(failures):
-        REGULARIZER_CHECKS[name](RegularizerCase(broken, {}, oracle))
+@pytest.mark.parametrize(("name", "broken"), REGULARIZER_BREAKS.items(), ids=REGULARIZER_BREAKS.keys())
+def test_a_wrong_regularizer_fails_its_check(name: str, broken: type[Sound]) -> None:
+    settings_ = {"scale": 0.37} if broken is SecretSetting else {}
+    with pytest.raises(FAILURES):
+        REGULARIZER_CHECKS[name](RegularizerCase(broken, settings_, oracle, refused={"reduction": ("avg",)}))
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("stays_finite_with_no_samples", Criterion),
+        ("weights_multiply", ForgetsWeights),
+        ("inputs_are_not_changed", ChangesLabels),
+        ("must_see_training_labels", NeverFitted),
+        ("equals_its_oracle", Criterion),
+    ],
+)
+def test_a_wrong_criterion_fails_its_check(name: str, wrong: type[Criterion]) -> None:
+    doubled = CriterionCase(wrong, oracle=lambda *inputs: [2 * x for x in elementwise_losses(*inputs, kind="l1")])
+    with pytest.raises(FAILURES):
+        CRITERION_CHECKS[name](doubled)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("inputs_are_not_changed", InPlace),
+        ("evaluation_changes_nothing", AlsoInEvaluation),
+        ("changes_nothing_before_it_knows", AlsoInEvaluation),
+        ("statistics_are_constants", KeepsGraphs),
+        ("batches_of_an_epoch_count_as_one", LastBatchOnly),
+        ("float16_is_computed_in_float32", HalfPrecision),
+        ("equals_its_oracle", AlsoInEvaluation),
+    ],
+)
+def test_a_wrong_smoother_fails_its_check(name: str, wrong: type[FDS]) -> None:
+    with pytest.raises(FAILURES):
+        SMOOTHER_CHECKS[name](SmootherCase(wrong, SMOOTHERS["fds"].settings, SMOOTHERS["fds"].oracle))
+
+
+def test_a_constructor_that_takes_anything_is_found() -> None:
+    case = RegularizerCase(Sound, refused={"reduction": ("avg",)})
+    with pytest.raises(pytest.fail.Exception):
+        REGULARIZER_CHECKS["wrong_settings_are_refused"](replace(case, make=SecretSetting, refused={"scale": (-1,)}))
 
 
 def test_a_zero_that_is_none_is_found() -> None:
     case = RegularizerCase(Sound, {}, zero_on=("equal labels",))
-    with pytest.raises(AssertionError, match="loss"):
+    with pytest.raises(AssertionError, match="output"):
         REGULARIZER_CHECKS["stays_finite_with_equal_labels"](case)
 
 
+def names(case: Case, only: tuple[str, ...] | None = None) -> list[str]:
+    return [parameter.id.removeprefix("a-") for parameter in contract({"a": case}, only=only).args[1]]
+
+
 def test_every_case_meets_every_check_that_it_has_something_for() -> None:
-    conr_, angular = REGULARIZERS["conr"], REGULARIZERS["conr-angular"]
-    names = [parameter.id for parameter in regularizer_contract({"a": conr_, "b": angular}).args[1]]
-    assert names[: len(REGULARIZER_CHECKS)] == [f"a-{name}" for name in REGULARIZER_CHECKS]
-    assert len(names) == 2 * len(REGULARIZER_CHECKS) - 1  # labels of two angles are never flat
-    without_oracle = regularizer_contract({"a": replace(conr_, oracle=None)}).args[1]
-    assert len(without_oracle) == len(REGULARIZER_CHECKS) - 1
+    assert names(REGULARIZERS["conr"]) == list(REGULARIZER_CHECKS)
+    assert names(CRITERIA["bni"]) == list(CRITERION_CHECKS)
+    assert names(SMOOTHERS["fds"]) == list(SMOOTHER_CHECKS)
+    without = {"equals_its_oracle", "flat_labels_are_one_dimension"}
+    bare = SmootherCase(FDS, label_dimensions=(2,))
+    assert set(SMOOTHER_CHECKS) - set(names(bare)) == without
+    of_fit = {"fits_again_as_before", "must_see_training_labels", "fits_equal_labels"}
+    assert set(CRITERION_CHECKS) - set(names(CriterionCase(Criterion, label_dimensions=(2,)))) == without | of_fit
+    assert names(REGULARIZERS["conr"], only=("equals_its_oracle",)) == ["equals_its_oracle"]
+    with pytest.raises(ValueError, match=r"only: expected one of .*did you mean 'equals_its_oracle'"):
+        names(REGULARIZERS["conr"], only=("equal_its_oracle",))
 
 
 @pytest.mark.parametrize(
@@ -195,12 +342,12 @@ def test_every_case_meets_every_check_that_it_has_something_for() -> None:
 )
 def test_exemptions_name_a_check_and_a_reason(exempt: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        regularizer_contract({"mine": RegularizerCase(Sound, exempt=exempt)})
+        contract({"mine": RegularizerCase(Sound, exempt=exempt)})
 
 
 def test_an_exemption_expects_its_check_to_fail() -> None:
     case = RegularizerCase(Sound, exempt={"reductions_agree": "not so"})
-    marks = {parameter.id: parameter.marks for parameter in regularizer_contract({"mine": case}).args[1]}
+    marks = {parameter.id: parameter.marks for parameter in contract({"mine": case}).args[1]}
     (mark,) = marks.pop("mine-reductions_agree")
     assert mark.name == "xfail"
     assert mark.kwargs["strict"]

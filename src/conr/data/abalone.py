@@ -8,11 +8,11 @@ from torch import Tensor
 
 from conr._checks import check_number
 from conr._extras import require
-from conr.data.cards import DatasetCard
-from conr.data.module import ArrayDataset, RegressionData, Splits
+from conr.data.dataset import ArrayDataset, DatasetCard, Splits
+from conr.data.module import RegressionData
 from conr.data.protocols import Protocol
 from conr.density import Bins
-from conr.density.splits import Rows, balanced_split
+from conr.density.splits import Positions, balanced_split
 
 
 class Abalone(RegressionData):
@@ -58,7 +58,7 @@ class Abalone(RegressionData):
         """
         return self._load(protocol.rows)
 
-    def _load(self, split_rows: Callable[[Tensor, Bins], dict[str, Rows]]) -> Splits:
+    def _load(self, split_rows: Callable[[Tensor, Bins], dict[str, Positions]]) -> Splits:
         require("conr.data.Abalone", "sklego", "pandas")
         import pandas as pd  # noqa: PLC0415  optional
         from sklego.datasets import load_abalone  # noqa: PLC0415  optional

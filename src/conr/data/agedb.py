@@ -4,21 +4,15 @@ import re
 from functools import cached_property
 from pathlib import Path
 
-from torch import Tensor
-
-from conr.data.ages import age_bins, age_columns, write_split_ages
-from conr.data.cards import DatasetCard
-from conr.data.images import ImageData
-from conr.density import Bins
+from conr.data.ages import AgeData
+from conr.data.dataset import DatasetCard
 from conr.tables.bad_rows import BadRows
 
 FILE_NAME = re.compile(r"(?P<number>\d+)_.+_(?P<age>\d+)_[mf]\.jpg")
 FOLDER = "AgeDB"
-MOST_PER_AGE = 30
-HIGHEST_AGE = 120
 
 
-class AgeDB(ImageData):
+class AgeDB(AgeData):
     """AgeDB-DIR (Yang et al., ICML 2021): 16,488 photographs of well-known people; the label is the age in years.
 
     ``agedb.csv`` lists age, path and split; validation and test are balanced over the ages, with at most 30 images of
@@ -26,7 +20,7 @@ class AgeDB(ImageData):
 
     Args:
         root: folder of ``agedb.csv`` and of the folder ``AgeDB`` of images ``NUMBER_NAME_AGE_SEX.jpg``.
-        table: the CSV file; a relative path starts at ``root``.
+        table: the CSV file, if it is not ``agedb.csv``; a relative path starts at ``root``.
         size: pixels along each side.
         skip_bad: leave out rows that cannot be used, and warn of how many, instead of stopping at the first.
         check_images: decode every image when loading, so that unreadable ones are found before training.
@@ -35,8 +29,9 @@ class AgeDB(ImageData):
     """
 
     name = "agedb-dir"
-    label_name = "age"
-    label_unit = "years"
+    table_name = "agedb.csv"
+    highest_age = 120
+    most_per_age = 30
     table_hint = "; take the published file, or let prepare_files() make one from the images"
     card = DatasetCard(
         summary="Faces in the wild, one age in years each; children and the very old are rare in training.",
@@ -55,34 +50,8 @@ class AgeDB(ImageData):
         ),
     )
 
-    def __init__(
-        self,
-        *,
-        root: str | Path,
-        table: str | Path = "agedb.csv",
-        size: int = 224,
-        skip_bad: bool = False,
-        check_images: bool = False,
-        batch_size: int = 64,
-        num_workers: int = 0,
-    ) -> None:
-        super().__init__(
-            root=root,
-            table=table,
-            columns=age_columns(HIGHEST_AGE),
-            size=size,
-            skip_bad=skip_bad,
-            check_images=check_images,
-            batch_size=batch_size,
-            num_workers=num_workers,
-        )
-
-    def bins(self, labels: Tensor) -> Bins:  # noqa: ARG002  the same for all labels
-        """One bin per year from 0 to 120."""
-        return age_bins()
-
     def locate(self, path: str) -> Path:
-        """Where an image lies: at its path, or, if its name is not ASCII, where the number says."""
+        """File of an image: at its path or, if its name is not ASCII, with the same number."""
         file = super().locate(path)
         if path.isascii() or file.is_file():
             return file
@@ -94,30 +63,25 @@ class AgeDB(ImageData):
         files = (self.root / FOLDER).glob("*.jpg")
         return {file.name.partition("_")[0]: file.name for file in files if not file.name.isascii()}
 
-    def prepare_files(self) -> list[Path]:
-        """Make the CSV file from the names of the images, if it is not there; see `write_split_ages`.
+    def usable_images(self) -> list[tuple[int, str]]:
+        """Age and path of each image, by the names of the files.
 
         Raises:
             FileNotFoundError: no folder ``AgeDB`` below the root.
             ValueError: an image whose name does not say an age of 0 to 120, unless ``skip_bad``.
         """
-        if self.table.exists():
-            return []
         folder = self.root / FOLDER
         if not folder.is_dir():
             raise FileNotFoundError(f"expected the images in {folder}, found no such folder")
         files = sorted(folder.glob("*.jpg"), key=lambda file: file.name)
         bad = BadRows(folder, skip=self.skip_bad)
-        ages, images = [], []
+        usable = []
         for number, file in enumerate(files, start=1):
             named = FILE_NAME.fullmatch(file.name)
-            if named is None or int(named["age"]) > HIGHEST_AGE:
-                bad.add(
-                    number, f"expected a name NUMBER_NAME_AGE_SEX.jpg with an age up to {HIGHEST_AGE}, got {file.name}"
-                )
+            if named is None or int(named["age"]) > self.highest_age:
+                expected = f"a name NUMBER_NAME_AGE_SEX.jpg with an age up to {self.highest_age}"
+                bad.add(number, f"expected {expected}, got {file.name}")
                 continue
-            ages.append(int(named["age"]))
-            images.append(f"{FOLDER}/{file.name}")
+            usable.append((int(named["age"]), f"{FOLDER}/{file.name}"))
         bad.finish(len(files))
-        write_split_ages(self.table, ages, images, most=MOST_PER_AGE)
-        return [self.table]
+        return usable

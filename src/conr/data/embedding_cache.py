@@ -10,8 +10,9 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
+
+from conr.runs.atomic import write_whole
 
 _FORMAT = "conr.embeddings/1"  # part of each key: a change of what is stored makes old files invisible
 
@@ -59,6 +60,8 @@ def cached_embeddings(encoder: TextEncoder, sentences: Sequence[str], folder: Pa
     path = (default_cache_folder() if folder is None else folder) / f"{_key(encoder, unique)}.npz"
     vectors = _read(path, len(unique))
     if vectors is None:
+        from lightning.pytorch.utilities import rank_zero_info  # noqa: PLC0415  heavy
+
         rank_zero_info(f"Encoding {len(unique)} sentences, once; the vectors are kept in {path.parent}")
         vectors = _encode(encoder, unique)
         _write(path, vectors)
@@ -105,17 +108,9 @@ def _read(path: Path, count: int) -> np.ndarray | None:
 
 
 def _write(path: Path, vectors: np.ndarray) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, vectors=vectors)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, lambda file: np.savez(file, vectors=vectors))
     except OSError as error:
         warnings.warn(
             f"{path.parent}: cannot keep the embeddings, the next run computes them again: {error}", stacklevel=4

@@ -7,18 +7,20 @@ from pathlib import Path
 from torch import Tensor
 
 from conr._checks import check_number
-from conr.data.cards import DatasetCard
-from conr.data.images import Columns, ImageData, ImageTable
+from conr.data.dataset import DatasetCard
+from conr.data.image_list import Columns, ImageTable
+from conr.data.images import ImageData
 from conr.density import Bins
-from conr.density.splits import Rows, balanced_split
+from conr.density.splits import Positions, balanced_split
 
 
 class ImageFolder(ImageData):
     """Images of your own: a CSV file has a column of paths and one or several columns of labels.
 
     The file says in a column which images train, validate and test; or, without such a column, validation and test are
-    balanced over the bins of the labels: of each bin a third of the images, at most ``per_bin``, goes to each. Images
-    are resized to a square and normalised, float32 of shape (channels, size, size).
+    balanced over the bins of the labels: of each bin a third of the images, at most ``per_bin``, goes to each, and all
+    copies of a picture to one split. Images are resized to a square and normalised, float32 of shape (channels, size,
+    size).
 
     Args:
         root: folder that the paths of the CSV file are relative to.
@@ -41,6 +43,7 @@ class ImageFolder(ImageData):
         std: their deviation, to normalise by.
         skip_bad: leave out rows that cannot be used, and warn of how many, instead of stopping at the first.
         check_images: decode every image when loading, so that unreadable ones are found before training.
+        outside_root: allow paths that lead out of the root folder.
         batch_size: images per batch.
         num_workers: processes that load batches.
 
@@ -84,6 +87,7 @@ class ImageFolder(ImageData):
         std: float | list[float] = 0.5,
         skip_bad: bool = False,
         check_images: bool = False,
+        outside_root: bool = False,
         batch_size: int = 64,
         num_workers: int = 0,
     ) -> None:
@@ -106,6 +110,7 @@ class ImageFolder(ImageData):
             std=std,
             skip_bad=skip_bad,
             check_images=check_images,
+            outside_root=outside_root,
             batch_size=batch_size,
             num_workers=num_workers,
         )
@@ -129,7 +134,7 @@ class ImageFolder(ImageData):
         low, high = ([end] * dimensions if end is not None else None for end in (self.low, self.high))
         return Bins.by_width(labels, width=self.bin_width, low=low, high=high)
 
-    def members(self, table: ImageTable) -> Mapping[str, Rows]:
+    def members(self, table: ImageTable) -> Mapping[str, Positions]:
         """Positions of the entries of each split: as the file says, or balanced over the bins.
 
         Raises:
@@ -138,6 +143,12 @@ class ImageFolder(ImageData):
         if self.columns.split is not None:
             return super().members(table)
         try:
-            return balanced_split(table.labels, self.bins(table.labels), most=self.per_bin, seed=self.data_seed)
+            return balanced_split(
+                table.labels,
+                self.bins(table.labels),
+                most=self.per_bin,
+                seed=self.data_seed,
+                contents=table.contents,
+            )
         except ValueError as error:
             raise ValueError(f"{self.table}: {error}") from error

@@ -1,22 +1,23 @@
-"""Datasets of image files that a CSV file lists with their labels; images are decoded when they are asked for."""
+"""Datasets of listed image files, which are decoded when they are asked for."""
 
-import csv
-import math
+import os
+import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from conr._checks import check_choice, check_number
+from conr._checks import check_number
 from conr._extras import require
-from conr.data.module import RegressionData, RegressionDataset, Splits
+from conr.data.dataset import RegressionDataset, Splits
+from conr.data.image_list import Columns, ImageTable, read_image_table
+from conr.data.module import RegressionData
 from conr.density import Bins
-from conr.density.splits import SPLITS, Rows
+from conr.density.splits import Positions
 from conr.tables.bad_rows import BadRows, check_splits_are_filled
 
 MODES = {1: "L", 3: "RGB"}
@@ -34,137 +35,10 @@ class UnreadableImageError(ValueError):
         super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Names of the columns that are read, and the range of the labels.
-
-    Args:
-        path: column of the image's path, relative to the root folder.
-        labels: columns of the labels, one per label dimension.
-        split: column that says train, val or test; None if the file does not split.
-        low: smallest valid label, the same for all label columns.
-        high: largest valid label.
-    """
-
-    path: str
-    labels: Sequence[str]
-    split: str | None = None
-    low: float = -math.inf
-    high: float = math.inf
-
-
-@dataclass
-class ImageTable:
-    """Images and their labels as read from a file, one entry per usable row.
-
-    Attributes:
-        source: the file.
-        rows: number of the row in the file, from 1, the header included.
-        paths: paths as the file has them.
-        files: where the images lie.
-        labels: shape (n,), or (n, k) for several label columns.
-        splits: "train", "val" or "test"; empty strings if the file does not split.
-    """
-
-    source: Path
-    rows: list[int] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)
-    labels: Tensor = field(default_factory=lambda: torch.zeros(0))
-    splits: list[str] = field(default_factory=list)
-
-    def members(self) -> dict[str, Rows]:
-        """Positions of the entries of each split."""
-        splits = np.array(self.splits)
-        return {split: np.flatnonzero(splits == split) for split in SPLITS}
-
-    def only(self, positions: Sequence[int]) -> "ImageTable":
-        """The entries at the given positions."""
-        return ImageTable(
-            self.source,
-            rows=[self.rows[position] for position in positions],
-            paths=[self.paths[position] for position in positions],
-            files=[self.files[position] for position in positions],
-            labels=self.labels[list(positions)],
-            splits=[self.splits[position] for position in positions],
-        )
-
-
-def read_image_table(source: Path, columns: Columns, bad: BadRows, locate: Callable[[str], Path]) -> ImageTable:
-    """Read a CSV file with a header line; rows that cannot be used go to ``bad``.
-
-    Args:
-        source: the file, UTF-8.
-        columns: what is read.
-        bad: raises at, or collects, rows with a missing cell, a label that is no number or out of range, an unknown
-            split, or an image that does not exist.
-        locate: path of the file to where the image lies.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: an empty file, one that is not UTF-8, an unknown column, or a bad row that is not to be skipped.
-    """
-    table, labels = ImageTable(source), []
-    names = (columns.path, *columns.labels, *filter(None, [columns.split]))
-    for row, cells in _csv_rows(source, names, bad):
-        path, split = cells[0], cells[-1] if columns.split else ""
-        file = locate(path)
-        try:
-            numbers = [_label(*named, columns) for named in zip(columns.labels, cells[1:], strict=False)]
-            _check_split_and_file(split if columns.split else "train", file)
-        except ValueError as error:
-            bad.add(row, str(error))
-            continue
-        table.rows.append(row)
-        table.paths.append(path)
-        table.files.append(str(file))
-        table.splits.append(split)
-        labels.append(numbers)
-    table.labels = torch.tensor(labels, dtype=torch.float32).reshape(-1, len(columns.labels))  # (n, k)
-    if len(columns.labels) == 1:
-        table.labels = table.labels.squeeze(1)
-    return table
-
-
-def _csv_rows(source: Path, names: Sequence[str], bad: BadRows) -> Iterator[tuple[int, list[str]]]:
-    try:
-        with source.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            for name in names:
-                if name not in header:
-                    check_choice(f"{source}: column", name, header)
-            places = [header.index(name) for name in names]
-            for cells in reader:
-                if len(cells) == len(header):
-                    yield reader.line_num, [cells[place].strip() for place in places]
-                elif cells:  # an empty line is no row
-                    bad.add(reader.line_num, f"expected {len(header)} cells like the header, got {len(cells)}")
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{source}: expected a CSV file in UTF-8, got one that breaks: {error}") from error
-
-
-def _label(name: str, cell: str, columns: Columns) -> float:
-    try:
-        number = float(cell)
-    except ValueError:
-        raise ValueError(f"{name}: expected a number, got {cell!r}") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{name}: expected a finite number, got {cell!r}")
-    if not columns.low <= number <= columns.high:
-        raise ValueError(f"{name}: expected a number in [{columns.low:g}, {columns.high:g}], got {cell!r}")
-    return number
-
-
-def _check_split_and_file(split: str, file: Path) -> None:
-    if split not in SPLITS:
-        raise ValueError(f"expected one of the splits {', '.join(SPLITS)}, got {split!r}")
-    if not file.is_file():
-        raise ValueError(f"expected an image at {file}, found none")
-
-
 def read_image(file: str, *, size: int, channels: int = 3) -> Tensor:
     """Decode an image and resize it, bilinear with antialiasing, to a square; the aspect ratio is not kept.
+
+    The image is turned as a viewer shows it: cameras and telephones note in the file how they were held (EXIF).
 
     Args:
         file: any format that Pillow reads, with 8 bits per channel.
@@ -177,13 +51,14 @@ def read_image(file: str, *, size: int, channels: int = 3) -> Tensor:
     Raises:
         ValueError: the file is missing, broken, no image, or has more than 8 bits per channel.
     """
-    from PIL import Image  # noqa: PLC0415  optional
+    from PIL import Image, ImageOps  # noqa: PLC0415  optional
 
     try:
         with Image.open(file) as image:
             if image.mode == "F" or image.mode.startswith("I"):
                 raise ValueError(f"expected 8 bits per channel, got Pillow's mode {image.mode!r}")
-            resized = image.convert(MODES[channels]).resize((size, size), Image.Resampling.BILINEAR)
+            upright = ImageOps.exif_transpose(image)
+            resized = upright.convert(MODES[channels]).resize((size, size), Image.Resampling.BILINEAR)
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(str(error)) from error
     pixels = torch.from_numpy(np.array(resized))  # (size, size) or (size, size, 3)
@@ -207,7 +82,7 @@ class ImageDataset(RegressionDataset):
     def __init__(
         self,
         table: ImageTable,
-        members: Rows,
+        members: Positions,
         *,
         size: int,
         channels: int = 3,
@@ -219,6 +94,7 @@ class ImageDataset(RegressionDataset):
         self.ids = [table.paths[member] for member in members]
         self.files = [table.files[member] for member in members]
         self.rows = [table.rows[member] for member in members]
+        self.contents = table.contents[members]
         self.size = size
         self.channels = channels
         self.mean = _per_channel("mean", mean, channels)
@@ -250,6 +126,7 @@ class ImageData(RegressionData):
         std: deviation of the pixels, to normalise by.
         skip_bad: leave out rows that cannot be used, and warn of how many, instead of stopping at the first.
         check_images: decode every image when loading, so that unreadable ones are found before training.
+        outside_root: allow paths that lead out of the root folder.
         batch_size: images per batch.
         num_workers: processes that load batches.
     """
@@ -268,6 +145,7 @@ class ImageData(RegressionData):
         std: float | Sequence[float] = 0.5,
         skip_bad: bool = False,
         check_images: bool = False,
+        outside_root: bool = False,
         batch_size: int = 64,
         num_workers: int = 0,
     ) -> None:
@@ -284,21 +162,32 @@ class ImageData(RegressionData):
         self.std = std
         self.skip_bad = skip_bad
         self.check_images = check_images
+        self.outside_root = outside_root
 
     @abstractmethod
     def bins(self, labels: Tensor) -> Bins:
         """Bins of all labels, (n,) or (n, k)."""
 
-    def members(self, table: ImageTable) -> Mapping[str, Rows]:
+    def members(self, table: ImageTable) -> Mapping[str, Positions]:
         """Positions of the entries of each split."""
         return table.members()
 
     def locate(self, path: str) -> Path:
-        """Where the image lies that the file calls ``path``."""
-        return self.root / path
+        """File of the image that the CSV file calls ``path``, be it with the backslashes of Windows.
+
+        Raises:
+            ValueError: a path that leads out of the root folder, unless ``outside_root``.
+        """
+        file = self.root / path
+        if "\\" in path and not file.is_file():
+            file = self.root / path.replace("\\", "/")
+        home = os.path.normpath(self.root.absolute()) + os.sep
+        if not self.outside_root and not os.path.normpath(file.absolute()).startswith(home):
+            raise ValueError(f"expected an image below {self.root}, got the path {path!r} (outside_root allows it)")
+        return file
 
     def load(self) -> Splits:
-        """Read the CSV file and check that its images exist.
+        """Read the CSV file, check that its images exist, and warn of pictures that it lists more than once.
 
         Raises:
             FileNotFoundError: no such folder or CSV file.
@@ -308,14 +197,17 @@ class ImageData(RegressionData):
         bad = BadRows(self.table, skip=self.skip_bad)
         table = self._read(bad)
         bad.finish(len(table.rows) + len(bad.problems))
+        members = self._filled_members(table)
+        for problem in _copies(table, members):
+            warnings.warn(problem, stacklevel=2)
         datasets = {
             split: ImageDataset(table, rows, size=self.size, channels=self.channels, mean=self.mean, std=self.std)
-            for split, rows in self._filled_members(table).items()
+            for split, rows in members.items()
         }
         return Splits(**datasets, bins=self.bins(table.labels))
 
     def problems(self) -> list[str]:
-        """Every row that cannot be used, and splits whose sizes are not the published ones; see the base class.
+        """Every row that cannot be used, pictures listed twice, and splits whose sizes are not the published ones.
 
         Images are decoded only with ``check_images``, as that takes a while.
         """
@@ -323,7 +215,10 @@ class ImageData(RegressionData):
         sizes: dict[str, int] = {}
         others: list[str] = []
         try:
-            sizes = {split: len(rows) for split, rows in self._filled_members(self._read(bad)).items()}
+            table = self._read(bad)
+            members = self._filled_members(table)
+            sizes = {split: len(rows) for split, rows in members.items()}
+            others += _copies(table, members)
         except (ValueError, OSError) as error:
             others.append(str(error))
         published = self.card.counts if self.card and sizes else {}
@@ -343,10 +238,25 @@ class ImageData(RegressionData):
         table = read_image_table(self.table, self.columns, bad, self.locate)
         return _readable(table, bad) if self.check_images else table
 
-    def _filled_members(self, table: ImageTable) -> Mapping[str, Rows]:
+    def _filled_members(self, table: ImageTable) -> Mapping[str, Positions]:
         members = self.members(table) if table.rows else {}
         check_splits_are_filled(self.table, {split: len(rows) for split, rows in members.items()})
         return members
+
+
+def _copies(table: ImageTable, members: Mapping[str, Positions]) -> list[str]:
+    """A sentence on the pictures that a table lists more than once, if there are any."""
+    again = np.flatnonzero(table.contents != np.arange(len(table.rows)))
+    if len(again) == 0:
+        return []
+    row, before = table.rows[again[0]], table.rows[table.contents[again[0]]]
+    sentence = f"{table.source}: {len(again)} of {len(table.rows)} rows list a picture (path or content) again, first "
+    sentence += f"row {row}, after row {before}"
+    split_of = np.full(len(table.rows), "", dtype="<U5")
+    for split, rows in members.items():
+        split_of[rows] = split
+    torn = int((split_of[again] != split_of[table.contents[again]]).sum())
+    return [sentence + (f"; {torn} of them lie in another split than before" if torn else "")]
 
 
 def _readable(table: ImageTable, bad: BadRows) -> ImageTable:

@@ -7,21 +7,18 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from conr._extras import require
-from conr.data.ages import age_bins, age_columns, write_split_ages
-from conr.data.cards import DatasetCard
-from conr.data.images import ImageData
-from conr.density import Bins, LabelDensity
+from conr.data.ages import AgeData, age_bins
+from conr.data.dataset import DatasetCard
+from conr.density import LabelDensity
 
 PARTS = ("imdb", "wiki")
-MOST_PER_AGE = 150
 HIGHEST_AGE = 200
 FIELDS = ("dob", "photo_taken", "full_path", "face_score", "second_face_score")
 
 
-class ImdbWiki(ImageData):
+class ImdbWiki(AgeData):
     """IMDB-WIKI-DIR (Yang et al., ICML 2021): 213,553 photographs; the label is the age in years.
 
     ``imdb_wiki.csv`` lists age, path and split; validation and test are balanced over the ages, with at most 150 images
@@ -31,7 +28,7 @@ class ImdbWiki(ImageData):
 
     Args:
         root: folder of ``imdb_wiki.csv`` and of the folders ``imdb_crop`` and ``wiki_crop``.
-        table: the CSV file; a relative path starts at ``root``.
+        table: the CSV file, if it is not ``imdb_wiki.csv``; a relative path starts at ``root``.
         size: pixels along each side.
         skip_bad: leave out rows that cannot be used, and warn of how many, instead of stopping at the first.
         check_images: decode every image when loading, so that unreadable ones are found before training.
@@ -40,8 +37,9 @@ class ImdbWiki(ImageData):
     """
 
     name = "imdb-wiki-dir"
-    label_name = "age"
-    label_unit = "years"
+    table_name = "imdb_wiki.csv"
+    highest_age = HIGHEST_AGE
+    most_per_age = 150
     table_hint = "; take the published file, or let prepare_files() make one from the images' metadata"
     card = DatasetCard(
         summary="Faces of well-known people, one age in years each; children and the very old are rare in training.",
@@ -58,53 +56,22 @@ class ImdbWiki(ImageData):
         notes=("A split made by prepare_files() follows the published rule, but has other images in each split.",),
     )
 
-    def __init__(
-        self,
-        *,
-        root: str | Path,
-        table: str | Path = "imdb_wiki.csv",
-        size: int = 224,
-        skip_bad: bool = False,
-        check_images: bool = False,
-        batch_size: int = 64,
-        num_workers: int = 0,
-    ) -> None:
-        super().__init__(
-            root=root,
-            table=table,
-            columns=age_columns(HIGHEST_AGE),
-            size=size,
-            skip_bad=skip_bad,
-            check_images=check_images,
-            batch_size=batch_size,
-            num_workers=num_workers,
-        )
-
-    def bins(self, labels: Tensor) -> Bins:  # noqa: ARG002  the same for all labels
-        """One bin per year from 0 to 120, which older people share: the bins of sample weights."""
-        return age_bins()
-
     def shot_density(self) -> LabelDensity:
         """Training counts and shot regions of each single year from 0 to 200."""
         return LabelDensity(many=self.many, few=self.few).fit(self.splits.train.labels, age_bins(HIGHEST_AGE))
 
-    def prepare_files(self) -> list[Path]:
-        """Make the CSV file from the metadata ``imdb.mat`` and ``wiki.mat``, if it is not there.
+    def usable_images(self) -> list[tuple[int, str]]:
+        """Age and path of the images that the published rule keeps, by the metadata ``imdb.mat`` and ``wiki.mat``.
 
-        Kept are, by the published rule, images with a face (score at least 1), no second one, and an age in [0, 200];
-        see `write_split_ages` for the split.
+        Those are images with a face (score at least 1), no second one, and an age in [0, 200].
 
         Raises:
             FileNotFoundError: no metadata.
             ValueError: metadata that cannot be read.
             ImportError: SciPy is not installed.
         """
-        if self.table.exists():
-            return []
         require("conr.data.ImdbWiki.prepare_files", "scipy")
-        usable = [one for part in PARTS for one in _usable(self.root / f"{part}_crop" / f"{part}.mat", part)]
-        write_split_ages(self.table, [age for age, _ in usable], [image for _, image in usable], most=MOST_PER_AGE)
-        return [self.table]
+        return [one for part in PARTS for one in _usable(self.root / f"{part}_crop" / f"{part}.mat", part)]
 
 
 def age_in_photo(birth: float, taken: int) -> int | None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from conr.data.module import Splits
+from conr.data.dataset import Splits
 from conr.data.table import Table
 from conr.density import REGIONS, Bins, ConRSettings, LabelDensity, suggest_scheme, suggest_settings
 from conr.density.default_bins import label_bins, wider_width

@@ -1,85 +1,20 @@
-"""What every dataset of the library is: three splits of inputs with labels, and the bins of the labels."""
+"""Base of all datasets: splits on demand, their loaders for Lightning, their density and metrics."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 from torchmetrics import MetricCollection
 
 from conr._checks import check_number
-from conr.data.cards import DatasetCard
+from conr.data.dataset import DatasetCard, Inputs, RegressionDataset, Splits
+from conr.data.protocols import Protocol
 from conr.data.sampling import EpochSampler, sampling_weights
-from conr.density import Bins, LabelDensity, SampleWeights
+from conr.density import LabelDensity, SampleWeights
 from conr.metrics import shot_metrics
-
-if TYPE_CHECKING:
-    from conr.data.protocols import Protocol
-
-Inputs = Tensor | dict[str, Tensor]
-"""Inputs of a sample, or of a batch: a tensor, or several by name (an eye's image and the head's pose)."""
-
-
-class RegressionDataset(Dataset[tuple[Inputs, Tensor]], ABC):
-    """One split: item ``i`` is ``(input, label)``; all labels are known without reading the inputs.
-
-    Attributes:
-        labels: shape (n,) or (n, k). A dataset with dense labels (k, h, w) does not hold them and has no such
-            attribute; NaN marks a pixel without a label.
-        ids: one name per sample, as it appears in a predictions file.
-    """
-
-    labels: Tensor
-    ids: list[str]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @abstractmethod
-    def __getitem__(self, index: int) -> tuple[Inputs, Tensor]: ...
-
-
-class ArrayDataset(RegressionDataset):
-    """Inputs and labels held in memory; item ``i`` is ``(input, label)``.
-
-    Args:
-        inputs: shape (n, ...), finite.
-        labels: shape (n,) or (n, k), finite.
-        ids: one name per sample, as it appears in a predictions file; the position by default.
-
-    Raises:
-        ValueError: no samples, lengths differ, or an input or label is NaN or infinite (the message names the sample).
-    """
-
-    def __init__(self, inputs: Tensor, labels: Tensor, ids: Sequence[str] | None = None) -> None:
-        self.inputs = inputs
-        self.labels = labels
-        self.ids = [str(i) for i in range(len(labels))] if ids is None else list(ids)
-        if not len(inputs) == len(labels) == len(self.ids):
-            raise ValueError(
-                f"inputs: expected as many as labels and ids, got {len(inputs)}, {len(labels)} and {len(self.ids)}"
-            )
-        if len(labels) == 0:
-            raise ValueError("inputs: expected at least one sample, got none")
-        _check_finite("inputs", inputs, self.ids)
-        _check_finite("labels", labels, self.ids)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.inputs[index], self.labels[index]
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The three parts of a dataset and the bins over which label rarity is measured."""
-
-    train: RegressionDataset
-    val: RegressionDataset
-    test: RegressionDataset
-    bins: Bins
 
 
 class RegressionData(LightningDataModule, ABC):
@@ -121,25 +56,25 @@ class RegressionData(LightningDataModule, ABC):
         self._protocol: Protocol | None = None
 
     @property
-    def protocol(self) -> "Protocol | None":
-        """How the splits are drawn anew from all samples; None, until it is set, keeps the dataset's own splits."""
+    def protocol(self) -> Protocol | None:
+        """Rule that draws the splits anew from all samples; None, as at first, keeps the dataset's own splits."""
         return self._protocol
 
     @protocol.setter
-    def protocol(self, protocol: "Protocol | None") -> None:
+    def protocol(self, protocol: Protocol | None) -> None:
         self._protocol = protocol
         self._splits = None
 
     @property
     def title(self) -> str:
-        """Under which results are kept: the name, and that of the protocol if there is one."""
+        """Name of the dataset in results: its own, followed by that of the protocol if there is one."""
         return self.name if self.protocol is None else f"{self.name}-{self.protocol.name}"
 
     @abstractmethod
     def load(self) -> Splits:
         """Read or make the splits; called once."""
 
-    def load_with(self, protocol: "Protocol") -> Splits:
+    def load_with(self, protocol: Protocol) -> Splits:
         """Read or make the splits that a protocol draws.
 
         By default these are samples of the splits of `load`. A dataset that fits something on its training split, such
@@ -208,7 +143,7 @@ class RegressionData(LightningDataModule, ABC):
         return shot_metrics(density, prefix=prefix)
 
     def sample_values(self, sample: str) -> dict[str, str]:  # noqa: ARG002  for datasets that know more
-        """What a person would like to know of a sample beside its picture, by name; nothing by default.
+        """Facts about a sample to show beside its picture, by name; none by default.
 
         Args:
             sample: its id.
@@ -261,11 +196,3 @@ class RegressionData(LightningDataModule, ABC):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
         )
-
-
-def _check_finite(name: str, values: Tensor, ids: Sequence[str]) -> None:
-    rows = values.unsqueeze(1).flatten(1)  # (n, entries)
-    bad = ~rows.isfinite()  # (n, entries)
-    if bad.any():
-        sample, entry = bad.nonzero()[0].tolist()
-        raise ValueError(f"{name}: expected finite numbers, got {rows[sample, entry].item()} in sample {ids[sample]!r}")

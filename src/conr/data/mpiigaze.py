@@ -13,19 +13,17 @@ from torchmetrics import MetricCollection
 
 from conr._checks import check_number
 from conr._extras import require
-from conr.data.cards import DatasetCard
-from conr.data.module import RegressionData, RegressionDataset, Splits
+from conr.data.dataset import DatasetCard, RegressionDataset, Splits
+from conr.data.module import RegressionData
 from conr.data.mpiigaze_files import LINE, LISTS, NORMALIZED, Eyes, list_path, read_eyes, write_cache
 from conr.density import Bins, LabelDensity
-from conr.density.splits import balanced_split
+from conr.density.splits import Positions, balanced_split
 from conr.metrics import gaze_metrics
 from conr.tables.bad_rows import BadRows, check_splits_are_filled
 
 PERSONS = tuple(f"p{number:02d}" for number in range(15))
 LINES = 3000  # of each person's list, as published
 REACH = 30  # degrees from straight ahead to the outer edge of the cells
-
-Rows = NDArray[np.int64]
 
 
 class EyeDataset(RegressionDataset):
@@ -218,9 +216,9 @@ class MPIIGaze(RegressionData):
 
 
 def split_eyes(
-    ids: NDArray[np.str_], cells: Rows, *, most: int, held_out_persons: int, random: np.random.Generator
-) -> dict[str, Rows]:
-    """Rows of train, val and test, as `MPIIGaze` describes them.
+    ids: NDArray[np.str_], cells: Positions, *, most: int, held_out_persons: int, random: np.random.Generator
+) -> dict[str, Positions]:
+    """Positions of train, val and test, as `MPIIGaze` describes them.
 
     Args:
         ids: ``"p00/day01/0005.jpg left"``, shape (n,).
@@ -248,5 +246,5 @@ def split_eyes(
     return parts
 
 
-def _without(rows: Rows, pictures: NDArray[np.str_], others: Rows) -> Rows:
+def _without(rows: Positions, pictures: NDArray[np.str_], others: Positions) -> Positions:
     return rows[~np.isin(pictures[rows], pictures[others])]

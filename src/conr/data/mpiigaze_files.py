@@ -1,7 +1,6 @@
 """The files of MPIIGaze: directions as angles, the eyes of the evaluation subset, and a cache of them."""
 
 import json
-import os
 import re
 import zipfile
 import zlib
@@ -11,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from conr.runs.atomic import write_whole
 
 Array = NDArray[Any]
 
@@ -144,14 +145,7 @@ def write_cache(root: Path, person: str) -> Path | None:
     eyes = read_eyes(root, person)
     path = _cache_path(root, person)
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, state=np.asarray(state), **eyes._asdict())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return write_whole(path, lambda file: np.savez(file, state=np.asarray(state), **eyes._asdict()))
 
 
 def list_path(root: Path, person: str) -> Path:

@@ -11,9 +11,9 @@ from torchmetrics import MetricCollection
 
 from conr._checks import check_number
 from conr._extras import require
-from conr.data.cards import DatasetCard
-from conr.data.dense_views import IMAGENET_MEAN, IMAGENET_STD
-from conr.data.module import RegressionData, RegressionDataset, Splits
+from conr.data.dataset import DatasetCard, RegressionDataset, Splits
+from conr.data.image_views import IMAGENET_MEAN, IMAGENET_STD
+from conr.data.module import RegressionData
 from conr.data.nyud2_files import (
     BUCKETS,
     FIRST_BUCKET,

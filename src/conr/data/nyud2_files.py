@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from conr._checks import check_number
 from conr.data.images import UnreadableImageError
 from conr.density import Bins
+from conr.runs.atomic import write_whole
 from conr.tables.bad_rows import BadRows
 
 Array = NDArray[Any]
@@ -26,7 +27,7 @@ FIRST_BUCKET = 7
 
 
 class Coding(NamedTuple):
-    """How a depth file says metres: Pillow's modes it may have, and which number stands for how many metres."""
+    """Encoding of metres in a depth file: the modes of Pillow that it may have, and the scale of its numbers."""
 
     modes: tuple[str, ...]
     level: np.float32
@@ -98,7 +99,7 @@ def read_pairs(source: Path, root: Path, bad: BadRows) -> list[Pair]:
 
 @dataclass(frozen=True)
 class Frame:
-    """How files are scaled and cropped: the shorter side to ``short_side``, then ``height`` x ``width`` of the centre.
+    """Scaling and cropping of files: the shorter side to ``short_side``, then ``height`` x ``width`` of the centre.
 
     Args:
         short_side: pixels of the shorter side after scaling.
@@ -180,7 +181,7 @@ def _nearest(depth: Any, scaled: tuple[int, int], box: tuple[int, int, int, int]
 
 
 def nearest_index(size: int, wanted: int) -> Array:
-    """Which of ``size`` pixels each of ``wanted`` takes, as Pillow's nearest-neighbour resize does."""
+    """Source pixel, of ``size``, of each of ``wanted`` pixels, as in Pillow's nearest-neighbour resize."""
     index: Array = np.floor((np.arange(wanted) + 0.5) * (size / wanted)).astype(np.int64)
     return index
 
@@ -262,13 +263,12 @@ def write_depth_counts(file: Path, pairs: Sequence[Pair], counts: Array, frame: 
     """Keep what `count_buckets` found."""
     names = np.array([pair.name for pair in pairs])
     size = np.array([frame.short_side, frame.height, frame.width])
-    temporary = file.with_suffix(".tmp.npz")
-    np.savez_compressed(temporary, names=names, counts=counts.astype(np.uint32), frame=size)
-    temporary.replace(file)
+    tables = {"names": names, "counts": counts.astype(np.uint32), "frame": size}
+    write_whole(file, lambda opened: np.savez_compressed(opened, **tables))
 
 
 def read_depth_counts(file: Path, pairs: Sequence[Pair], frame: Frame) -> Array | None:
-    """What `write_depth_counts` kept for these pairs; None without such a file, or if it is of other pairs or sizes.
+    """Counts that `write_depth_counts` kept for these pairs; None without a file of these pairs and sizes.
 
     Raises:
         ValueError: a broken file.

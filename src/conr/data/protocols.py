@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from conr._checks import check_number
-from conr.data.module import Inputs, RegressionDataset, Splits
+from conr.data.dataset import Inputs, RegressionDataset, Splits
 from conr.density import Bins
-from conr.density.splits import SPLITS, Rows
+from conr.density.splits import SPLITS, Positions, first_of_each
 
 Numbers = NDArray[np.floating[Any]]
 
@@ -69,7 +69,7 @@ class Protocol(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What is put behind the dataset's name: runs under different protocols are not compared."""
+        """Suffix of the dataset's name, as runs under different protocols are not compared."""
 
     @abstractmethod
     def most_to_train(self, labels: Numbers, counts: Numbers) -> Numbers:
@@ -81,15 +81,17 @@ class Protocol(ABC):
         """
 
     def forbidden_in_training(self, labels: Numbers) -> NDArray[np.bool_]:
-        """Which labels may be in the test only, shape of labels; none by default."""
+        """Mask of labels that may be in the test only, shape of labels; none by default."""
         return np.zeros(labels.shape, dtype=bool)
 
-    def rows(self, labels: Tensor, bins: Bins) -> dict[str, Rows]:
-        """Rows of train, val and test.
+    def rows(self, labels: Tensor, bins: Bins, contents: Positions | None = None) -> dict[str, Positions]:
+        """Positions of train, val and test.
 
         Args:
             labels: of the samples of all splits, shape (n,).
             bins: over the labels.
+            contents: a number for each sample, shape (n,), equal for copies of one thing, of which only the first one
+                is used.
 
         Returns:
             Sorted, disjoint rows by split.
@@ -99,6 +101,9 @@ class Protocol(ABC):
         """
         if labels.ndim != 1:
             raise ValueError(f"labels: expected one number per sample for a protocol, got shape {tuple(labels.shape)}")
+        if contents is not None:
+            firsts = first_of_each(contents)
+            return {split: firsts[rows] for split, rows in self.rows(labels[torch.from_numpy(firsts)], bins).items()}
         # In the labels' own type, as in the bins: the float32 label 1.99 is not above 1.99.
         values = labels.to(torch.promote_types(labels.dtype, torch.float32)).cpu().numpy()  # (n,)
         random = np.random.default_rng(self.seed)
@@ -113,7 +118,7 @@ class Protocol(ABC):
         test = np.concatenate([members[one][: self.test_per_bin] for one in tested])
         means = np.array([values[rows].mean(dtype=np.float64) for rows in members.values()])  # (b,)
         limits = self.most_to_train(means, np.array([len(rows) for rows in members.values()], dtype=np.float64))
-        train: list[Rows] = []
+        train: list[Positions] = []
         for limit, (one, rows) in zip(limits.astype(int), members.items(), strict=True):
             if tested[0] <= one <= tested[-1]:
                 left = rows[self.test_per_bin :] if one in tested else rows
@@ -128,7 +133,7 @@ class Protocol(ABC):
         parts = {"train": chosen[held_out:], "val": chosen[:held_out], "test": test}
         return {split: np.sort(rows) for split, rows in parts.items()}
 
-    def _shuffled_bins(self, values: Numbers, index: Rows, random: np.random.Generator) -> dict[int, Rows]:
+    def _shuffled_bins(self, values: Numbers, index: Positions, random: np.random.Generator) -> dict[int, Positions]:
         low, high = (-np.inf, np.inf) if self.within is None else self.within
         order = random.permutation(np.flatnonzero((values >= low) & (values <= high)))
         order = order[np.argsort(index[order], kind="stable")]  # by bin, in random order within
@@ -146,7 +151,9 @@ class Protocol(ABC):
             by random augmentation of the training split for example, needs `conr.data.RegressionData.load_with`.
         """
         pool = [getattr(splits, split) for split in SPLITS]
-        rows = self.rows(torch.cat([part.labels for part in pool]), splits.bins)
+        known = [part.contents for part in pool if part.contents is not None]
+        contents = np.concatenate(known) if len(known) == len(pool) else None
+        rows = self.rows(torch.cat([part.labels for part in pool]), splits.bins, contents)
         return Splits(**{split: PooledRows(pool, rows[split]) for split in SPLITS}, bins=splits.bins)
 
 
@@ -305,13 +312,13 @@ class BlindSpot(Protocol):
         """Labels in the gap."""
         return (labels >= self.low) & (labels <= self.high)
 
-    def rows(self, labels: Tensor, bins: Bins) -> dict[str, Rows]:
-        """Rows of train, val and test; see `Protocol.rows`.
+    def rows(self, labels: Tensor, bins: Bins, contents: Positions | None = None) -> dict[str, Positions]:
+        """Positions of train, val and test; see `Protocol.rows`.
 
         Raises:
             ValueError: no label in the gap is tested; and as there.
         """
-        rows = super().rows(labels, bins)
+        rows = super().rows(labels, bins, contents)
         tested = labels[rows["test"]]
         if not ((tested >= self.low) & (tested <= self.high)).any():
             raise ValueError(
@@ -330,7 +337,7 @@ class PooledRows(RegressionDataset):
         rows: positions in the pool, shape (n,).
     """
 
-    def __init__(self, pool: Sequence[RegressionDataset], rows: Rows) -> None:
+    def __init__(self, pool: Sequence[RegressionDataset], rows: Positions) -> None:
         self.pool = list(pool)
         self.rows = rows
         self.labels = torch.cat([part.labels for part in pool])[torch.from_numpy(rows)]

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from conr._checks import check_choice, check_number
 from conr._extras import require
-from conr.data.cards import DatasetCard
-from conr.data.module import ArrayDataset, RegressionData, Splits
+from conr.data.dataset import ArrayDataset, DatasetCard, Splits
+from conr.data.module import RegressionData
 from conr.density import Bins
 
 ANGLES = 90

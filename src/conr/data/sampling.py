@@ -15,11 +15,11 @@ from conr.density import Bins
 class EpochSampler(DistributedSampler[int]):
     r"""Training samples in a random order that depends on nothing but the seed and the epoch.
 
-    A resumed run so sees the order that the killed one would have seen, however many random numbers were drawn before.
+    So a resumed run sees the order that the killed one would have seen, however many random numbers were drawn before.
 
     Without weights each sample comes once per epoch. With weights an epoch is as long, and a sample of weight $w_i$
     comes $n w_i / \sum_j w_j$ times in expectation, and never a whole time more or less than that (systematic
-    sampling). Equal weights so are no weights; with independent draws a third of the samples would be missing.
+    sampling). Equal weights therefore behave like none; with independent draws a third of the samples would be missing.
 
     Args:
         size: number of samples, n.
@@ -62,7 +62,7 @@ class EpochSampler(DistributedSampler[int]):
 
 
 def sampling_weights(labels: Tensor, bins: Bins, *, power: float) -> Tensor:
-    r"""How often each training sample is wanted so that bins come more evenly than they are filled.
+    r"""Frequencies of the training samples at which bins come more evenly than they are filled.
 
     $$w_i = N_{b(i)}^{-p}$$
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from conr._checks import check_number
-from conr.data.module import RegressionDataset
+from conr._numbers import parse_number
+from conr.data.dataset import RegressionDataset
 
 _WORD = re.compile(
     r"\w+(?=n't\b)"  # "do" of "don't"
@@ -95,7 +96,7 @@ def _vector(path: Path, number: int, line: bytes, width: int) -> np.ndarray | No
     if len(fields) <= width:
         raise ValueError(f"{path}, line {number}: expected a word and {width} numbers, got {len(fields) - 1} numbers")
     try:
-        vector = np.array([float(field) for field in fields[1:]], dtype=np.float32)
+        vector = np.array([parse_number(field.decode()) for field in fields[1:]], dtype=np.float32)
     except ValueError as error:
         raise ValueError(f"{path}, line {number}: expected a word and {width} numbers: {error}") from None
     if not np.isfinite(vector).all():

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from conr._checks import check_choice, check_number
-from conr.data.cards import DatasetCard
+from conr._numbers import parse_number
+from conr.data.dataset import ArrayDataset, DatasetCard, RegressionDataset, Splits
 from conr.data.embedding_cache import TextEncoder, cached_embeddings
-from conr.data.module import ArrayDataset, RegressionData, RegressionDataset, Splits
+from conr.data.module import RegressionData
 from conr.data.sentence_pairs import WordPairs, most_common_words, read_word_vectors, split_words
 from conr.density import Bins, LabelDensity
 from conr.tables.bad_rows import BadRows
@@ -108,7 +109,7 @@ def _parse(line: bytes) -> tuple[tuple[str, str], float]:
         if not split_words(sentence):
             raise ValueError(f"expected a sentence with words, got {sentence!r}")
     try:
-        score = float(fields[SCORE])
+        score = parse_number(fields[SCORE])
     except ValueError:
         score = math.nan
     if not 0 <= score <= HIGHEST:
@@ -117,7 +118,7 @@ def _parse(line: bytes) -> tuple[tuple[str, str], float]:
 
 
 class _SentencePairsData(RegressionData):
-    """What both forms of the dataset share: the files, the bins and the shot regions."""
+    """Base of both forms of the dataset: the files, the bins and the shot regions."""
 
     label_name = "similarity"
     headline = "mse"

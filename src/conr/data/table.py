@@ -13,10 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from conr._auto import AUTO
 from conr._checks import check_number
-from conr.data.cards import DatasetCard
-from conr.data.module import ArrayDataset, RegressionData, Splits
+from conr.data.dataset import ArrayDataset, DatasetCard, Splits
+from conr.data.module import RegressionData
 from conr.data.protocols import Protocol
-from conr.density.splits import SPLITS, Rows
+from conr.density.splits import SPLITS, Positions
 from conr.methods.lengths import automatic, default_batch_size
 from conr.tables.encoding import Encoding
 from conr.tables.files import FileFormat
@@ -172,7 +172,7 @@ class Table(RegressionData):
         inputs = torch.from_numpy(self.encoding.transform(columns))
         return DataLoader(_Unlabelled(inputs, _ids(columns.rows)), batch_size=self.batch_size)
 
-    def _load(self, split_rows: Callable[[TableContent], dict[str, Rows]]) -> Splits:
+    def _load(self, split_rows: Callable[[TableContent], dict[str, Positions]]) -> Splits:
         content = self.file.content()
         try:
             rows = split_rows(content)

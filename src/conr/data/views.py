@@ -1,13 +1,14 @@
-"""Random views of a batch, made on its device, all samples at once."""
+"""Random views of a batch, made on its device, all samples at once: rows, embeddings, pairs."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_number
-from conr.data.module import Inputs
+from conr._checks import check_choice, check_number, check_share
+from conr.data.dataset import Inputs
 
 VIEW_MODES = ("two", "original+two", "three", "one")
 
@@ -69,57 +70,6 @@ def _joined(*parts: Inputs) -> Inputs:
     return {name: torch.cat([cast("dict[str, Tensor]", part)[name] for part in parts]) for name in first}
 
 
-class ImageViews(nn.Module):
-    """Shift each image by some pixels and mirror it, differently for each, and add noise.
-
-    With a fill this is a random crop of the padded image: ``shift=16, fill=-1.0, flip=0.5, noise=0.0`` is the
-    augmentation of the age benchmarks on images normalised to [-1, 1], where black is -1.
-
-    Args:
-        shift: largest shift along each axis, in whole pixels.
-        fill: value of the pixels that move in, in units of the (normalised) pixels; None repeats the border pixel.
-        flip: probability that an image is mirrored, left to right.
-        noise: standard deviation of Gaussian noise, in units of the (normalised) pixels.
-
-    Raises:
-        ValueError: a negative shift or noise, or a flip outside [0, 1].
-    """
-
-    def __init__(self, *, shift: int = 2, fill: float | None = None, flip: float = 0.0, noise: float = 0.1) -> None:
-        super().__init__()
-        check_number("shift", shift, low=0)
-        if fill is not None:
-            check_number("fill", fill)
-        _check_probability("flip", flip)
-        check_number("noise", noise, low=0)
-        self.shift = shift
-        self.fill = fill
-        self.flip = flip
-        self.noise = noise
-
-    def forward(self, images: Tensor) -> Tensor:
-        """A view of floating-point images (n, channels, height, width), same shape."""
-        _check_inputs("images", images, ("n", "channels", "height", "width"))
-        if self.shift or self.flip:
-            images = self._moved(images)
-        return images + self.noise * torch.randn_like(images) if self.noise else images.contiguous()
-
-    def _moved(self, images: Tensor) -> Tensor:
-        n, _, height, width = images.shape
-        border = (self.shift,) * 4
-        padded = (
-            F.pad(images, border, mode="replicate") if self.fill is None else F.pad(images, border, value=self.fill)
-        )  # (n, c, height + 2 shift, width + 2 shift)
-        offsets = torch.randint(0, 2 * self.shift + 1, (2, n, 1), device=images.device)
-        rows = offsets[0] + torch.arange(height, device=images.device)  # (n, height)
-        columns = offsets[1] + torch.arange(width, device=images.device)  # (n, width)
-        if self.flip:
-            mirrored = torch.rand(n, 1, device=images.device) < self.flip  # (n, 1)
-            columns = torch.where(mirrored, columns.flip(1), columns)
-        sample = torch.arange(n, device=images.device).view(n, 1, 1)
-        return padded[sample, :, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)  # (n, c, h, w)
-
-
 class TableViews(nn.Module):
     """Replace some entries of each row by those of other rows (SCARF), and add noise.
 
@@ -138,14 +88,14 @@ class TableViews(nn.Module):
 
     def __init__(self, *, corruption: float = 0.1, noise: float = 0.0) -> None:
         super().__init__()
-        _check_probability("corruption", corruption)
+        check_share("corruption", corruption)
         check_number("noise", noise, low=0)
         self.corruption = corruption
         self.noise = noise
 
     def forward(self, rows: Tensor) -> Tensor:
         """A view of floating-point rows (n, columns), same shape."""
-        _check_inputs("rows", rows, ("n", "columns"))
+        check_inputs("rows", rows, ("n", "columns"))
         n = len(rows)
         if self.corruption and n > 1:
             steps = torch.randint(1, n, rows.shape, device=rows.device)  # (n, columns): 1 to n - 1 rows further down
@@ -155,13 +105,203 @@ class TableViews(nn.Module):
         return rows + self.noise * torch.randn_like(rows) if self.noise else rows
 
 
-def _check_probability(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name}: expected a probability in [0, 1], got {value}")
+class DropoutViews(nn.Module):
+    """Set some entries of the inputs to zero, which is the mean of standardised columns, and scale up the others.
+
+    Two passes through a network with dropout of its own are two views as well (Gao et al., "SimCSE", EMNLP 2021): for
+    those, give the encoder a dropout and the module ``view_mode="two"`` without any transform.
+
+    Args:
+        rate: probability that an entry becomes zero, in [0, 1).
+
+    Raises:
+        ValueError: a rate outside [0, 1).
+    """
+
+    def __init__(self, *, rate: float = 0.1) -> None:
+        super().__init__()
+        if not 0 <= rate < 1:
+            raise ValueError(f"rate: expected a probability in [0, 1), got {rate}")
+        self.rate = rate
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """A view of floating-point inputs (n, ...), same shape."""
+        check_inputs("inputs", inputs)
+        return F.dropout(inputs, self.rate, training=True)
 
 
-def _check_inputs(name: str, inputs: Tensor, shape: tuple[str, ...]) -> None:
-    if inputs.ndim != len(shape):
+class MixViews(nn.Module):
+    r"""Move each sample some way toward another one of the batch, whose label is alike or does not count.
+
+    $$x_i' = x_i + \lambda_i (x_{j(i)} - x_i), \qquad \lambda_i \sim U(0, \mathrm{most})$$
+
+    Source of the mixture: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018; of partners with near
+    labels: Yao et al., "C-Mixup: Improving Generalization in Regression", NeurIPS 2022.
+
+    Differences from both: the label stays that of the sample itself, as ConR's views need it. So either the way is
+    short, or ``window`` keeps partners to those whose label is alike, each as likely; no kernel draws them.
+
+    Args:
+        most: longest way, as a share of the distance, in [0, 1].
+        window: partners have labels within it, in label units and in each label dimension; any other sample is a
+            partner if None. A sample without a partner stays as it is.
+
+    Raises:
+        ValueError: ``most`` outside [0, 1] or a negative window.
+
+    Notes:
+        With a window the cost is O(n^2) for a batch of n samples, without making a GPU wait.
+    """
+
+    uses_labels = True
+
+    def __init__(self, *, most: float = 0.2, window: float | None = None) -> None:
+        super().__init__()
+        check_share("most", most)
+        if window is not None:
+            check_number("window", window, low=0)
+        self.most = most
+        self.window = window
+
+    def forward(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
+        """A view of floating-point inputs (n, ...), same shape; labels (n,) or (n, k), which a window needs."""
+        check_inputs("inputs", inputs)
+        n = len(inputs)
+        if labels is not None and len(labels) != n:
+            raise ValueError(f"labels: expected {n} samples like inputs, got {len(labels)}")
+        if n < 2:
+            return inputs
+        own = torch.arange(n, device=inputs.device)
+        if self.window is None:
+            partners = (own + torch.randint(1, n, (n,), device=inputs.device)) % n  # (n,), never the own row
+        elif labels is None:
+            raise ValueError("labels: expected labels, as there is a window, got none")
+        else:
+            columns = labels.reshape(n, -1)  # (n, k)
+            near = ((columns.unsqueeze(0) - columns.unsqueeze(1)).abs() <= self.window).all(dim=2)  # (n, n)
+            near = near & (own.unsqueeze(0) != own.unsqueeze(1))
+            chance = torch.rand(n, n, device=inputs.device).masked_fill(~near, -1)  # (n, n)
+            partners = torch.where(near.any(dim=1), chance.argmax(dim=1), own)
+        # NOTE[DIFF]: mixup draws from Beta(alpha, alpha), and mixes the labels too.
+        ways = self.most * torch.rand(n, device=inputs.device, dtype=torch.float32)  # (n,)
+        ways = ways.to(inputs.dtype).view(n, *(1,) * (inputs.ndim - 1))
+        return inputs + ways * (inputs[partners] - inputs)
+
+
+class SwapPairs(nn.Module):
+    """Exchange the two members of some pairs, which keeps a similarity as it is.
+
+    Args:
+        probability: of each pair to be swapped.
+
+    Raises:
+        ValueError: a probability outside [0, 1].
+
+    Notes:
+        An encoder that looks at $|u - v|$ and $u v$ alone gives a pair and the swapped pair the same features: there
+        this view changes nothing. `conr.models.PairEncoder` has ``sentences=True`` for that.
+    """
+
+    def __init__(self, *, probability: float = 0.5) -> None:
+        super().__init__()
+        check_share("probability", probability)
+        self.probability = probability
+
+    def forward(self, pairs: Inputs) -> Inputs:
+        """A view of pairs (n, 2, ...), or of several such inputs by name."""
+        parts = {"": pairs} if isinstance(pairs, Tensor) else pairs
+        first = next(iter(parts.values()))
+        swapped = torch.rand(len(first), device=first.device) < self.probability  # (n,)
+        views = {}
+        for name, part in parts.items():
+            _check_pairs(part)
+            views[name] = torch.where(swapped.view(-1, *[1] * (part.ndim - 1)), part.flip(1), part)
+        return views[""] if isinstance(pairs, Tensor) else views
+
+
+class CorruptPairs(TableViews):
+    """`TableViews` on the numbers of each pair: some entries come from other pairs (SCARF), with noise on top.
+
+    Args:
+        corruption: probability that an entry is replaced by that of another pair of the batch.
+        noise: standard deviation of Gaussian noise, in units of the inputs.
+
+    Raises:
+        ValueError: a corruption outside [0, 1] or a negative noise.
+    """
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        """A view of floating-point pairs (n, 2, ...), same shape."""
+        _check_pairs(pairs)
+        return super().forward(pairs.flatten(1)).view(pairs.shape)
+
+
+class MixPairs(MixViews):
+    """`MixViews` of pairs: each moves some way towards any other pair of the batch, and keeps its label.
+
+    Args:
+        strength: longest way, as a share of the distance, in [0, 1]; small, as the label stays.
+
+    Raises:
+        ValueError: a strength outside [0, 1].
+    """
+
+    uses_labels = False
+
+    def __init__(self, *, strength: float = 0.2) -> None:
+        check_share("strength", strength)
+        super().__init__(most=strength)
+
+    def forward(self, pairs: Tensor, labels: Tensor | None = None) -> Tensor:
+        """A view of floating-point pairs (n, 2, ...), same shape; labels are not needed."""
+        _check_pairs(pairs)
+        return super().forward(pairs, labels)
+
+
+STEPS = {"swap": SwapPairs, "corrupt": CorruptPairs, "mix": MixPairs, "dropout": DropoutViews}
+
+
+class PairViews(nn.Module):
+    """Several views of pairs, one on top of the other.
+
+    Args:
+        steps: in this order, each ``"swap"`` (`SwapPairs`), ``"corrupt"`` (`CorruptPairs`), ``"mix"`` (`MixPairs`) or
+            ``"dropout"`` (`DropoutViews`) with its defaults, or a module.
+
+    Raises:
+        ValueError: an unknown name.
+
+    Notes:
+        Dropout in the network is a view without any step: give ``views: null`` with ``view_mode: two`` and an encoder
+        with dropout, which then sees each pair twice and drops different units each time.
+    """
+
+    def __init__(self, steps: Sequence[str | nn.Module] = ("swap", "corrupt")) -> None:
+        super().__init__()
+        for step in steps:
+            if isinstance(step, str):
+                check_choice("steps", step, STEPS)
+        self.steps = nn.ModuleList(STEPS[step]() if isinstance(step, str) else step for step in steps)
+
+    def forward(self, pairs: Inputs) -> Inputs:
+        """A view of pairs (n, 2, ...)."""
+        for step in self.steps:
+            pairs = step(pairs)
+        return pairs
+
+
+def check_inputs(name: str, inputs: Tensor, shape: tuple[str, ...] | None = None) -> None:
+    """Require a floating-point tensor, of as many dimensions as ``shape`` names."""
+    if not isinstance(inputs, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor, got {type(inputs).__name__}")
+    if shape is not None and inputs.ndim != len(shape):
         raise ValueError(f"{name}: expected shape ({', '.join(shape)}), got {tuple(inputs.shape)}")
     if not inputs.is_floating_point():
         raise TypeError(f"{name}: expected a floating-point dtype, got {inputs.dtype}")
+
+
+def _check_pairs(pairs: Tensor) -> None:
+    if not isinstance(pairs, Tensor):
+        raise TypeError(f"pairs: expected a torch.Tensor, got {type(pairs).__name__} (words can only be swapped)")
+    if pairs.ndim < 2 or pairs.shape[1] != 2:
+        raise ValueError(f"pairs: expected shape (n, 2, ...), got {tuple(pairs.shape)}")

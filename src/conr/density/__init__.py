@@ -1,4 +1,4 @@
-"""How rare each label is: bins, histograms, smoothing, sample weights and shot regions."""
+"""Rarity of labels: bins, histograms, smoothing, sample weights, shot regions and balanced splits."""
 
 from conr._lazy import lazy_package
 

@@ -4,7 +4,7 @@ from conr.density.dense_weight import DenseWeight as DenseWeight
 from conr.density.kernels import KERNELS as KERNELS
 from conr.density.kernels import lds_kernel as lds_kernel
 from conr.density.label_density import LabelDensity as LabelDensity
-from conr.density.protocol import SampleWeights as SampleWeights
+from conr.density.label_density import SampleWeights as SampleWeights
 from conr.density.regions import GROUPS as GROUPS
 from conr.density.regions import REGIONS as REGIONS
 from conr.density.splits import balanced_split as balanced_split

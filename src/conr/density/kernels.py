@@ -1,4 +1,4 @@
-"""Kernels of label distribution smoothing (LDS), number for number as the DIR benchmarks use them."""
+"""Kernels of label distribution smoothing (LDS), as the DIR benchmarks use them, and smoothing over bins with them."""
 
 import torch
 from torch import Tensor
@@ -65,3 +65,29 @@ def _reflected_gaussian(size: int, sigma: float) -> Tensor:
     folded = torch.bincount(steps % (2 * size), weights=weights / weights.sum(), minlength=2 * size)  # (2 size,)
     middle, positions = size // 2, torch.arange(size)
     return folded[(middle - positions) % (2 * size)] + folded[(2 * size - 1 - middle - positions) % (2 * size)]
+
+
+def smooth_bins(grid: Tensor, kernel: Tensor, *, dimensions: int, boundary: str) -> Tensor:
+    """Convolve numbers of bins over the grid of bins, one label dimension after the other.
+
+    Args:
+        grid: shape (bins of each label dimension, ...).
+        kernel: symmetric window, odd length.
+        dimensions: number of label dimensions.
+        boundary: numbers beyond the ends: ``"zero"``; ``"reflect"`` the ends reflected (b a | a b c); or
+            ``"mirror"`` without the outermost bin again (c b | a b c), as often as a small grid needs.
+    """
+    half = len(kernel) // 2
+    for dimension, size in enumerate(grid.shape[:dimensions]):
+        positions = torch.arange(-half, size + half, device=grid.device)  # (size + 2 half,)
+        if boundary == "mirror":
+            period = max(2 * (size - 1), 1)
+            source = torch.minimum(positions % period, period - positions % period)
+        else:
+            source = torch.minimum(positions % (2 * size), 2 * size - 1 - positions % (2 * size))
+        padded = grid.index_select(dimension, source)
+        if boundary == "zero":
+            inside = (positions >= 0) & (positions < size)  # (size + 2 half,)
+            padded = padded * inside.view(-1, *(1,) * (grid.ndim - 1 - dimension))
+        grid = (padded.unfold(dimension, len(kernel), 1) * kernel).sum(dim=-1)
+    return grid

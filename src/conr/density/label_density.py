@@ -1,23 +1,35 @@
 """Sample weights and shot regions from the distribution of the training labels."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conr._checks import check_choice, check_number, check_range, check_whole
 from conr.density.bins import Bins
-from conr.density.kernels import lds_kernel
+from conr.density.kernels import lds_kernel, smooth_bins
 from conr.density.regions import REGIONS
 
 SCHEMES = ("none", "inverse", "sqrt_inverse", "power", "effective_number")
 BOUNDARIES = ("zero", "reflect")
 
 
+class SampleWeights(Protocol):
+    """A module that learns from the training labels how much each label counts: `LabelDensity`, `DenseWeight`.
+
+    A class of your own that a configuration file names must have exactly these signatures.
+    """
+
+    def fit(self, labels: Tensor, bins: Bins | None = None) -> Self:
+        """Learn from the training labels (n,) or (n, k); returns self."""
+
+    def weights(self, labels: Tensor, *, check: bool = True) -> Tensor:
+        """Weight of each label, shape (n,); values are checked if ``check``."""
+
+
 class LabelDensity(nn.Module):
-    r"""How rare each label is among the training labels: weights for a loss, counts and shot regions for a report.
+    r"""Rarity of each label among the training labels: weights for a loss, counts and shot regions for a report.
 
     $$w_i \propto 1 / \tilde c_{b(i)}, \qquad \tilde c = k * g(N)$$
 
@@ -259,7 +271,7 @@ class LabelDensity(nn.Module):
         elif self.clip is not None:
             counts = counts.clamp(*self.clip)
         if self._kernel is not None:
-            counts = _smooth(counts, self._kernel, self.boundary)
+            counts = smooth_bins(counts, self._kernel, dimensions=counts.ndim, boundary=self.boundary)
         return 1 / torch.where(counts > 0, counts, counts[occupied].min())
 
     def extra_repr(self) -> str:
@@ -278,20 +290,4 @@ def _checked_counts(counts: Tensor, bins: Bins) -> Tensor:
         raise ValueError(f"counts: expected no negative number, got {int(counts.min())}")
     if counts.sum() == 0:
         raise ValueError("labels: expected at least one training label, got none")
-    return counts
-
-
-def _smooth(counts: Tensor, kernel: Tensor, boundary: str) -> Tensor:
-    half = len(kernel) // 2
-    for dimension in range(counts.ndim):
-        rows = counts.movedim(dimension, -1)  # (..., bins)
-        size = rows.shape[-1]
-        positions = torch.arange(-half, size + half)  # (bins + 2 half,)
-        if boundary == "reflect":
-            positions = positions % (2 * size)
-            padded = rows[..., torch.minimum(positions, 2 * size - 1 - positions)]
-        else:
-            padded = F.pad(rows, (half, half))
-        windows = padded.unfold(-1, len(kernel), 1)  # (..., bins, size of kernel)
-        counts = (windows * kernel).sum(-1).movedim(-1, dimension)  # the kernel is symmetric
     return counts

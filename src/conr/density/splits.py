@@ -10,12 +10,14 @@ from conr.density import Bins
 
 SPLITS = ("train", "val", "test")
 
-Rows = NDArray[np.int64]
+Positions = NDArray[np.int64]
 """Positions of samples, shape (n,)."""
 
 
-def balanced_split(labels: Tensor, bins: Bins, *, most: int, seed: int) -> dict[str, Rows]:
-    """Rows of train, val and test: of each bin a third, at most ``most``, to val and as many to test.
+def balanced_split(
+    labels: Tensor, bins: Bins, *, most: int, seed: int, contents: Positions | None = None
+) -> dict[str, Positions]:
+    """Positions of train, val and test: of each bin a third, at most ``most``, to val and as many to test.
 
     This is the rule of the DIR benchmarks (Yang et al., ICML 2021), for bins of any kind: train keeps the imbalance,
     the other two are as even as the data allows. A bin of fewer than three samples lies in train alone.
@@ -25,6 +27,8 @@ def balanced_split(labels: Tensor, bins: Bins, *, most: int, seed: int) -> dict[
         bins: over the label dimensions.
         most: samples per bin in val, and in test.
         seed: of the draw; the global random state is left alone.
+        contents: a number for each sample, shape (n,), equal for copies of one thing, which lie in one split: the first
+            one is drawn for all of them.
 
     Returns:
         Sorted, disjoint rows by split, all rows in all.
@@ -42,9 +46,13 @@ def balanced_split(labels: Tensor, bins: Bins, *, most: int, seed: int) -> dict[
     """
     check_number("most", most, low=1)
     check_number("seed", seed, low=0)
+    if contents is not None:
+        firsts = first_of_each(contents)
+        chosen = balanced_split(labels[torch.from_numpy(firsts)], bins, most=most, seed=seed)
+        return {split: all_with(contents, firsts[rows]) for split, rows in chosen.items()}
     index = bins.index(labels).cpu().numpy()  # (n,)
     random = np.random.default_rng(seed)
-    rows: dict[str, list[Rows]] = {split: [] for split in SPLITS}
+    rows: dict[str, list[Positions]] = {split: [] for split in SPLITS}
     for occupied in np.unique(index):
         members = random.permutation(np.flatnonzero(index == occupied))
         size = min(len(members) // 3, most)
@@ -58,3 +66,13 @@ def balanced_split(labels: Tensor, bins: Bins, *, most: int, seed: int) -> dict[
             f"with at most {fullest} in one of {len(bins)} bins (wider bins hold more)"
         )
     return {split: np.sort(np.concatenate(parts)) for split, parts in rows.items()}
+
+
+def first_of_each(contents: Positions) -> Positions:
+    """Position of the first sample with each content, sorted."""
+    return np.sort(np.unique(contents, return_index=True)[1])
+
+
+def all_with(contents: Positions, positions: Positions) -> Positions:
+    """Positions of all samples whose content is that of one of some, sorted."""
+    return np.flatnonzero(np.isin(contents, contents[positions]))

@@ -20,7 +20,7 @@ _COMPARED = 2048
 
 
 class ConRSettings(NamedTuple):
-    """What `suggest_settings` suggests.
+    """Settings of ConR that `suggest_settings` suggests.
 
     Attributes:
         window: of `conr.conr_loss`, in label units.
@@ -101,7 +101,7 @@ def suggest_settings(labels: Tensor, bins: Bins, *, criterion: str = "l1", batch
 
 
 def suggest_scheme(counts: Tensor) -> str:
-    """Which scheme of `LabelDensity` suits these counts.
+    """Suggest a scheme of `LabelDensity` for these counts.
 
     Args:
         counts: training samples per bin, any shape.

@@ -3,11 +3,11 @@ r"""ACCon: a contrastive loss that turns far labels to wide angles (angle-compen
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from conr._auto import Auto, given, number
+from conr._auto import Auto, given
 from conr._checks import check_choice, check_number
-from conr.losses._features import REDUCTIONS, checked, no_terms, reduced
+from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, no_terms, reduced
 from conr.pairwise import DISTANCES, Distance, cosine_similarities, label_distance
 
 
@@ -82,7 +82,7 @@ def accon_loss(
     _check_hyperparameters(
         label_range=label_range, window=window, temperature=temperature, distance=distance, reduction=reduction
     )
-    features, labels, weights = checked(features, labels, weights)
+    features, labels, weights = checked_features(features, labels, weights)
     n = len(features)
     if n < 2:
         return reduced(no_terms(features), reduction)
@@ -122,7 +122,7 @@ def _check_hyperparameters(
     check_choice("reduction", reduction, REDUCTIONS)
 
 
-class ACConLoss(nn.Module):
+class ACConLoss(FeatureLoss):
     """ACCon as a module: stores and checks the hyper-parameters; `accon_loss` has the equation and all arguments.
 
     The range may be "auto": that of the training labels (`conr.methods.resolve`).
@@ -134,6 +134,8 @@ class ACConLoss(nn.Module):
         >>> regularizer(features, torch.tensor([10.0, 10.0, 40.0, 40.0]))
         tensor(0.5514, grad_fn=<DivBackward0>)
     """
+
+    function = staticmethod(accon_loss)
 
     def __init__(
         self,
@@ -157,29 +159,3 @@ class ACConLoss(nn.Module):
         self.temperature = temperature
         self.distance = distance
         self.reduction = reduction
-
-    def forward(
-        self,
-        features: Tensor,
-        labels: Tensor,
-        predictions: Tensor | None = None,  # noqa: ARG002  not used: only features and labels are contrasted
-        weights: Tensor | None = None,
-    ) -> Tensor:
-        """Loss of a batch: features (n, d), labels (n,) or (n, k), weights (n,) or None; predictions are not used."""
-        return accon_loss(
-            features,
-            labels,
-            label_range=number("label_range", self.label_range),
-            window=self.window,
-            temperature=self.temperature,
-            distance=self.distance,
-            weights=weights,
-            reduction=self.reduction,
-        )
-
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return (
-            f"label_range={self.label_range}, window={self.window}, temperature={self.temperature}, "
-            f"distance={self.distance!r}"
-        )

@@ -6,14 +6,13 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from conr._auto import Auto
-from conr._checks import check_choice, check_whole
+from conr._auto import Auto, given, number
+from conr._checks import check_choice, check_number, check_whole
 from conr._extras import require
-from conr._tensor_checks import check_outputs, check_table
+from conr._tensor_checks import check_device, check_outputs, check_table
 from conr.density import Bins
 from conr.density.bins import finite_columns
-from conr.losses._noise import NoiseScale, noise_variance
-from conr.losses._samples import REDUCTIONS, paired_columns, reduce_samples
+from conr.losses._common import REDUCTIONS, paired_columns, reduced_samples
 
 
 def bmc_loss(
@@ -69,7 +68,7 @@ def bmc_loss(
     check_outputs(predictions, labels)
     predictions, labels = paired_columns(predictions, labels)  # (n, k), (n, k)
     n = len(labels)
-    twice_variance = 2 * noise_variance(noise_scale, predictions)  # ()
+    twice_variance = 2 * _noise_variance(noise_scale, predictions)  # ()
     own = (predictions - labels).square().sum(dim=1) / twice_variance  # (n,)
     if candidates is None or candidates >= n:
         pairs = (predictions.unsqueeze(1) - labels).square().sum(dim=2) / twice_variance  # (n, n)
@@ -83,7 +82,7 @@ def bmc_loss(
         log_times = math.log(n - 1) - others.clamp(min=1).to(pairs.dtype).log()  # (n,)
         log_others = (log_times.unsqueeze(1) - pairs).masked_fill(itself, -math.inf)  # (n, c)
         terms = own + _log_sum_exp(torch.cat((-own.unsqueeze(1), log_others), dim=1))  # (n,)
-    return reduce_samples(twice_variance.detach() * terms, weights, reduction)
+    return reduced_samples(twice_variance.detach() * terms, weights, reduction)
 
 
 def gai_loss(
@@ -143,7 +142,7 @@ def gai_loss(
     check_table("masses", masses, ("m",), predictions.device)
     check_table("means", means, (len(masses), k), predictions.device)
     check_table("covariances", covariances, (len(masses), k, k), predictions.device)
-    variance = noise_variance(noise_scale, predictions)  # ()
+    variance = _noise_variance(noise_scale, predictions)  # ()
     own = (predictions - labels).square().sum(dim=1) / (2 * variance) + k / 2 * variance.log()  # (n,)
     widened = covariances.to(variance.dtype) + variance * torch.eye(k, device=means.device, dtype=variance.dtype)
     factors, _ = torch.linalg.cholesky_ex(widened)  # (m, k, k); unchecked, as a check makes a GPU wait
@@ -152,7 +151,7 @@ def gai_loss(
     log_volumes = factors.diagonal(dim1=1, dim2=2).log().sum(dim=1)  # (m,)
     log_components = (masses.to(variance.dtype).log() - log_volumes).unsqueeze(1) - distances / 2  # (m, n)
     terms = own + torch.logsumexp(log_components, dim=0)  # (n,); both lack k / 2 log(2 pi)
-    return reduce_samples(2 * variance.detach() * terms, weights, reduction)
+    return reduced_samples(2 * variance.detach() * terms, weights, reduction)
 
 
 def bni_loss(
@@ -206,15 +205,55 @@ def bni_loss(
     predictions, labels = paired_columns(predictions, labels)  # (n, k), (n, k)
     check_table("masses", masses, ("b",), predictions.device)
     check_table("centers", centers, (len(masses), labels.shape[1]), predictions.device)
-    twice_variance = 2 * noise_variance(noise_scale, predictions)  # ()
+    twice_variance = 2 * _noise_variance(noise_scale, predictions)  # ()
     own = (predictions - labels).square().sum(dim=1) / twice_variance  # (n,)
     distances = (predictions.unsqueeze(1) - centers.to(predictions.dtype)).square().sum(dim=2)  # (n, b)
     log_terms = masses.to(predictions.dtype).log() - distances / twice_variance  # (n, b)
-    return reduce_samples(twice_variance.detach() * (own + torch.logsumexp(log_terms, dim=1)), weights, reduction)
+    return reduced_samples(twice_variance.detach() * (own + torch.logsumexp(log_terms, dim=1)), weights, reduction)
 
 
 def _log_sum_exp(logits: Tensor) -> Tensor:
     return torch.logsumexp(logits, dim=1) if len(logits) else logits.sum(dim=1)  # no rows have no maximum
+
+
+def _noise_variance(noise_scale: float | Tensor, like: Tensor) -> Tensor:
+    """Square of a positive number or scalar tensor, in the dtype and on the device of ``like``."""
+    if not isinstance(noise_scale, Tensor):
+        check_number("noise_scale", noise_scale, low=0, open_low=True)
+        return like.new_full((), noise_scale).square()
+    if noise_scale.ndim != 0:
+        raise ValueError(f"noise_scale: expected a number or a scalar tensor, got shape {tuple(noise_scale.shape)}")
+    check_device("noise_scale", noise_scale, like.device)
+    return noise_scale.to(like.dtype).square()
+
+
+class NoiseScale(nn.Module):
+    """A positive standard deviation, stored as its logarithm.
+
+    Args:
+        noise_scale: value at the start, in label units; positive. Of "auto" the logarithm is 0 until it is a number.
+        learn: whether it is trained.
+    """
+
+    def __init__(self, noise_scale: float | Auto, *, learn: bool) -> None:
+        super().__init__()
+        check_number("noise_scale", given(noise_scale), low=0, open_low=True)
+        self.noise_scale = noise_scale
+        self.log = nn.Parameter(torch.tensor(math.log(given(noise_scale))), requires_grad=learn)
+
+    def resolved(self) -> None:
+        """Start from the number that "auto" has become."""
+        with torch.no_grad():
+            self.log.fill_(math.log(number("noise_scale", self.noise_scale)))
+
+    def forward(self) -> Tensor:
+        """The standard deviation, a scalar."""
+        number("noise_scale", self.noise_scale)
+        return self.log.exp()
+
+    def extra_repr(self) -> str:
+        """Value, for printing."""
+        return f"{self.log.exp().item():g}, learn={self.log.requires_grad}"
 
 
 class BMC(nn.Module):

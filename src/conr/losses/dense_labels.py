@@ -1,7 +1,7 @@
 """Dense labels (a depth per pixel): maps (n, k, h, w) in which NaN marks a pixel without a label.
 
-What turns them into one label per image, into rows for a criterion, or into rows of sampled patches. Nothing here makes
-a GPU wait: shapes never depend on how many pixels are valid.
+They become one label per image, rows for a criterion, or rows of sampled patches. No function makes a GPU wait: shapes
+never depend on how many pixels are valid.
 """
 
 from typing import NamedTuple
@@ -50,7 +50,7 @@ def image_means(values: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def valid_pixels(labels: Tensor) -> Tensor:
-    """Which pixels of dense labels (n, k, h, w) have a label: none of their k numbers is NaN. Bool, shape (n, h, w).
+    """Mask (n, h, w) of the pixels of dense labels (n, k, h, w) that have a label: none of their k numbers is NaN.
 
     Raises:
         ValueError: another rank.

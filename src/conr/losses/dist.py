@@ -3,14 +3,14 @@ r"""Dist Loss: the batch of predictions should be distributed like the training 
 from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from conr._checks import check_number
 from conr._tensor_checks import check_outputs, check_table
 from conr.density import Bins
 from conr.density.bins import finite_columns
 from conr.density.kde import smoothed_quantiles
-from conr.losses._samples import paired_columns
+from conr.losses._common import LossModule, paired_columns
 from conr.losses.elementwise import check_elementwise, elementwise_loss
 
 
@@ -98,7 +98,7 @@ def _pseudo_labels(columns: Tensor, quantiles: Tensor) -> Tensor:
     return torch.lerp(table.gather(0, before), table.gather(0, before + 1), position - before)
 
 
-class DistLoss(nn.Module):
+class DistLoss(LossModule):
     """Dist Loss as a module, which knows the training labels once `fit` has seen them; see `dist_loss`.
 
     Args:
@@ -164,7 +164,3 @@ class DistLoss(nn.Module):
             delta=self.delta,
             reduction=self.reduction,
         )
-
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return f"bandwidth={self.bandwidth}, coefficient={self.coefficient}, kind={self.kind!r}, delta={self.delta}"

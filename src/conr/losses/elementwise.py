@@ -1,12 +1,14 @@
 r"""Criteria that score each sample by itself: L1, MSE and Huber, weighted or not."""
 
-import torch
-from torch import Tensor, nn
+from functools import partial
 
-from conr._auto import Auto, given, number
+import torch
+from torch import Tensor
+
+from conr._auto import Auto, given
 from conr._checks import check_choice, check_number
 from conr._tensor_checks import check_outputs
-from conr.losses._samples import REDUCTIONS, paired_columns, reduce_samples
+from conr.losses._common import REDUCTIONS, SampleLoss, paired_columns, reduced_samples
 
 ELEMENTWISE = ("l1", "mse", "huber")
 
@@ -63,7 +65,7 @@ def elementwise_loss(
         losses = errors.square()
     else:
         losses = torch.where(magnitudes < delta, errors.square() / (2 * delta), magnitudes - delta / 2)
-    return reduce_samples(losses.mean(dim=1), weights, reduction)
+    return reduced_samples(losses.mean(dim=1), weights, reduction)
 
 
 def check_elementwise(*, kind: str = "l1", delta: float = 1.0, reduction: str = "mean") -> None:
@@ -73,49 +75,38 @@ def check_elementwise(*, kind: str = "l1", delta: float = 1.0, reduction: str = 
     check_choice("reduction", reduction, REDUCTIONS)
 
 
-class L1(nn.Module):
+class L1(SampleLoss):
     """Weighted absolute error; see `elementwise_loss`."""
 
+    function = staticmethod(partial(elementwise_loss, kind="l1"))
+
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__()
         check_elementwise(reduction=reduction)
         self.reduction = reduction
 
-    def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Loss of a batch."""
-        return elementwise_loss(predictions, labels, weights, kind="l1", reduction=self.reduction)
 
-
-class MSE(nn.Module):
+class MSE(SampleLoss):
     """Weighted squared error; see `elementwise_loss`."""
 
+    function = staticmethod(partial(elementwise_loss, kind="mse"))
+
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__()
         check_elementwise(reduction=reduction)
         self.reduction = reduction
 
-    def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Loss of a batch."""
-        return elementwise_loss(predictions, labels, weights, kind="mse", reduction=self.reduction)
 
-
-class Huber(nn.Module):
+class Huber(SampleLoss):
     """Weighted Huber loss; see `elementwise_loss`.
 
     Delta may be "auto": half a standard deviation of the training labels (`conr.methods.resolve`).
     """
+
+    function = staticmethod(partial(elementwise_loss, kind="huber"))
 
     def __init__(self, *, delta: float | Auto = 1.0, reduction: str = "mean") -> None:
         super().__init__()
         check_elementwise(kind="huber", delta=given(delta), reduction=reduction)
         self.delta = delta
         self.reduction = reduction
-
-    def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Loss of a batch."""
-        delta = number("delta", self.delta)
-        return elementwise_loss(predictions, labels, weights, kind="huber", delta=delta, reduction=self.reduction)
-
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return f"delta={self.delta}"

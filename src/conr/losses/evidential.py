@@ -4,17 +4,17 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from conr._checks import check_choice, check_number
 from conr._tensor_checks import check_outputs
-from conr.losses._samples import REDUCTIONS, reduce_samples
+from conr.losses._common import REDUCTIONS, SampleLoss, reduced_samples
 
 _SMALLEST = 1e-6
 
 
 class NormalInverseGamma(NamedTuple):
-    r"""What an evidential head believes about each label: its mean and variance are drawn from this distribution.
+    r"""Belief of an evidential head about each label, whose mean and variance are drawn from this distribution.
 
     Symbols: mean $\gamma$, evidence $\nu$, concentration $\alpha$, rate $\beta$; each of shape (n,) or (n, k).
     """
@@ -117,7 +117,7 @@ def evidential_loss(
     check_outputs(predictions, labels, (4,))
     losses = nig_losses(evidential_parameters(predictions), labels, coefficient)  # (n,) or (n, k)
     per_sample = losses.mean(dim=1) if labels.ndim == 2 else losses  # (n,)
-    return reduce_samples(per_sample, weights, reduction)
+    return reduced_samples(per_sample, weights, reduction)
 
 
 def nig_losses(parameters: NormalInverseGamma, labels: Tensor, coefficient: float) -> Tensor:
@@ -135,7 +135,7 @@ def nig_losses(parameters: NormalInverseGamma, labels: Tensor, coefficient: floa
     return likelihood_loss + coefficient * price
 
 
-class Evidential(nn.Module):
+class Evidential(SampleLoss):
     """Deep evidential regression as a module, to go with `conr.models.EvidentialHead`; see `evidential_loss`.
 
     Example:
@@ -144,17 +144,11 @@ class Evidential(nn.Module):
         tensor(1.6726)
     """
 
+    function = staticmethod(evidential_loss)
+
     def __init__(self, *, coefficient: float = 0.01, reduction: str = "mean") -> None:
         super().__init__()
         check_number("coefficient", coefficient, low=0)
         check_choice("reduction", reduction, REDUCTIONS)
         self.coefficient = coefficient
         self.reduction = reduction
-
-    def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Loss of a batch: predictions (n, 4) or (n, k, 4), labels (n,) or (n, k), weights (n,) or None."""
-        return evidential_loss(predictions, labels, weights, coefficient=self.coefficient, reduction=self.reduction)
-
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return f"coefficient={self.coefficient}"

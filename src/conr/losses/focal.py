@@ -1,12 +1,12 @@
 r"""Focal-R: errors weighted by themselves, so that hard samples count more (Yang et al., ICML 2021)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from conr._auto import Auto, given, number
+from conr._auto import Auto, given
 from conr._checks import check_choice, check_number
 from conr._tensor_checks import check_outputs
-from conr.losses._samples import REDUCTIONS, paired_columns, reduce_samples
+from conr.losses._common import REDUCTIONS, SampleLoss, paired_columns, reduced_samples
 
 FOCAL_KINDS = ("l1", "mse")
 ACTIVATIONS = ("sigmoid", "tanh")
@@ -73,7 +73,7 @@ def focal_r_loss(
     # An exponent below 1 has an infinite slope at 0, and 0 * inf is NaN: the slope is taken as 0 there.
     factors = factors.clamp(min=torch.finfo(factors.dtype).tiny) ** focus
     losses = factors * (errors.abs() if kind == "l1" else errors.square())  # (n, k)
-    return reduce_samples(losses.mean(dim=1), weights, reduction)
+    return reduced_samples(losses.mean(dim=1), weights, reduction)
 
 
 def _check_hyperparameters(*, kind: str, activation: str, error_scale: float, focus: float) -> None:
@@ -83,7 +83,7 @@ def _check_hyperparameters(*, kind: str, activation: str, error_scale: float, fo
     check_number("focus", focus, low=0)
 
 
-class FocalR(nn.Module):
+class FocalR(SampleLoss):
     """Focal-R as a module; `focal_r_loss` has the equation and all arguments.
 
     The error scale may be "auto": 4 per standard deviation of the training labels (`conr.methods.resolve`).
@@ -94,6 +94,8 @@ class FocalR(nn.Module):
         >>> criterion(torch.tensor([1.0, 12.0]), torch.tensor([0.0, 2.0]), torch.tensor([0.5, 1.5]))
         tensor(5.7369)
     """
+
+    function = staticmethod(focal_r_loss)
 
     def __init__(
         self,
@@ -112,20 +114,3 @@ class FocalR(nn.Module):
         self.error_scale = error_scale
         self.focus = focus
         self.reduction = reduction
-
-    def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Loss of a batch: predictions and labels (n,) or (n, k), weights (n,) or None."""
-        return focal_r_loss(
-            predictions,
-            labels,
-            weights,
-            kind=self.kind,
-            activation=self.activation,
-            error_scale=number("error_scale", self.error_scale),
-            focus=self.focus,
-            reduction=self.reduction,
-        )
-
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return f"kind={self.kind!r}, activation={self.activation!r}, error_scale={self.error_scale}, focus={self.focus}"

@@ -5,12 +5,12 @@ from typing import Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from conr._checks import check_choice, check_number, check_whole
 from conr._tensor_checks import check_device, check_outputs
 from conr.density import Bins, LabelDensity
-from conr.losses._samples import REDUCTIONS, reduce_samples
+from conr.losses._common import REDUCTIONS, LossModule, reduced_samples
 
 
 def label_hierarchy(counts: Tensor, *, levels: int) -> Tensor:
@@ -147,10 +147,10 @@ def hca_loss(
     for level, part in enumerate(torch.split(logits, list(sizes), dim=1)):
         own = F.log_softmax(part, dim=1).gather(1, hierarchy[level][index].unsqueeze(1)).squeeze(1)  # (n,)
         losses = losses - class_weights[level][index].to(own.dtype) * own
-    return reduce_samples(losses, weights, reduction)
+    return reduced_samples(losses, weights, reduction)
 
 
-class HCA(nn.Module):
+class HCA(LossModule):
     r"""Hierarchical classification adjustment as a criterion, to go with `conr.models.HCAHead`; see `hca_loss`.
 
     A class is weighted by $N_c^{-q}$, scaled to mean 1 over the training samples on each level, where $N_c$ counts its
@@ -228,10 +228,6 @@ class HCA(nn.Module):
             sizes=self._sizes,
             reduction=self.reduction,
         )
-
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return f"levels={self.levels}, power={self.power}"
 
 
 def hierarchy_counts(labels: Tensor, bins: Bins) -> Tensor:

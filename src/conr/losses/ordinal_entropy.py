@@ -3,12 +3,12 @@ r"""Ordinal Entropy: spread the centres of labels by their distance, hold sample
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from conr._auto import Auto, given, number
+from conr._auto import Auto, given
 from conr._checks import check_choice, check_number
 from conr._product import product
-from conr.losses._features import checked, no_terms
+from conr.losses._common import FeatureLoss, checked_features, no_terms
 from conr.pairwise import (
     DISTANCES,
     Distance,
@@ -84,7 +84,7 @@ def ordinal_entropy_loss(
         tensor(0.0659)
     """
     _check_hyperparameters(diversity=diversity, tightness=tightness, bin_width=bin_width, distance=distance)
-    features, labels, weights = checked(features, labels, weights)
+    features, labels, weights = checked_features(features, labels, weights)
     n = len(features)
     if n < 2:
         return no_terms(features).sum()
@@ -120,7 +120,7 @@ def _check_hyperparameters(*, diversity: float, tightness: float, bin_width: flo
         check_choice("distance", distance, DISTANCES)
 
 
-class OrdinalEntropyLoss(nn.Module):
+class OrdinalEntropyLoss(FeatureLoss):
     """Ordinal Entropy as a module: stores and checks the hyper-parameters; `ordinal_entropy_loss` has the equation.
 
     The bin width may be "auto": that of the label bins of the training (`conr.methods.resolve`).
@@ -132,6 +132,8 @@ class OrdinalEntropyLoss(nn.Module):
         >>> regularizer(features, torch.tensor([1.2, 0.9, 2.1, 4.8]))
         tensor(0.1761, grad_fn=<SubBackward0>)
     """
+
+    function = staticmethod(ordinal_entropy_loss)
 
     def __init__(
         self,
@@ -152,28 +154,3 @@ class OrdinalEntropyLoss(nn.Module):
         self.tightness = tightness
         self.bin_width = bin_width
         self.distance = distance
-
-    def forward(
-        self,
-        features: Tensor,
-        labels: Tensor,
-        predictions: Tensor | None = None,  # noqa: ARG002  not used: only features and labels are compared
-        weights: Tensor | None = None,
-    ) -> Tensor:
-        """Loss of a batch: features (n, d), labels (n,) or (n, k), weights (n,) or None; predictions are not used."""
-        return ordinal_entropy_loss(
-            features,
-            labels,
-            diversity=self.diversity,
-            tightness=self.tightness,
-            bin_width=None if self.bin_width is None else number("bin_width", self.bin_width),
-            distance=self.distance,
-            weights=weights,
-        )
-
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return (
-            f"diversity={self.diversity}, tightness={self.tightness}, bin_width={self.bin_width}, "
-            f"distance={self.distance!r}"
-        )

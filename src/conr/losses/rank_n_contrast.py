@@ -3,10 +3,10 @@ r"""Rank-N-Contrast: of two samples, the one nearer by label is to be nearer by 
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from conr._checks import check_choice, check_number
-from conr.losses._features import REDUCTIONS, checked, no_terms, reduced
+from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, no_terms, reduced
 from conr.pairwise import DISTANCES, Distance, euclidean_distances, label_distance
 
 
@@ -66,7 +66,7 @@ def rank_n_contrast_loss(
         tensor(0.0815)
     """
     _check_hyperparameters(temperature=temperature, distance=distance, reduction=reduction)
-    features, labels, weights = checked(features, labels, weights)
+    features, labels, weights = checked_features(features, labels, weights)
     n = len(features)
     if n < 2:
         return reduced(no_terms(features), reduction)
@@ -89,7 +89,7 @@ def _check_hyperparameters(*, temperature: float, distance: Distance, reduction:
     check_choice("reduction", reduction, REDUCTIONS)
 
 
-class RankNContrastLoss(nn.Module):
+class RankNContrastLoss(FeatureLoss):
     """Rank-N-Contrast as a module: stores and checks the hyper-parameters; `rank_n_contrast_loss` has the equation.
 
     Example:
@@ -100,30 +100,11 @@ class RankNContrastLoss(nn.Module):
         tensor(0.0815, grad_fn=<DivBackward0>)
     """
 
+    function = staticmethod(rank_n_contrast_loss)
+
     def __init__(self, *, temperature: float = 2.0, distance: Distance = "l1", reduction: str = "mean") -> None:
         super().__init__()
         _check_hyperparameters(temperature=temperature, distance=distance, reduction=reduction)
         self.temperature = temperature
         self.distance = distance
         self.reduction = reduction
-
-    def forward(
-        self,
-        features: Tensor,
-        labels: Tensor,
-        predictions: Tensor | None = None,  # noqa: ARG002  not used: only features and labels are contrasted
-        weights: Tensor | None = None,
-    ) -> Tensor:
-        """Loss of a batch: features (n, d), labels (n,) or (n, k), weights (n,) or None; predictions are not used."""
-        return rank_n_contrast_loss(
-            features,
-            labels,
-            temperature=self.temperature,
-            distance=self.distance,
-            weights=weights,
-            reduction=self.reduction,
-        )
-
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return f"temperature={self.temperature}, distance={self.distance!r}"

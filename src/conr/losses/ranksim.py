@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from conr._checks import check_choice, check_number
-from conr.losses._features import REDUCTIONS, checked, no_terms
+from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, no_terms
 from conr.pairwise import DISTANCES, Distance, cosine_similarities, equal_labels, label_distance
 
 
@@ -79,7 +79,7 @@ def ranksim_loss(
         tensor(0.0391)
     """
     _check_hyperparameters(interpolation=interpolation, distance=distance, reduction=reduction)
-    features, labels, weights = checked(features, labels, weights)
+    features, labels, weights = checked_features(features, labels, weights)
     n = len(features)
     if n == 0:
         terms = no_terms(features)  # (0,)
@@ -149,7 +149,7 @@ def _check_hyperparameters(*, interpolation: float, distance: Distance, reductio
     check_choice("reduction", reduction, REDUCTIONS)
 
 
-class RankSimLoss(nn.Module):
+class RankSimLoss(FeatureLoss):
     """RankSim as a module: stores and checks the hyper-parameters; `ranksim_loss` has the equation and all arguments.
 
     Example:
@@ -159,6 +159,8 @@ class RankSimLoss(nn.Module):
         >>> regularizer(features, torch.tensor([1.0, 2.0, 8.0]))
         tensor(0.0185, grad_fn=<DivBackward0>)
     """
+
+    function = staticmethod(ranksim_loss)
 
     def __init__(
         self,
@@ -174,25 +176,3 @@ class RankSimLoss(nn.Module):
         self.deduplicate = deduplicate
         self.distance = distance
         self.reduction = reduction
-
-    def forward(
-        self,
-        features: Tensor,
-        labels: Tensor,
-        predictions: Tensor | None = None,  # noqa: ARG002  not used: RankSim compares features with labels
-        weights: Tensor | None = None,
-    ) -> Tensor:
-        """Loss of a batch: features (n, d), labels (n,) or (n, k), weights (n,) or None; predictions are not used."""
-        return ranksim_loss(
-            features,
-            labels,
-            interpolation=self.interpolation,
-            deduplicate=self.deduplicate,
-            distance=self.distance,
-            weights=weights,
-            reduction=self.reduction,
-        )
-
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return f"interpolation={self.interpolation}, deduplicate={self.deduplicate}, distance={self.distance!r}"

@@ -11,7 +11,7 @@ from conr._checks import check_number, check_whole
 from conr._product import product
 from conr._tensor_checks import check_device
 from conr.density import Bins
-from conr.losses._features import checked, no_terms
+from conr.losses._common import checked_features, no_terms
 from conr.pairwise import unit_vectors
 
 
@@ -88,7 +88,7 @@ def srl_loss(
         tensor(0.5207)
     """
     _check_hyperparameters(envelope=envelope, homogeneity=homogeneity, contrast=contrast, temperature=temperature)
-    features, labels, weights = checked(features, labels, weights)
+    features, labels, weights = checked_features(features, labels, weights)
     _check_tables(features, labels, edges, surrogate, points)
     if len(features) == 0:
         return no_terms(features).sum()

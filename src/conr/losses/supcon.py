@@ -1,11 +1,11 @@
 r"""SupCon on binned labels: the contrastive loss of classification, as a baseline (Khosla et al., NeurIPS 2020)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from conr._auto import Auto, given, number
+from conr._auto import Auto, given
 from conr._checks import check_choice, check_number
-from conr.losses._features import REDUCTIONS, checked, reduced
+from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, reduced
 from conr.pairwise import Rule, Samples, bin_numbers, contrast
 
 
@@ -63,7 +63,7 @@ def supcon_loss(
         tensor(0.9575)
     """
     _check_hyperparameters(bin_width=bin_width, temperature=temperature, reduction=reduction)
-    features, labels, weights = checked(features, labels, weights)
+    features, labels, weights = checked_features(features, labels, weights)
     bins = bin_numbers(labels, bin_width)  # (n, k)
     # As ConR sees it: bins in place of labels, predictions that agree everywhere, and a push of 1.
     samples = Samples(features, bins, torch.zeros_like(bins))
@@ -80,7 +80,7 @@ def _check_hyperparameters(*, bin_width: float, temperature: float, reduction: s
     check_choice("reduction", reduction, REDUCTIONS)
 
 
-class SupConLoss(nn.Module):
+class SupConLoss(FeatureLoss):
     """SupCon as a module: stores and checks the hyper-parameters; `supcon_loss` has the equation and all arguments.
 
     The bin width may be "auto": that of the label bins of the training (`conr.methods.resolve`).
@@ -93,30 +93,11 @@ class SupConLoss(nn.Module):
         tensor(1.0986, grad_fn=<DivBackward0>)
     """
 
+    function = staticmethod(supcon_loss)
+
     def __init__(self, *, bin_width: float | Auto, temperature: float = 0.1, reduction: str = "mean") -> None:
         super().__init__()
         _check_hyperparameters(bin_width=given(bin_width), temperature=temperature, reduction=reduction)
         self.bin_width = bin_width
         self.temperature = temperature
         self.reduction = reduction
-
-    def forward(
-        self,
-        features: Tensor,
-        labels: Tensor,
-        predictions: Tensor | None = None,  # noqa: ARG002  not used: only features and labels are contrasted
-        weights: Tensor | None = None,
-    ) -> Tensor:
-        """Loss of a batch: features (n, d), labels (n,) or (n, k), weights (n,) or None; predictions are not used."""
-        return supcon_loss(
-            features,
-            labels,
-            bin_width=number("bin_width", self.bin_width),
-            temperature=self.temperature,
-            weights=weights,
-            reduction=self.reduction,
-        )
-
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return f"bin_width={self.bin_width}, temperature={self.temperature}"

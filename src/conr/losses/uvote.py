@@ -4,18 +4,18 @@ import math
 from typing import NamedTuple, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from conr._checks import check_choice, check_number, check_range, check_whole
+from conr._checks import check_choice, check_range, check_share, check_whole
 from conr._tensor_checks import check_outputs, check_table
 from conr.density import Bins, LabelDensity
-from conr.losses._samples import REDUCTIONS, reduce_samples
+from conr.losses._common import REDUCTIONS, LossModule, reduced_samples
 
 LOG_SCALE_RANGE = (-5.0, 5.0)
 
 
 class LaplaceVote(NamedTuple):
-    """What the surest of several heads says."""
+    """Prediction of the surest of several heads."""
 
     predictions: Tensor  # (n,) or (n, k), in label units
     deviations: Tensor  # (n,) or (n, k): standard deviation that the head expects, in label units
@@ -100,7 +100,7 @@ def uvote_loss(
     """
     check_choice("reduction", reduction, REDUCTIONS)
     if not isinstance(progress, Tensor):
-        _check_progress(progress)
+        check_share("progress", progress)
     check_outputs(predictions, labels, ("heads", 2))
     n, heads = len(labels), predictions.shape[-2]
     check_table("head_weights", head_weights, (n, heads), predictions.device)
@@ -109,7 +109,7 @@ def uvote_loss(
     losses = math.log(2) + log_scales + errors * torch.exp(-log_scales)
     losses = losses.mean(dim=1) if labels.ndim == 2 else losses  # (n, heads)
     losses = losses * head_weights.to(losses.dtype)
-    return reduce_samples(losses[:, 0] + progress**2 * losses[:, 1:].sum(dim=1), weights, reduction)
+    return reduced_samples(losses[:, 0] + progress**2 * losses[:, 1:].sum(dim=1), weights, reduction)
 
 
 def _means_and_log_scales(outputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,13 +117,7 @@ def _means_and_log_scales(outputs: Tensor) -> tuple[Tensor, Tensor]:
     return means, log_scales.clamp(*LOG_SCALE_RANGE)
 
 
-def _check_progress(progress: float) -> None:
-    check_number("progress", progress, low=0)
-    if progress > 1:
-        raise ValueError(f"progress: expected a share in [0, 1], got {progress}")
-
-
-class UVOTE(nn.Module):
+class UVOTE(LossModule):
     r"""UVOTE as a module, to go with `conr.models.UVOTEHead`; see `uvote_loss`.
 
     Head m weighs samples by $N_b^{-r_m}$, scaled to mean 1 over the training samples, where $N_b$ counts the training
@@ -180,7 +174,7 @@ class UVOTE(nn.Module):
 
     def set_progress(self, progress: float) -> None:
         """Say which share of the training is done, in [0, 1]."""
-        _check_progress(progress)
+        check_share("progress", progress)
         self.progress.fill_(progress)
 
     def head_weights(self, labels: Tensor) -> Tensor:
@@ -200,7 +194,3 @@ class UVOTE(nn.Module):
             progress=self.progress,
             reduction=self.reduction,
         )
-
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return f"heads={self.heads}, clip={self.clip}"

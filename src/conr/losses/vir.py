@@ -2,11 +2,11 @@ r"""VIR's criterion: evidential regression with pseudo-counts that follow the we
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from conr._checks import check_choice, check_number
 from conr._tensor_checks import check_outputs, check_weights
-from conr.losses._samples import REDUCTIONS, reduce_samples
+from conr.losses._common import REDUCTIONS, SampleLoss, reduced_samples
 from conr.losses.evidential import NormalInverseGamma, nig_losses
 
 _SMALLEST = 1e-6
@@ -115,10 +115,10 @@ def vir_loss(
     )
     losses = nig_losses(parameters, labels, coefficient)  # (n,) or (n, k)
     per_sample = losses.mean(dim=1) if labels.ndim == 2 else losses  # (n,)
-    return reduce_samples(per_sample, None, reduction)
+    return reduced_samples(per_sample, None, reduction)
 
 
-class VIR(nn.Module):
+class VIR(SampleLoss):
     """VIR's criterion as a module, for `conr.models.VIRHead` and `conr.smoothing.VariationalFDS`; see `vir_loss`.
 
     Example:
@@ -126,6 +126,8 @@ class VIR(nn.Module):
         >>> VIR()(torch.tensor([[20.0, 0.0, 1.0]]), torch.tensor([21.0]))
         tensor(2.1305)
     """
+
+    function = staticmethod(vir_loss)
 
     def __init__(
         self,
@@ -144,22 +146,3 @@ class VIR(nn.Module):
         self.prior_evidence = prior_evidence
         self.prior_concentration = prior_concentration
         self.reduction = reduction
-
-    def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Loss of a batch: predictions (n, 3) or (n, k, 3), labels (n,) or (n, k), weights (n,) or None."""
-        return vir_loss(
-            predictions,
-            labels,
-            weights,
-            coefficient=self.coefficient,
-            prior_evidence=self.prior_evidence,
-            prior_concentration=self.prior_concentration,
-            reduction=self.reduction,
-        )
-
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return (
-            f"coefficient={self.coefficient}, prior_evidence={self.prior_evidence}, "
-            f"prior_concentration={self.prior_concentration}"
-        )

@@ -1,13 +1,13 @@
 from conr.models.depth import DepthEncoder as DepthEncoder
 from conr.models.depth import DepthHead as DepthHead
-from conr.models.gaze import GazeLeNet as GazeLeNet
-from conr.models.hca import HCAHead as HCAHead
 from conr.models.heads import EvidentialHead as EvidentialHead
+from conr.models.heads import HCAHead as HCAHead
 from conr.models.heads import LinearHead as LinearHead
 from conr.models.heads import UVOTEHead as UVOTEHead
 from conr.models.heads import VIRHead as VIRHead
-from conr.models.mlp import MLP as MLP
-from conr.models.small_cnn import SmallCNN as SmallCNN
+from conr.models.small import MLP as MLP
+from conr.models.small import GazeLeNet as GazeLeNet
+from conr.models.small import SmallCNN as SmallCNN
 from conr.models.table_encoder import TableEncoder as TableEncoder
 from conr.models.text import BiLSTM as BiLSTM
 from conr.models.text import PairEncoder as PairEncoder

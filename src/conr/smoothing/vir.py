@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from conr._product import product
 from conr.density import Bins
-from conr.density.kernels import lds_kernel
-from conr.smoothing.bin_smoother import BinSmoother, check_rows, known_bins
+from conr.smoothing.bin_smoother import BinSmoother
 from conr.smoothing.calibration import LEAST_VARIANCE, BinCalibration
 from conr.smoothing.moments import BinMoments
 
@@ -101,7 +100,9 @@ class VariationalFDS(BinSmoother):
         super().__init__(
             num_features,
             bins,
-            kernel=lds_kernel(kernel, size=kernel_size, sigma=sigma),
+            kernel=kernel,
+            kernel_size=kernel_size,
+            sigma=sigma,
             momentum=momentum,
             clip=clip,
             start_update=start_update,
@@ -125,10 +126,10 @@ class VariationalFDS(BinSmoother):
             ValueError: wrong shapes, lengths or devices; another number of label dimensions than the bins'.
             TypeError: not tensors; integer features; labels that are no real numbers.
         """
-        check_rows(features, labels, self.num_features, self.epoch.device)
+        self.check_rows(features, labels)
         if not self.training:
             return features
-        index = known_bins(self.bins, "VariationalFDS").index(labels, check=False)  # (n,)
+        index = self.known_bins().index(labels, check=False)  # (n,)
         weight, bias = self.spread.weight, self.spread.bias  # (d, d), (d,)
         means = features.to(torch.promote_types(features.dtype, weight.dtype))  # (n, d)
         variances = F.softplus(product(means, weight.T.to(means.dtype)) + bias)  # (n, d)
@@ -139,37 +140,19 @@ class VariationalFDS(BinSmoother):
         noisy: Tensor = smoothed + deviations * torch.randn_like(smoothed)
         return noisy.to(features.dtype)
 
-    @torch.no_grad()
-    def on_train_epoch_end(self) -> None:
-        """Move the running statistics towards those of the epoch that ends, smooth them, and begin a new epoch.
-
-        Raises:
-            RuntimeError: no bins.
-        """
-        known_bins(self.bins, "VariationalFDS")
-        epoch = int(self.epoch)
-        if epoch >= self.start_update:
-            count = self.moments.count
-            for calibration, (mean, variance) in zip((self.means, self.variances), self._statistics(), strict=True):
-                calibration.update(mean, variance, count, momentum=self.momentum)
-                if epoch + 1 >= self.start_smooth:
-                    calibration.smooth(self._kernel, fill=self.fill, independent=True)
-        self.moments.clear()
-        self.epoch += 1
+    def _update(self, *, smooth: bool) -> None:
+        count = self.moments.count
+        for calibration, (mean, variance) in zip((self.means, self.variances), self._statistics(), strict=True):
+            calibration.update(mean, variance, count, momentum=self.momentum)
+            if smooth:
+                calibration.smooth(self._window, fill=self.fill, independent=True)
 
     def _statistics(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Mean and variance of the mean of each bin, and of its total variance; (bins, d) each."""
         count = self.moments.count.unsqueeze(1)  # (bins, 1)
         mean, noise = self.moments.mean.chunk(2, dim=1)
         variance_of_mean = noise / count.clamp(min=1)
-        spread = self.moments.variance(correction=0)[:, : self.num_features]
-        total = noise - variance_of_mean + spread
+        of_features = self.moments.variance(correction=0)[:, : self.num_features]
+        total = noise - variance_of_mean + of_features
         most = torch.finfo(total.dtype).max / 4
         return (mean, variance_of_mean), (total, (2 * total.square() / (count - 1).clamp(min=1)).clamp(max=most))
-
-    def extra_repr(self) -> str:
-        """Settings, for printing."""
-        return (
-            f"num_features={self.num_features}, bins={self.bins}, momentum={self.momentum}, clip={self.clip}, "
-            f"start_update={self.start_update}, start_smooth={self.start_smooth}, fill={self.fill}"
-        )

@@ -17,7 +17,7 @@ from torch import Tensor
 from conr._checks import check_number
 from conr.density import Bins
 from conr.density.default_bins import label_bins
-from conr.density.splits import SPLITS, Rows, balanced_split
+from conr.density.splits import SPLITS, Positions, balanced_split
 from conr.tables.bad_rows import BadRows, check_splits_are_filled
 from conr.tables.columns import Columns, same_columns, sort_columns
 from conr.tables.files import FileFormat, RawTable, parse_numbers, read_table
@@ -123,7 +123,7 @@ class TableFile:
         bins = label_bins(values, width=self.bin_width, count=self.bin_count)
         return TableContent(targets, inputs.take(keep), values, bins, split_of_row)
 
-    def split(self, content: TableContent) -> dict[str, Rows]:
+    def split(self, content: TableContent) -> dict[str, Positions]:
         """Positions of the rows of train, val and test: as a column says, or balanced over the bins."""
         if content.split_of_row is not None:
             return {split: np.flatnonzero(content.split_of_row == split) for split in SPLITS}
@@ -313,7 +313,7 @@ def _split_of_row(table: RawTable, name: str, bad: BadRows) -> NDArray[Any]:
     return column
 
 
-def _usable_rows(table: RawTable, bad: BadRows) -> Rows:
+def _usable_rows(table: RawTable, bad: BadRows) -> Positions:
     """Positions of the rows that ``bad`` does not name; warns of how many are left out."""
     numbers = set(table.row_numbers.tolist())
     cut = sum(number not in numbers for number in bad.problems)  # rows of a wrong number of fields

@@ -2,9 +2,9 @@
 
 A test file of three lines is enough::
 
-    from conr.testing import RegularizerCase, regularizer_contract
+    from conr.testing import RegularizerCase, contract
 
-    @regularizer_contract({"mine": RegularizerCase(MyRegularizer, {"window": 1.0})})
+    @contract({"mine": RegularizerCase(MyRegularizer, {"window": 1.0})})
     def test_my_regularizer(check):
         check()
 
@@ -17,14 +17,17 @@ require("conr.testing", "pytest", "hypothesis")
 
 import pytest  # noqa: E402  the check comes first
 
-pytest.register_assert_rewrite(
-    "conr.testing.common", "conr.testing.criteria", "conr.testing.regularizers", "conr.testing.smoothers"
-)
+pytest.register_assert_rewrite("conr.testing.contract", "conr.testing.losses", "conr.testing.smoothers")
 
-from conr.testing.common import TOLERANCE, Batch, Tolerance, batches, contract, make_batch  # noqa: E402
-from conr.testing.criteria import CRITERION_CHECKS, CriterionCase, criterion_contract  # noqa: E402
-from conr.testing.regularizers import REGULARIZER_CHECKS, RegularizerCase, regularizer_contract  # noqa: E402
-from conr.testing.smoothers import SMOOTHER_CHECKS, SmootherCase, smoother_contract  # noqa: E402
+from conr.testing.batches import TOLERANCE, Batch, Tolerance, batches, make_batch  # noqa: E402
+from conr.testing.contract import Case, checks_of, contract  # noqa: E402
+from conr.testing.losses import CriterionCase, RegularizerCase  # noqa: E402
+from conr.testing.smoothers import SmootherCase  # noqa: E402
+
+REGULARIZER_CHECKS = checks_of(RegularizerCase)
+CRITERION_CHECKS = checks_of(CriterionCase)
+SMOOTHER_CHECKS = checks_of(SmootherCase)
+regularizer_contract = criterion_contract = smoother_contract = contract
 
 __all__ = [
     "CRITERION_CHECKS",
@@ -32,6 +35,7 @@ __all__ = [
     "SMOOTHER_CHECKS",
     "TOLERANCE",
     "Batch",
+    "Case",
     "CriterionCase",
     "RegularizerCase",
     "SmootherCase",
