@@ -1,13 +1,17 @@
+import re
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from tests.data.miniature.folder import write_folder
 from tests.data.miniature.images import seen_label
 
-from conr.data import ImageFolder
+from conr.data import BlindSpot, ImageFolder
+from conr.density.splits import SPLITS
 
 
 @pytest.fixture
@@ -101,3 +105,71 @@ def test_impossible_settings_are_refused(root: Path) -> None:
         ValueError, match=r"labels\.csv: column: expected one of .*, got 'wight'; did you mean 'weight'"
     ):
         folder(root, label_columns="wight").load()
+
+
+def write_list(root: Path, rows: list[str]) -> Path:
+    (root / "labels.csv").write_text("\n".join(["path,label", *rows]) + "\n", encoding="utf-8")
+    return root
+
+
+def write_pictures(root: Path, count: int, folder: str = "") -> list[str]:
+    (root / folder).mkdir(exist_ok=True)
+    for number in range(count):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(root / folder / f"{number}.png")
+    return [f"{folder}{number}.png" for number in range(count)]
+
+
+def test_copies_of_a_picture_are_reported_and_never_split_apart(tmp_path: Path) -> None:
+    """The same path again, and a file of the same bytes: 40 pictures in 90 rows."""
+    names = write_pictures(tmp_path, 40)
+    for number in range(10):
+        shutil.copy(tmp_path / f"{number}.png", tmp_path / f"copy-{number}.png")
+    rows = [f"{name},{number % 4}" for number, name in enumerate(names)]
+    rows += rows + [f"copy-{number}.png,{number % 4}" for number in range(10)]
+    said = r"labels.csv: 50 of 90 rows list a picture \(path or content\) again, first row 42, after row 2$"
+    data = ImageFolder(root=write_list(tmp_path, rows), bin_width=1, size=8)
+    with pytest.warns(UserWarning, match=said):
+        splits = data.splits
+    (problem,) = data.problems()
+    assert re.search(said, problem)
+    pictures = [{name.removeprefix("copy-") for name in part.ids} for part in (splits.train, splits.val, splits.test)]
+    assert not pictures[0] & pictures[1] | pictures[0] & pictures[2] | pictures[1] & pictures[2]
+    assert sum(map(len, pictures)) == 40
+    assert sum(len(part) for part in (splits.train, splits.val, splits.test)) == 90
+    drawn = BlindSpot(low=1, high=1, test_per_bin=3).apply(splits)
+    ids = [name.removeprefix("copy-") for part in (drawn.train, drawn.val, drawn.test) for name in part.ids]
+    assert len(ids) == len(set(ids))
+
+
+def test_copies_that_a_list_itself_splits_apart_are_counted(tmp_path: Path) -> None:
+    names = write_pictures(tmp_path, 6)
+    rows = [f"{name},{number},{split}" for name, number, split in zip(names, range(6), 2 * SPLITS, strict=True)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label,split", *rows, "0.png,0,test", "1.png,1,val"]))
+    data = ImageFolder(root=tmp_path, bin_width=1, split_column="split", size=8)
+    assert data.problems() == [
+        f"{tmp_path / 'labels.csv'}: 2 of 8 rows list a picture (path or content) again, first row 8, after row 2; "
+        "1 of them lie in another split than before"
+    ]
+
+
+def test_paths_of_windows_are_read_and_paths_out_of_the_root_refused(tmp_path: Path) -> None:
+    names = write_pictures(tmp_path, 12, "pictures/")
+    rows = [f"{name},{number % 2}".replace("/", "\\") for number, name in enumerate(names)]
+    assert ImageFolder(root=write_list(tmp_path, rows), bin_width=1, size=8).problems() == []
+    (tmp_path / "inner").mkdir()
+    out = [f"../{row}" for row in rows]
+    data = ImageFolder(root=write_list(tmp_path / "inner", out), bin_width=1, size=8)
+    with pytest.raises(ValueError, match=r"row 2: expected an image below .*inner, got the path '../pictures"):
+        data.load()
+    absolute = write_list(tmp_path / "inner", [f"{tmp_path / name},{number}" for number, name in enumerate(names)])
+    assert len(ImageFolder(root=absolute, bin_width=1, size=8).problems()) == 13  # and nothing is left
+    allowed = ImageFolder(root=write_list(tmp_path / "inner", out), bin_width=1, size=8, outside_root=True)
+    assert allowed.problems() == []
+
+
+def test_a_label_with_an_underscore_is_no_number(tmp_path: Path) -> None:
+    names = write_pictures(tmp_path, 12)
+    rows = [f"{name},{number % 2}" for number, name in enumerate(names)]
+    rows[3] = "3.png,1_1"
+    with pytest.raises(ValueError, match="row 5: label: expected a number, got '1_1'"):
+        ImageFolder(root=write_list(tmp_path, rows), bin_width=1, size=8).load()

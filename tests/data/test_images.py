@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from tests.data.miniature.agedb import write_agedb
 from tests.data.miniature.images import seen_label
 from torch import Tensor
@@ -112,7 +112,19 @@ def test_more_than_8_bits_per_channel_are_refused(tmp_path: Path) -> None:
         read_image(str(file), size=4)
 
 
-def test_images_are_not_read_before_they_are_asked_for(root: Path) -> None:
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_read_as_a_viewer_shows_it(tmp_path: Path, orientation: int) -> None:
+    photo = Image.new("RGB", (40, 20))
+    photo.paste((255, 0, 0), (0, 0, 20, 10))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo.save(tmp_path / "photo.png", exif=exif)
+    shown = ImageOps.exif_transpose(Image.open(tmp_path / "photo.png")).resize((4, 4), Image.Resampling.BILINEAR)
+    read = read_image(str(tmp_path / "photo.png"), size=4).permute(1, 2, 0).numpy()
+    assert (read == np.asarray(shown)).all()
+
+
+def test_images_are_not_decoded_before_they_are_asked_for(root: Path) -> None:
     for image in (root / "AgeDB").iterdir():
         image.write_bytes(b"")
     assert len(Faces(root).splits.train) == 42
@@ -186,7 +198,7 @@ def test_a_bad_row_stops_or_is_left_out(root: Path, line: str, message: str) -> 
 
 def test_unreadable_images_are_left_out_if_asked_for(root: Path) -> None:
     for row in (3, 8):
-        _image_of_row(root, row).write_bytes(b"no image")
+        _image_of_row(root, row).write_bytes(f"no image {row}".encode())
     with pytest.raises(ValueError, match=r"agedb\.csv, row 3: expected a readable image at .*cannot identify"):
         Faces(root, check_images=True).load()
     with pytest.warns(UserWarning, match=r"agedb\.csv: 2 of 70 rows left out; the first is row 3: expected a readable"):

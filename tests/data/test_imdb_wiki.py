@@ -27,6 +27,7 @@ def test_the_miniature_is_read_whole(tmp_path: Path) -> None:
     assert {name.split("/")[0] for name in splits.train.ids} == {"imdb_crop", "wiki_crop"}
 
 
+@pytest.mark.filterwarnings("ignore:.*list a picture .* again")
 def test_the_oldest_share_a_weight_but_not_a_shot_region(tmp_path: Path) -> None:
     root = write_imdb_wiki(tmp_path)
     lines = (root / "imdb_wiki.csv").read_text().splitlines()

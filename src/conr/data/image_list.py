@@ -173,7 +173,7 @@ def first_copies(files: Sequence[str]) -> Positions:
     first: dict[str, int] = {}
     for position, file in enumerate(files):
         first.setdefault(file, position)
-    groups: list[list[str]] = [list(first)]
+    groups: list[list[str]] = [[file for file in first if Path(file).stat().st_size]]  # an empty file is no picture
     for key in (lambda file: Path(file).stat().st_size, _ends, _digest):
         groups = [group for one in groups for group in _equal(one, key)]
     for group in groups:
