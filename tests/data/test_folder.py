@@ -147,8 +147,10 @@ def test_copies_that_a_list_itself_splits_apart_are_counted(tmp_path: Path) -> N
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,split", *rows, "0.png,0,test", "1.png,1,val"]))
     data = ImageFolder(root=tmp_path, bin_width=1, split_column="split", size=8)
     assert data.problems() == [
-        f"{tmp_path / 'labels.csv'}: 2 of 8 rows list a picture (path or content) again, first row 8, after row 2; "
-        "1 of them lie in another split than before"
+        (
+            f"{tmp_path / 'labels.csv'}: 2 of 8 rows list a picture (path or content) again, first row 8, after row 2; "
+            "1 of them lie in another split than before"
+        )
     ]
 
 
