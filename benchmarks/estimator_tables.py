@@ -30,7 +30,7 @@ import conr
 from conr.bench.baselines import run_baseline
 from conr.data import ArrayDataset, Table
 from conr.estimators import ConRRegressor
-from conr.runs.atomic import write_whole
+from conr.runs.atomic import write_text
 from conr.runs.results import RunResult
 
 RESULTS = Path(__file__).parent / "results"
@@ -207,7 +207,7 @@ def main() -> None:
     work = partial(finished, search if options.search else run, options.data)
     for task, result in Parallel(n_jobs=options.jobs, return_as="generator_unordered")(map(delayed(work), todo)):
         record["runs"].append({**task, **result})
-        write_whole(path, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
+        write_text(path, json.dumps(record, indent=1) + "\n")
         metrics = result.get("metrics") or result["validation"]
         few, balanced = metrics["few"]["mae"], metrics["all"]["bmae"]
         print(*task.values(), f"few {few:.4f} bmae {balanced:.4f} in {result['seconds']} s", flush=True)

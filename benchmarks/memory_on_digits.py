@@ -21,7 +21,7 @@ from joblib import Parallel, delayed
 
 from benchmarks.timing import RESULTS, environment
 from conr.methods.presets import preset_config
-from conr.runs.atomic import write_whole
+from conr.runs.atomic import write_text
 from conr.runs.history import read_history
 from conr.runs.results import RunResult
 from conr.training.command import run_command
@@ -135,7 +135,7 @@ def run_missing(
         if run is not None:
             record["runs"].append({**run, **made})
             record["runs"].sort(key=_order)
-            write_whole(path, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
+            write_text(path, json.dumps(record, indent=1) + "\n")
             print(json.dumps(run), flush=True)
 
 

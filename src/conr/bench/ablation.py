@@ -17,7 +17,7 @@ from conr.losses import ConRLoss
 from conr.methods.presets import preset_config
 from conr.pairwise import PUSHES
 from conr.report.aggregate import Spread, spread
-from conr.runs.atomic import write_whole
+from conr.runs.atomic import write_text
 from conr.runs.results import RESULT, RunResult
 
 SCHEMA = "conr.ablation/1"
@@ -102,7 +102,7 @@ class Ablation:
         }
         text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
         folder.mkdir(parents=True, exist_ok=True)
-        return write_whole(folder / NUMBERS, lambda file: file.write(f"{text}\n".encode()))
+        return write_text(folder / NUMBERS, f"{text}\n")
 
 
 Plan = dict[str, dict[Value, list[Task]]]

@@ -19,7 +19,7 @@ from conr.bench.ablation import Value, config_with_conr
 from conr.bench.datasets import GridDataset
 from conr.bench.grid import Task, record_failure, task_epochs, train_task
 from conr.bench.tuning_space import Choices, Space, check_space, point_tasks, preset_point, space_content
-from conr.runs.atomic import write_whole
+from conr.runs.atomic import write_text
 from conr.runs.folder import LAST_CHECKPOINT, read_config
 from conr.runs.history import read_history
 from conr.training.command import Output
@@ -203,8 +203,8 @@ def write_tuning(tuning: Tuning, trials: list[Trial]) -> list[Path]:
     head = f"# Chosen by the lowest mean {tuning.metric} over {tuning.seeds} seeds among {len(trials)} points.\n"
     configuration = head + yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     return [
-        write_whole(tuning.folder / BEST, lambda file: file.write(configuration.encode())),
-        write_whole(tuning.folder / NUMBERS, lambda file: file.write(f"{text}\n".encode())),
+        write_text(tuning.folder / BEST, configuration),
+        write_text(tuning.folder / NUMBERS, f"{text}\n"),
     ]
 
 

@@ -12,6 +12,7 @@ from joblib import Parallel, delayed, parallel_config
 
 from conr._extras import require
 from conr._notes import show_warnings_as_notes
+from conr.runs.atomic import write_text
 from conr.runs.failures import FAILURE, Failure
 from conr.runs.results import RESULT
 
@@ -95,9 +96,7 @@ def _run_in_worker(run: Recorded, task: Any, folder: Path, parent: int | None) -
 
 
 def _write_epochs(path: Path, epochs: int) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(str(epochs))
-    temporary.replace(path)
+    write_text(path, str(epochs))
 
 
 def _end_with(parent: int) -> None:

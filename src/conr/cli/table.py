@@ -2,8 +2,6 @@
 
 import csv
 import io
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +63,7 @@ def _fit(words: list[str]) -> None:
 
     from conr.estimators import ConRRegressor, fit_table, write_run
     from conr.report import write_report
+    from conr.runs.atomic import write_folder
 
     path = Path(chosen.file)
     folder = Path("models") / path.stem if chosen.out is None else Path(chosen.out)
@@ -97,7 +96,7 @@ def _fit(words: list[str]) -> None:
         write_report([inside], inside / "report.html", title=f"{result.label['name']} of {path.stem}")
         _print_metrics(console, result.metrics, f"test of {result.label['name']}: {len(fitted.test.inputs)} rows")
 
-    _write_whole(folder, write)
+    write_folder(folder, write)
     console.print(f"model: {folder}\nreport: {(folder / 'report.html').resolve()}", markup=False, soft_wrap=True)
 
 
@@ -110,7 +109,7 @@ def _predict(words: list[str]) -> None:
 
     from rich.console import Console
 
-    from conr.runs.atomic import write_whole
+    from conr.runs.atomic import write_text
     from conr.runs.folder import free_path
 
     path = Path(chosen.file)
@@ -127,7 +126,7 @@ def _predict(words: list[str]) -> None:
         [number, *values] for number, values in zip(rows.inputs.rows.tolist(), predictions.tolist(), strict=True)
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(out, lambda file: file.write(text.getvalue().encode()))
+    write_text(out, text.getvalue())
     Console().print(
         f"{len(predictions)} predictions of {', '.join(model.targets)}: {out}", markup=False, soft_wrap=True
     )
@@ -144,6 +143,7 @@ def _evaluate(words: list[str]) -> None:
 
     from conr.estimators import write_run
     from conr.report import write_report
+    from conr.runs.atomic import write_folder
     from conr.runs.folder import free_path
     from conr.runs.results import RESULT
 
@@ -165,7 +165,7 @@ def _evaluate(words: list[str]) -> None:
         write_report([inside], inside / "report.html", title=f"{result.label['name']} of {path.stem}")
         _print_metrics(console, result.metrics, f"{result.label['name']} of {path.name}: {len(rows.inputs.rows)} rows")
 
-    _write_whole(out, write)
+    write_folder(out, write)
     console.print(
         f"metrics: {out / 'result.json'}\nreport: {(out / 'report.html').resolve()}", markup=False, soft_wrap=True
     )
@@ -206,21 +206,6 @@ def _format(chosen: "Namespace", header: bool = True) -> "FileFormat":
 def _check_free(path: Path) -> None:
     if path.exists():
         raise ValueError(f"--out: expected a new file or folder, found {path}: nothing is overwritten, name another")
-
-
-def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
-    """Let a folder appear complete or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        write(temporary)
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-    except BaseException as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            raise OSError(error.errno, error.strerror, str(folder)) from error  # a write does not know its file
-        raise
 
 
 def _print_metrics(console: "Console", metrics: Mapping[str, Mapping[str, float]], title: str) -> None:

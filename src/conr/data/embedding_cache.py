@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conr.runs.atomic import write_whole
+from conr.runs.atomic import write_arrays
 
 _FORMAT = "conr.embeddings/1"  # part of each key: a change of what is stored makes old files invisible
 
@@ -110,7 +110,7 @@ def _read(path: Path, count: int) -> np.ndarray | None:
 def _write(path: Path, vectors: np.ndarray) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda file: np.savez(file, vectors=vectors))
+        write_arrays(path, {"vectors": vectors})
     except OSError as error:
         warnings.warn(
             f"{path.parent}: cannot keep the embeddings, the next run computes them again: {error}", stacklevel=4

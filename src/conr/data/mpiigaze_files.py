@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from conr.runs.atomic import write_whole
+from conr.runs.atomic import write_arrays
 
 Array = NDArray[Any]
 
@@ -145,7 +145,7 @@ def write_cache(root: Path, person: str) -> Path | None:
     eyes = read_eyes(root, person)
     path = _cache_path(root, person)
     path.parent.mkdir(exist_ok=True)
-    return write_whole(path, lambda file: np.savez(file, state=np.asarray(state), **eyes._asdict()))
+    return write_arrays(path, {"state": np.asarray(state), **eyes._asdict()})
 
 
 def list_path(root: Path, person: str) -> Path:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from conr._checks import check_number
 from conr.data.images import UnreadableImageError
 from conr.density import Bins
-from conr.runs.atomic import write_whole
+from conr.runs.atomic import write_arrays
 from conr.tables.bad_rows import BadRows
 
 Array = NDArray[Any]
@@ -263,8 +263,7 @@ def write_depth_counts(file: Path, pairs: Sequence[Pair], counts: Array, frame: 
     """Keep what `count_buckets` found."""
     names = np.array([pair.name for pair in pairs])
     size = np.array([frame.short_side, frame.height, frame.width])
-    tables = {"names": names, "counts": counts.astype(np.uint32), "frame": size}
-    write_whole(file, lambda opened: np.savez_compressed(opened, **tables))
+    write_arrays(file, {"names": names, "counts": counts.astype(np.uint32), "frame": size}, compress=True)
 
 
 def read_depth_counts(file: Path, pairs: Sequence[Pair], frame: Frame) -> Array | None:

@@ -21,7 +21,9 @@ from conr.estimators.network import TableNetwork, in_batches, table_encoder
 from conr.methods.objective import head_maker
 from conr.methods.scale import LabelScale
 from conr.models.table_encoder import Layout
-from conr.runs.atomic import write_whole
+from conr.runs.atomic import write_text, write_whole
+from conr.runs.reading import read_json, without_nan
+from conr.runs.schema import check
 from conr.tables.columns import NUMBER, Columns
 from conr.tables.encoding import Encoding
 from conr.tables.frames import check_categorical
@@ -31,11 +33,25 @@ WEIGHTS = "weights.safetensors"
 
 _FORMAT = "conr.ConRRegressor"
 _VERSION = 2
-_MOST_JSON_BYTES = 64 * 2**20
-_KEYS = {
-    "format", "version", "conr", "weights_sha256", "settings", "n_features", "feature_names", "n_outputs", "is_flat",
-    "embedded", "plain", "encoding", "conr_settings", "history", "best_epoch",
-}  # fmt: skip
+_POSITION = range(2**31)
+_COUNT = range(1, 2**31)
+_KIND = {
+    "format": _FORMAT,
+    "version": _VERSION,
+    "conr": str,
+    "weights_sha256": str,
+    "settings": {"members?": _COUNT, "width?": _COUNT, "depth?": _COUNT, ...: object},
+    "n_features": _COUNT,
+    "feature_names": (None, [str]),
+    "n_outputs": _COUNT,
+    "is_flat": bool,
+    "embedded": [_POSITION],
+    "plain": [_POSITION],
+    "encoding": (None, dict),
+    "conr_settings": dict,
+    "history": [{"epoch": float, "loss": (float, None), ...: (float, None)}],
+    "best_epoch": _COUNT,
+}
 
 
 # The errors of numbers and names that do not fit together, in this package and those below it.
@@ -124,14 +140,14 @@ def save_model(settings: Mapping[str, Any], state: ModelState, folder: Path) -> 
         "plain": layout.plain,
         "encoding": None if state.encoding is None else state.encoding.state(),
         "conr_settings": state.conr_settings._asdict(),
-        "history": state.history,
+        "history": without_nan(state.history),
         "best_epoch": state.best_epoch,
     }
     text = json.dumps(description, indent=1)
     folder.mkdir(parents=True, exist_ok=True)
     # In this order a model that is cut off in between does not fit its weights, and is refused.
     write_whole(folder / WEIGHTS, lambda file: file.write(content))
-    write_whole(folder / MODEL, lambda file: file.write(text.encode()))
+    write_text(folder / MODEL, text)
     return folder
 
 
@@ -162,23 +178,14 @@ def load_model(make: type[Model], folder: Path, *, device: torch.device) -> Mode
 
 
 def _description(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > _MOST_JSON_BYTES:
-        raise ValueError(f"{path}: expected at most {_MOST_JSON_BYTES} bytes, got {path.stat().st_size}")
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
-        raise ValueError(f"{path}: expected JSON, got a file that breaks: {error}") from error
-    if not isinstance(description, dict) or description.get("format") != _FORMAT:
-        raise ValueError(f"{path}: expected a model of format {_FORMAT!r}, got something else")
-    if description.get("version") != _VERSION:
+    description: dict[str, Any] = read_json(path)
+    check(path, description, {"format": _FORMAT, "version": object, ...: object})
+    if description["version"] != _VERSION:
         raise ValueError(
-            f"{path}: expected version {_VERSION} of the format, got {description.get('version')!r} "
+            f"{path}: expected version {_VERSION} of the format, got {description['version']!r} "
             f"(written by conr {description.get('conr')!r}, read by {conr.__version__}): fit the model anew"
         )
-    if set(description) != _KEYS:
-        raise ValueError(
-            f"{path}: expected the keys of a model, missing or unknown are {sorted(set(description) ^ _KEYS)}"
-        )
+    check(path, description, _KIND)
     return description
 
 
@@ -187,25 +194,23 @@ def _state(settings: Mapping[str, Any], description: Mapping[str, Any], tensors:
         if not value.isfinite().all():
             raise ValueError(f"{name}: expected finite numbers")
     check_categorical(settings["categorical"])
-    n_features, n_outputs = _whole(description, "n_features", 1), _whole(description, "n_outputs", 1)
+    n_features, n_outputs = description["n_features"], description["n_outputs"]
     names, is_flat = description["feature_names"], description["is_flat"]
-    if names is not None and (len(names) != n_features or not all(isinstance(name, str) for name in names)):
+    if names is not None and len(names) != n_features:
         raise ValueError(f"feature_names: expected {n_features} texts")
-    if not isinstance(is_flat, bool) or (is_flat and n_outputs > 1):
-        raise ValueError(f"is_flat: expected false, or true for one output, got {is_flat!r:.80}")
+    if is_flat and n_outputs > 1:
+        raise ValueError(f"is_flat: expected false for {n_outputs} outputs, got true")
     scale = LabelScale(tensors["label_mean"].double(), tensors["label_deviation"].double())
     if any(value.shape != (n_outputs,) for value in scale):
         raise ValueError(f"label_mean: expected {n_outputs} numbers, got {tuple(scale.mean.shape)}")
     bins = Bins([edges.tolist() for edges in _numbered(tensors, "bins.")], clamp=True)
     if bins.dimensions != n_outputs:
         raise ValueError(f"bins: expected those of {n_outputs} outputs, got {bins.dimensions}")
-    history, best_epoch = _history(description["history"]), _whole(description, "best_epoch", 1)
+    history, best_epoch = description["history"], description["best_epoch"]
     if best_epoch > len(history):
         raise ValueError(f"best_epoch: expected one of {len(history)}, got {best_epoch}")
     targets = tensors.get("targets", torch.zeros(1, n_outputs))
-    layout = Layout(
-        _positions(description["embedded"]), _positions(description["plain"]), list(_numbered(tensors, "edges."))
-    )
+    layout = Layout(description["embedded"], description["plain"], list(_numbered(tensors, "edges.")))
     return ModelState(
         n_features=n_features,
         feature_names=None if names is None else np.array(names, dtype=object),
@@ -250,24 +255,13 @@ def _try_out(state: ModelState, device: torch.device) -> None:
         )
 
 
-def _history(values: Any) -> list[dict[str, Any]]:
-    if not isinstance(values, list):
-        raise TypeError(f"history: expected a list of epochs, got {values!r:.80}")
-    for one in values:
-        if not isinstance(one, dict) or not {"epoch", "loss"} <= one.keys():
-            raise ValueError(f"history: expected epoch and loss by name, got {one!r:.80}")
-        if not all(value is None or type(value) in (int, float) for value in one.values()):
-            raise ValueError(f"history: expected numbers, got {one!r:.80}")
-    return values
-
-
 def _network(
     settings: Mapping[str, Any], layout: Layout, tensors: Mapping[str, Tensor], targets: Tensor, bins: Bins
 ) -> TableNetwork:
     weights = _below(tensors, "network.")
     known = sum(value.numel() for value in weights.values())
     # Before anything is made of sizes that a file claims.
-    members, width, depth = (_whole(settings, name, 1) for name in ("members", "width", "depth"))
+    members, width, depth = (settings[name] for name in ("members", "width", "depth"))
     if width * width * (depth - 1) + width * members > known:
         raise ValueError(f"weights: expected those of {depth} layers of {width}, got {known} numbers")
     make_head = head_maker(settings["method"], targets, bins)
@@ -284,19 +278,6 @@ def _plain(name: str, value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"{name}: expected a number, a text or a list of these to save, got {type(value).__name__}")
-
-
-def _whole(values: Mapping[str, Any], name: str, low: int) -> int:
-    value = values[name]
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise ValueError(f"{name}: expected a whole number of at least {low}, got {value!r}")
-    return value
-
-
-def _positions(values: Any) -> list[int]:
-    if not isinstance(values, list) or not all(isinstance(value, int) and value >= 0 for value in values):
-        raise ValueError(f"columns: expected a list of positions, got {values!r:.80}")
-    return values
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

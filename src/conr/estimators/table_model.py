@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from conr._checks import check_number
 from conr.density.splits import balanced_split
 from conr.estimators.regressor import ConRRegressor
-from conr.runs.atomic import write_whole
+from conr.runs.atomic import write_text
 from conr.runs.reading import read_json
+from conr.runs.schema import check
 from conr.tables.files import FileFormat
 from conr.tables.source import TableFile, TableRows, even_share, read_rows
 
@@ -23,7 +24,7 @@ TABLE = "table.json"
 FEWEST_ROWS = 50
 
 _FORMAT = "conr.table/2"
-_KINDS = {"targets": list, "header": bool, "source": str, "digest": str}
+_KIND = {"schema": _FORMAT, "targets": [str], "header": bool, "source": str, "digest": str}
 
 
 @dataclass
@@ -86,9 +87,9 @@ class TableModel:
     def save(self, folder: Path) -> Path:
         """Write ``model.json``, ``weights.safetensors`` and ``table.json``; see `ConRRegressor.save`."""
         self.regressor.save(folder)
-        described = {name: getattr(self, name) for name in _KINDS}
-        text = json.dumps({"schema": _FORMAT, **described}, indent=1, ensure_ascii=False)
-        write_whole(folder / TABLE, lambda file: file.write(f"{text}\n".encode()))
+        described = {name: _FORMAT if name == "schema" else getattr(self, name) for name in _KIND}
+        text = json.dumps(described, indent=1, ensure_ascii=False)
+        write_text(folder / TABLE, f"{text}\n")
         return folder
 
     @classmethod
@@ -103,13 +104,11 @@ class TableModel:
         if not path.is_file():
             raise FileNotFoundError(f"expected the folder of a model, as `conr table fit` writes it, found no {path}")
         content = read_json(path)
-        if not isinstance(content, dict) or content.pop("schema", None) != _FORMAT:
-            raise ValueError(f"{path}: expected schema {_FORMAT!r}")
-        if content.keys() != _KINDS.keys() or not all(isinstance(content[name], kind) for name, kind in _KINDS.items()):
-            raise ValueError(f"{path}: expected {', '.join(_KINDS)}, got {', '.join(map(str, content))}")
+        check(path, content, _KIND)
+        del content["schema"]
         regressor = ConRRegressor.load(folder)
         targets = content["targets"]
-        if len(targets) != regressor.n_outputs_ or not all(isinstance(one, str) for one in targets):
+        if len(targets) != regressor.n_outputs_:
             raise ValueError(f"{path}: expected the names of {regressor.n_outputs_} targets, got {targets!r:.80}")
         return cls(regressor=regressor, **content)
 

@@ -17,7 +17,7 @@ from conr.methods.presets import preset_config
 from conr.report.histogram import draw_histogram, histogram_picture, terminal_histogram
 from conr.report.style import INK_ON_WHITE, WIDTH, drawing, save_picture
 from conr.report.tables import REGION_TITLES, TextTable, significant_text, with_unit
-from conr.runs.atomic import write_whole
+from conr.runs.atomic import write_text
 
 SCHEMA = "conr.inspection/1"
 NUMBERS, PICTURE, SETTINGS = "inspection.json", "inspection.png", "settings.yaml"
@@ -43,9 +43,9 @@ def write_inspection(inspection: Inspection, folder: Path, *, options: Mapping[s
     text = json.dumps(inspection_content(inspection), indent=1, allow_nan=False, ensure_ascii=False)
     configuration = yaml.safe_dump(suggested_configuration(inspection, options), sort_keys=False, allow_unicode=True)
     return [
-        write_whole(folder / NUMBERS, lambda file: file.write(f"{text}\n".encode())),
+        write_text(folder / NUMBERS, f"{text}\n"),
         _write_picture(inspection, folder / PICTURE),
-        write_whole(folder / SETTINGS, lambda file: file.write(configuration.encode())),
+        write_text(folder / SETTINGS, configuration),
     ]
 
 

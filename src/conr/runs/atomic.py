@@ -1,12 +1,16 @@
 """Files and folders that appear complete or not at all."""
 
 import contextlib
+import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> Path:
@@ -40,6 +44,13 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> Path:
 def write_text(path: Path, text: str) -> Path:
     """Write a text in UTF-8; see `write_whole`."""
     return write_whole(path, lambda file: file.write(text.encode()))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], *, compress: bool = False) -> Path:
+    """Write arrays as a NumPy archive (.npz); see `write_whole`."""
+    content = io.BytesIO()  # an archive that a full disk breaks off cannot be closed
+    (np.savez_compressed if compress else np.savez)(content, **arrays)
+    return write_whole(path, lambda file: file.write(content.getbuffer()))
 
 
 def write_folder(folder: Path, write: Callable[[Path], object]) -> Path:

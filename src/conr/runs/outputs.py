@@ -1,6 +1,5 @@
 """Predictions and features of a finished run on its test split: ``outputs.npz``."""
 
-import io
 import struct
 import tokenize
 import zipfile
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from conr.runs.atomic import write_whole
+from conr.runs.atomic import write_arrays
 
 OUTPUTS = "outputs.npz"
 MOST_FEATURES = 2000
@@ -82,9 +81,7 @@ class Outputs(NamedTuple):
             OSError: the file cannot be written.
         """
         self._check("outputs")
-        content = io.BytesIO()  # an archive that a full disk breaks off cannot be closed
-        np.savez_compressed(content, **self._asdict())
-        return write_whole(run_dir / OUTPUTS, lambda file: file.write(content.getbuffer()))
+        return write_arrays(run_dir / OUTPUTS, self._asdict(), compress=True)
 
     @classmethod
     def read(cls, run_dir: Path) -> Self:

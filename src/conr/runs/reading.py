@@ -1,8 +1,9 @@
 """Read JSON and YAML files of runs and models, small enough to be read safely."""
 
 import json
+import math
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
@@ -52,9 +53,18 @@ def parse_json(source: object, content: bytes) -> Any:
     if values > MOST_VALUES:
         raise ValueError(f"{source}: expected JSON of at most {MOST_VALUES} values, got about {values}")
     try:
-        return json.loads(content.decode(), parse_constant=_refuse)
+        return json.loads(content.decode())
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         raise ValueError(f"{source}: expected a complete JSON file, got one that breaks: {error}") from error
+
+
+def without_nan(value: Any) -> Any:
+    """A value as JSON takes it, which has no NaN or infinity: both become null."""
+    if isinstance(value, dict):
+        return {name: without_nan(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_yaml(path: Path) -> Any:
@@ -84,7 +94,3 @@ def _values(node: Any, known: dict[int, int]) -> int:
         parts = (part for one in inside for part in (one if isinstance(one, tuple) else (one,)))
         known[id(node)] = 1 + sum(_values(part, known) for part in parts)
     return known[id(node)]
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from conr.density.regions import GROUPS, REGIONS
 from conr.runs.atomic import write_text
-from conr.runs.reading import read_json
+from conr.runs.reading import read_json, without_nan
 from conr.runs.schema import check
 
 SCHEMA = "conr.result/1"
@@ -77,7 +77,7 @@ class RunResult:
 
     def content(self) -> dict[str, Any]:
         """The result as JSON takes it, which has no NaN or infinity: both become null."""
-        content: dict[str, Any] = _finite_or_none({"schema": SCHEMA, **asdict(self)})
+        content: dict[str, Any] = without_nan({"schema": SCHEMA, **asdict(self)})
         return content
 
     @classmethod
@@ -136,11 +136,3 @@ def _check_sizes(content: dict[str, Any], source: object) -> None:
         if len(content["bins"][name]) != bins:
             found = content["bins"][name]
             raise ValueError(f"{source}: bins.{name}: expected {bins}, one per bin, got {len(found)}: {found!r:.80}")
-
-
-def _finite_or_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite_or_none(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite_or_none(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

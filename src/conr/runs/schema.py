@@ -3,7 +3,7 @@
 A kind is
 
 - ``str``, ``bool``, ``dict`` or ``list``: such a value; ``None``: null; ``object``: anything;
-- ``int``: a whole number of at most 64 bits; ``float``: a finite number, whole or not;
+- ``int``: a whole number of at most 64 bits, a ``range``: one in it; ``float``: a finite number, whole or not;
 - a text or number: this value; a tuple: one of several kinds;
 - ``[kind]``: a list of such values;
 - ``{"name": kind, "name?": kind}``: names with values, of which those with a question mark may be absent. Other names
@@ -14,6 +14,7 @@ import math
 import sys
 from typing import Any
 
+_WHOLE = range(-(2**63), 2**63)
 _NAMES = {
     str: "a text",
     bool: "true or false",
@@ -91,14 +92,13 @@ def _require(source: object, value: Any, kind: Any, at: str) -> None:
 def _is(value: Any, kind: Any) -> bool:
     if isinstance(kind, tuple):
         return any(_is(value, one) for one in kind)
-    if isinstance(kind, dict | list):
-        return isinstance(value, type(kind))
     if kind is float:
         return is_number(value)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
-    if isinstance(kind, type):
-        return isinstance(value, kind)
+    if kind is int or isinstance(kind, range):
+        inside = _WHOLE if kind is int else kind
+        return isinstance(value, int) and not isinstance(value, bool) and value in inside
+    if isinstance(kind, dict | list | type):
+        return isinstance(value, kind if isinstance(kind, type) else type(kind))
     return type(value) is type(kind) and bool(value == kind)
 
 
@@ -107,4 +107,6 @@ def _name(kind: Any) -> str:
         return " or ".join(dict.fromkeys(map(_name, kind)))
     if isinstance(kind, dict | list):
         kind = type(kind)
+    if isinstance(kind, range):
+        return f"a whole number from {kind.start} to {kind.stop - 1}"
     return "null" if kind is None else _NAMES[kind] if isinstance(kind, type) else repr(kind)

@@ -16,7 +16,7 @@ from rich.console import Console
 from conr.data import Protocol, RegressionData
 from conr.methods.presets import preset_config
 from conr.methods.retraining import RRT
-from conr.runs.atomic import write_whole
+from conr.runs.atomic import write_text
 from conr.runs.folder import (
     BEST_CHECKPOINT,
     CONFIG,
@@ -268,7 +268,7 @@ class RunCommand(LightningCLI):
         path = self.folder / CONFIG
         if not path.exists():
             text = self._parser(self.subcommand).dump(self.config[self.subcommand])
-            write_whole(path, lambda file: file.write(text.encode()))
+            write_text(path, text)
 
     def _loggers(self) -> list[Logger]:
         if self.subcommand != "fit":
