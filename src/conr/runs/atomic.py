@@ -49,7 +49,8 @@ def write_text(path: Path, text: str) -> Path:
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], *, compress: bool = False) -> Path:
     """Write arrays as a NumPy archive (.npz); see `write_whole`."""
     content = io.BytesIO()  # an archive that a full disk breaks off cannot be closed
-    (np.savez_compressed if compress else np.savez)(content, **arrays)
+    save: Any = np.savez_compressed if compress else np.savez
+    save(content, **arrays)
     return write_whole(path, lambda file: file.write(content.getbuffer()))
 
 

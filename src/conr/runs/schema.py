@@ -95,7 +95,7 @@ def _is(value: Any, kind: Any) -> bool:
     if kind is float:
         return is_number(value)
     if kind is int or isinstance(kind, range):
-        inside = _WHOLE if kind is int else kind
+        inside = kind if isinstance(kind, range) else _WHOLE
         return isinstance(value, int) and not isinstance(value, bool) and value in inside
     if isinstance(kind, dict | list | type):
         return isinstance(value, kind if isinstance(kind, type) else type(kind))
