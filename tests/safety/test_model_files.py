@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -136,7 +137,7 @@ def test_targets_that_are_not_the_model_s_are_refused(values: dict[str, Any], mo
     (model / "table.json").write_text(json.dumps({**content, **values}))
     message = refusal(lambda: TableModel.load(model))
     assert message is not None
-    assert "table.json: expected" in message
+    assert re.search(r"table\.json: .*expected", message)
 
 
 def works(model: ConRRegressor, frame: pd.DataFrame) -> bool:
