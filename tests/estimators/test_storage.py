@@ -128,7 +128,7 @@ def test_a_pickle_is_not_executed(saved: Path) -> None:
         ({"embedded": [10**9], "plain": []}, "expected a model"),
         ({"embedded": ["a"]}, r"embedded\[0\]: expected a whole number"),
         ({"feature_names": ["one"]}, "feature_names: expected 2 texts"),
-        ({"n_outputs": 3}, "is_flat: expected false, or true for one output"),
+        ({"n_outputs": 3}, "is_flat: expected false for 3 outputs, got true"),
         ({"encoding": {}}, "expected a model"),
         ({"conr_settings": {"a": 1}}, "expected a model"),
     ],
