@@ -183,8 +183,8 @@ def test_nothing_is_overwritten(model: Path, houses: Path, tmp_path: Path, capsy
     "damage",
     [
         ("table.json", "{", "table.json: expected a complete JSON"),
-        ("table.json", '{"schema": "other"}', "expected schema 'conr.table/2'"),
-        ("table.json", '{"schema": "conr.table/2", "targets": 3}', "table.json: expected targets"),
+        ("table.json", '{"schema": "other"}', "schema: expected 'conr.table/2', got 'other'"),
+        ("table.json", '{"schema": "conr.table/2", "targets": 3}', "table.json: targets: expected a list, got 3"),
         ("weights.safetensors", "broken", "weights.safetensors"),
     ],
 )
