@@ -73,7 +73,7 @@ def comparison(path: Path) -> str:
 
 
 def search(path: Path) -> str:
-    """What each change of the start did on the validation rows, by the tables and seeds it was trained on.
+    """Changes of the validation errors by each change of the start, over the tables and seeds it was trained on.
 
     Args:
         path: result file of ``--search``.

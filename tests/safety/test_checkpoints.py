@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.runs.test_reading import BOMB
 from tests.safety.damage import DAMAGES, Hostile, refused
 from tests.training.test_command import fit
 
@@ -94,13 +95,27 @@ def test_a_foreign_checkpoint_does_not_resume(change: str, run: Path, capsys: py
     refused([*words, QUIET], capsys, names=path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"a: [", b"- 1\n", b"3", b"1: 2", b"[" * 5000])
-@pytest.mark.parametrize("verb", ["test", "explain", "resume"])
-def test_a_damaged_configuration_is_refused_in_one_line(
-    verb: str, content: bytes, run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00", b"a: [", b"- 1\n", b"3", b"1: 2", b"[" * 5000, BOMB.encode()]
+)
+def test_a_damaged_configuration_is_named(content: bytes, run: Path) -> None:
     (run / CONFIG).write_bytes(content)
-    refused(commands(run)[verb][0], capsys, names=run / CONFIG)
+    with pytest.raises(ValueError, match=r"config\.yaml: expected "):
+        read_config(run)
+
+
+@pytest.mark.parametrize("verb", ["test", "explain", "resume"])
+def test_commands_refuse_a_configuration_in_one_line(verb: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / CONFIG).write_text(BOMB)
+    line = refused(commands(run)[verb][0], capsys, names=run / CONFIG)
+    assert "expected at most 100000 values, got 12345" in line
+
+
+def test_a_typed_configuration_that_grows_by_its_aliases_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bomb.yaml").write_text(BOMB)
+    refused(["fit", "--config", str(tmp_path / "bomb.yaml")], capsys, names=tmp_path / "bomb.yaml")
 
 
 def test_a_configuration_that_names_no_object_runs_nothing(run: Path, tmp_path: Path) -> None:

@@ -41,19 +41,13 @@ def model(whole: Path, tmp_path: Path) -> Path:
     return shutil.copytree(whole, tmp_path / "model")
 
 
-@pytest.mark.parametrize("verb", ["predict", "evaluate"])
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", FILES)
 def test_a_damaged_model_is_refused_in_one_line(
-    verb: str,
-    name: str,
-    damage: str,
-    *,
-    model: Path,
-    capsys: pytest.CaptureFixture[str],
-    request: pytest.FixtureRequest,
+    name: str, damage: str, model: Path, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tmp_path, whole = model.parent, request.getfixturevalue("whole")
+    """Prediction and evaluation read a model by the same function."""
+    tmp_path, verb = model.parent, "evaluate" if damage == "empty" else "predict"
     mark = tmp_path / "executed"
     (model / name).write_bytes(DAMAGES[damage]((model / name).read_bytes(), mark))
     out = tmp_path / "out"
@@ -88,6 +82,15 @@ def test_json_of_another_form_is_refused(name: str, damage: str, model: Path) ->
 def change(folder: Path, **values: Any) -> None:
     description = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps({**description, **values}))
+
+
+@pytest.mark.parametrize("name", ["model.json", "table.json"])
+def test_a_million_entries_are_refused_before_they_are_parsed(name: str, model: Path) -> None:
+    content = json.loads((model / name).read_text())
+    (model / name).write_text(json.dumps({**content, "history": [{"epoch": 1, "loss": 0.5}] * 10**6}))
+    message = refusal(lambda: TableModel.load(model))
+    assert message is not None
+    assert f"{name}: expected JSON of at most 500000 values" in message
 
 
 def test_a_changed_description_is_refused_or_harmless(model: Path, frame: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.runs.test_reading import BOMB
 from tests.runs.test_results import example, outputs
 from tests.safety.damage import DAMAGES, JSON_DAMAGES, refusal, refused, wrong_values
 
@@ -131,3 +132,11 @@ def test_the_report_refuses_in_one_line(
         refused(["report", str(run.parents[2]), f"--out={out}"], capsys, names=path)
     assert out.read_text() == "an earlier report"
     assert not mark.exists()
+
+
+def test_the_report_refuses_a_configuration_that_grows_by_its_aliases(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "config.yaml").write_text(BOMB)
+    refused(["report", str(run), f"--out={tmp_path / 'report.html'}"], capsys, names=run / "config.yaml")
+    assert not (tmp_path / "report.html").exists()

@@ -38,7 +38,7 @@ Rows = NDArray[np.float32]
 
 
 def is_baseline(method: str) -> bool:
-    """Whether a method, as ``hgb+sqinv``, is one of those that `run_baseline` runs."""
+    """Tell the methods that `run_baseline` runs, as ``hgb+sqinv``, from others."""
     return HGB in method.split("+")
 
 
@@ -52,7 +52,7 @@ def check_baseline(dataset: str, method: str) -> None:
 
 
 def applying_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a grid's settings that a baseline has, too: what begins with ``data.`` or ``protocol``."""
+    """Take those of a grid's settings that a baseline has, too: names that begin with ``data.`` or ``protocol``."""
     return {name: value for name, value in settings.items() if name.split(".")[0] in _APPLYING}
 
 
@@ -138,7 +138,7 @@ def run_baseline(
 
 
 class _Parts(NamedTuple):
-    """What the names of a baseline stand for."""
+    """Meaning of a baseline's name."""
 
     method: str
     data: dict[str, Any]

@@ -1,7 +1,5 @@
 """The verb ``table``: fit a model on a file, predict another file, evaluate on a third."""
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +107,7 @@ def _predict(words: list[str]) -> None:
 
     from rich.console import Console
 
-    from conr.runs.atomic import write_text
+    from conr.runs.atomic import write_csv
     from conr.runs.folder import free_path
 
     path = Path(chosen.file)
@@ -119,14 +117,9 @@ def _predict(words: list[str]) -> None:
     predictions = model.predict(rows, strict=chosen.strict)
     names = ["prediction"] if len(model.targets) == 1 else [f"prediction of {name}" for name in model.targets]
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", *names])
-    writer.writerows(
-        [number, *values] for number, values in zip(rows.inputs.rows.tolist(), predictions.tolist(), strict=True)
-    )
+    table = ([row, *values] for row, values in zip(rows.inputs.rows.tolist(), predictions.tolist(), strict=True))
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_text(out, text.getvalue())
+    write_csv(out, ["row", *names], table)
     Console().print(
         f"{len(predictions)} predictions of {', '.join(model.targets)}: {out}", markup=False, soft_wrap=True
     )

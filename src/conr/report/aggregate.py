@@ -85,7 +85,7 @@ class DatasetRuns:
 
     @property
     def names(self) -> list[str]:
-        """What each label dimension is called; the label's name where there is one."""
+        """Name of each label dimension; the label's name where there is one."""
         label, dimensions = self.first.label, len(self.edges)
         numbered = [label["name"]] if dimensions == 1 else [f"{label['name']} {number}" for number in range(dimensions)]
         return list(label.get("dimensions") or numbered)

@@ -1,16 +1,21 @@
 """Files and folders that appear complete or not at all."""
 
 import contextlib
+import csv
 import io
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> Path:
@@ -52,6 +57,23 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], *, compress: bo
     save: Any = np.savez_compressed if compress else np.savez
     save(content, **arrays)
     return write_whole(path, lambda file: file.write(content.getbuffer()))
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+    """Write a table as CSV that a spreadsheet may open; see `write_whole`.
+
+    A text that a spreadsheet would take for a formula, because it begins with ``=``, ``+``, ``-``, ``@``, a tab or a
+    carriage return and is no number, gets an apostrophe in front, which shows it as text.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([_shown(cell) for cell in row] for row in (header, *rows))
+    return write_text(path, text.getvalue())
+
+
+def _shown(cell: object) -> object:
+    is_formula = isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_formula else cell
 
 
 def write_folder(folder: Path, write: Callable[[Path], object]) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from conr.runs.atomic import write_text
+from conr.runs.atomic import write_csv
 from conr.runs.reading import read_bytes
 
 
@@ -23,11 +23,8 @@ def write_history(run_dir: Path, epochs: Sequence[Mapping[str, Any]]) -> Path:
     """
     path = run_dir / "csv" / "version_0" / "metrics.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for epoch in epochs for name in epoch)))
-    writer.writeheader()
-    writer.writerows(epochs)
-    return write_text(path, text.getvalue())
+    names = list(dict.fromkeys(name for epoch in epochs for name in epoch))
+    return write_csv(path, names, ([epoch.get(name) for name in names] for epoch in epochs))
 
 
 def read_history(run_dir: Path) -> dict[str, list[tuple[int, float]]]:

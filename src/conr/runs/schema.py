@@ -59,7 +59,7 @@ def check(source: object, value: Any, kind: Any, at: str = "") -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number that a float can hold."""
+    """Tell a finite number that a float can hold from other values."""
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)

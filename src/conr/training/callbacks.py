@@ -1,7 +1,5 @@
 """Callbacks of a run: seeds for exact resuming, time and memory, the result file, the predictions file."""
 
-import csv
-import io
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +14,7 @@ from torch import Tensor
 
 from conr.data import RegressionData
 from conr.data.sampling import mixed_seed
-from conr.runs.atomic import write_text
+from conr.runs.atomic import write_csv
 from conr.runs.environment import environment
 from conr.runs.history import read_history
 from conr.runs.outputs import Outputs
@@ -219,14 +217,12 @@ class PredictionWriter(BasePredictionWriter):
         first = next(iter(rows.values()))
         width = len(first) if isinstance(first, list) else 1
         names = [""] if width == 1 else [f"_{dimension}" for dimension in range(width)]
-        text = io.StringIO(newline="")
-        writer = csv.writer(text)
         label_columns = [] if known is None else [f"label{name}" for name in names]
-        writer.writerow(["id", *label_columns, *(f"prediction{name}" for name in names)])
-        for index in sorted(rows):
-            label = [] if known is None else _as_list(known[index])
-            writer.writerow([dataset.ids[index], *label, *_as_list(rows[index])])
-        write_text(self.path, text.getvalue())
+        table = (
+            [dataset.ids[index], *([] if known is None else _as_list(known[index])), *_as_list(rows[index])]
+            for index in sorted(rows)
+        )
+        write_csv(self.path, ["id", *label_columns, *(f"prediction{name}" for name in names)], table)
 
 
 class MapWriter(BasePredictionWriter):
@@ -269,10 +265,8 @@ class MapWriter(BasePredictionWriter):
         trainer.strategy.barrier()
         if trainer.is_global_zero:
             dataset = trainer.predict_dataloaders.dataset  # type: ignore[union-attr]
-            with (self.folder / "index.csv").open("w", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow(["id", "file"])
-                writer.writerows([name, _map_name(index)] for index, name in enumerate(dataset.ids))
+            files = ([name, _map_name(index)] for index, name in enumerate(dataset.ids))
+            write_csv(self.folder / "index.csv", ["id", "file"], files)
 
 
 def _map_name(index: int) -> str:

@@ -29,6 +29,7 @@ from conr.runs.folder import (
     read_config,
     resume_checkpoint,
 )
+from conr.runs.reading import read_yaml
 from conr.training.callbacks import EpochClock, EpochSeed, MapWriter, MemoryClock, PredictionWriter, ResultWriter
 from conr.training.checkpoints import ReadError, first_line, is_from_restoring, keep_checkpoints_whole
 from conr.training.metrics_table import metrics_table
@@ -369,6 +370,8 @@ def _expand_presets(options: list[str]) -> list[str]:
         prefix, value = ("", option) if expects_config else _split_config(option)
         expects_config = option in ("--config", "-c")
         if value is None or Path(value).is_file():
+            if value is not None:
+                read_yaml(Path(value))  # one that is too large, or grows by its aliases, is refused
             expanded.append(option)
         elif Path(value).suffix in (".yaml", ".yml", ".json"):
             raise FileNotFoundError(f"--config: expected a file or the name of a preset, found no file {value}")
