@@ -1,103 +1,41 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
+import yaml
 from tests.runs.test_results import example
 
-from conr.bench import Ablation, GridDataset, ablation_tasks, measure, write_ablation
-from conr.bench.ablation import FACTORS, Plan, Point, all_tasks, read_factors
+from conr.bench import Ablation, grid_tasks, measure, with_grid, write_ablation
+from conr.bench.ablation import Point
 from conr.density.regions import GROUPS
 from conr.report.aggregate import Spread
 
-ABALONE = GridDataset("abalone", "abalone")
-
-
-def test_factors_as_typed() -> None:
-    assert read_factors(["window=0.5,1,2e0", "push=linear", "views=one,two"]) == {
-        "window": [0.5, 1.0, 2.0],
-        "push": ["linear"],
-        "views": ["one", "two"],
-    }
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["windows=1"], "grid: expected one of .*, got 'windows'; did you mean 'window'"),
-        (["window"], "grid: expected numbers, as in window=0.5,1,2, got '' for window"),
-        (["window=1,wide"], "got 'wide' for window"),
-        (["window=inf"], "got 'inf' for window"),
-        (["push=linaer"], "push: expected one of 'exp', 'linear', got 'linaer'; did you mean 'linear'"),
-        (["window=1", "window=2"], "expected each factor once, got window twice"),
-    ],
-)
-def test_what_is_no_factor(words: list[str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        read_factors(words)
-
-
-def test_one_factor_at_a_time_around_the_preset() -> None:
-    """Abalone's preset has window 1, and leaves the push to the class: exp."""
-    plan = ablation_tasks(ABALONE, "sqinv+conr", {"window": [2.0, 0.5], "push": ["linear", "exp"]}, 2)
-    assert {name: list(values) for name, values in plan.items()} == {
-        "window": [0.5, 1.0, 2.0],
-        "push": ["exp", "linear"],
-    }
-    assert plan["window"][1.0] == plan["push"]["exp"]
-    assert [task.name for task in plan["window"][0.5]] == ["sqinv+conr,window=0.5"] * 2
-    assert plan["push"]["linear"][1].options == (("model.regularizers.conr.loss.init_args.push", "linear"),)
-    tasks = all_tasks(plan)
-    assert [task.seed for task in tasks] == [0] * 4 + [1] * 4
-    assert len({(task.name, task.seed) for task in tasks}) == 8
-
-
-@pytest.mark.parametrize("name", FACTORS)
-def test_every_factor_reaches_the_run(name: str) -> None:
-    """The flag parses, and the parsed configuration holds the value where the factor says."""
-    from conr.training.command import _expand_presets, _PlannedCommand  # noqa: PLC0415
-
-    value: Any = (FACTORS[name].words or (0.25,))[-1]
-    (task,) = ablation_tasks(ABALONE, "conr", {name: [value]}, 1)[name][value]
-    config: Any = _PlannedCommand(_expand_presets(task.arguments)).config
-    for part in FACTORS[name].setting.split("."):
-        config = config[part]
-    assert config == value
-
-
-@pytest.mark.parametrize("method", ["vanilla", "ranksim"])
-def test_a_method_without_conr_has_nothing_to_vary(method: str) -> None:
-    with pytest.raises(ValueError, match=f"method: expected one with ConR.*got '{method}' on abalone"):
-        ablation_tasks(ABALONE, method, {"window": [1.0]}, 1)
-
-
-def results(plan: Plan, root: Path) -> dict[Any, Path]:
-    folders = {}
-    for number, task in enumerate(all_tasks(plan)):
-        folders[task] = root / str(number)
-        folders[task].mkdir()
-        values = {region: {"count": 4.0, "mae": 10.0 * number + task.seed} for region in GROUPS}
-        example(dataset="abalone", method=task.name, seed=task.seed, metrics=values).write(folders[task])
-    return folders
-
 
 def test_numbers_are_means_over_the_seeds_that_have_a_result(tmp_path: Path) -> None:
-    plan = ablation_tasks(ABALONE, "conr", {"window": [0.5]}, 2)
-    folders = results(plan, tmp_path)  # seed 0: 0.5 has 0, 1 has 10; seed 1: 21 and 31
-    ablation = measure(plan, folders)
+    """Seed 0: the preset has error 0, window 0.5 has 10; seed 1: 21 and 31."""
+    tasks = with_grid(grid_tasks(["abalone"], ["conr"], 2), {"window": (0.5,)})
+    folders = [tmp_path / str(number) for number in range(len(tasks))]
+    for number, (task, folder) in enumerate(zip(tasks, folders, strict=True)):
+        folder.mkdir()
+        values = {region: {"count": 4.0, "mae": 10.0 * number + task.seed} for region in GROUPS}
+        example(dataset="abalone", method=task.name, seed=task.seed, metrics=values).write(folder)
+        term = {"loss": {"init_args": {"window": 0.2 + 0.1 * task.seed}}}
+        (folder / "config.yaml").write_text(yaml.safe_dump({"model": {"regularizers": {"conr": term}}}))
+    (ablation,) = measure(tasks, folders)
     assert (ablation.dataset, ablation.method, ablation.metric) == ("abalone", "conr", "mae")
-    low, high = ablation.factors["window"]
-    assert (low.value, low.is_preset, high.value, high.is_preset) == (0.5, False, 1.0, True)
-    few = low.errors["few"]
-    assert (few.mean, few.low, few.high, few.seeds) == (10.5, 0.0, 21.0, 2)
+    preset, changed = ablation.factors["window"]
+    assert (preset.value, preset.is_preset) == (pytest.approx(0.25), True)  # as in the runs
+    assert (changed.value, changed.is_preset) == (0.5, False)
+    few = changed.errors["few"]
+    assert (few.mean, few.low, few.high, few.seeds) == (20.5, 10.0, 31.0, 2)
     assert few.std == pytest.approx(21 / math.sqrt(2))
-    assert high.errors["all"].mean == 20.5
-    (folders[plan["window"][0.5][1]] / "result.json").unlink()
-    (low, _) = measure(plan, folders).factors["window"]
-    assert (low.errors["few"].mean, low.errors["few"].seeds) == (0.0, 1)
-    with pytest.raises(FileNotFoundError, match="got none: all of them failed"):
-        measure(plan, dict.fromkeys(folders, tmp_path))
+    assert preset.errors["all"].mean == 10.5
+    for number in (0, 2):  # the preset's
+        (folders[number] / "result.json").unlink()
+    ((only,),) = (one.factors["window"] for one in measure(tasks, folders))
+    assert (only.value, only.errors["few"].seeds) == (0.5, 2)
+    assert measure(tasks, [tmp_path] * len(tasks)) == []
 
 
 def test_pictures_numbers_and_page(tmp_path: Path) -> None:
@@ -124,7 +62,7 @@ def test_pictures_numbers_and_page(tmp_path: Path) -> None:
     assert "http" not in page.replace("http://www.w3.org", "")  # it needs nothing else
     content = json.loads(written[1].read_text(), parse_constant=pytest.fail)
     assert content["schema"] == "conr.ablation/1"
-    assert content["factors"]["window"][1]["is_preset"] is True
-    assert content["factors"]["window"][1]["errors"]["few"]["mean"] == 2.0
-    assert content["factors"]["window"][1]["errors"]["median"]["mean"] is None
+    window = content["factors"]["window"][1]
+    assert (window["value"], window["is_preset"]) == (1.0, True)
+    assert (window["errors"]["few"]["mean"], window["errors"]["median"]["mean"]) == (2.0, None)
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(path.name for path in written)

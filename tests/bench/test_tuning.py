@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import yaml
-from matplotlib.figure import Figure
+from matplotlib import pyplot as plt
+from matplotlib import rcParams
 
 from conr.bench import GridDataset, Task
 from conr.bench import tuning as module
-from conr.bench.tuning import Trial, Tuning, best_trial, default_metric, tune, write_tuning
-from conr.bench.tuning_pictures import draw_tuning, importances
-from conr.bench.tuning_space import Choices, Range, default_space, point_tasks, preset_point, read_space
+from conr.bench.factors import Choices, Range, default_space, point_tasks, preset_point
+from conr.bench.tuning import Trial, Tuning, best_trial, default_metric, draw_tuning, tune, write_tuning
 from conr.runs.runs import read_runs
 
 ABALONE = GridDataset("abalone", "abalone")
@@ -45,31 +45,6 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
 
     monkeypatch.setattr(module, "train_task", train)
     return tasks
-
-
-def test_spaces_as_typed() -> None:
-    assert read_space(["window=0.5..4", "temperature=0.07,1e-1", "push=linear,exp", "weights=none,lds"]) == {
-        "window": Range(0.5, 4.0),
-        "temperature": Choices((0.07, 0.1)),
-        "push": Choices(("linear", "exp")),
-        "weights": Choices(("none", "lds")),
-    }
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["windows=1"], "space: expected one of .*, got 'windows'; did you mean 'window'"),
-        (["window=2..1"], "expected LOW..HIGH with 0 < LOW < HIGH, got '2..1' for window"),
-        (["window=0..1"], "expected LOW..HIGH with 0 < LOW < HIGH"),
-        (["window=1..wide"], "expected numbers, as in window=0.5..4 or window=0.5,1,2, got 'wide' for window"),
-        (["push=linaer"], "push: expected one of 'exp', 'linear', got 'linaer'"),
-        (["window=1", "window=2"], "expected each name once, got window twice"),
-    ],
-)
-def test_what_is_no_space(words: list[str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        read_space(words)
 
 
 def test_the_default_space_lies_around_the_preset() -> None:
@@ -119,10 +94,12 @@ def test_a_search_starts_with_the_preset_and_finds_better(tmp_path: Path, traine
     assert content["preset"] == {"beta": 0.1, "weights": "none"}
     assert content["space"] == {"beta": [0.01, 1.0], "weights": {"values": ["none", "sqinv"]}}
     assert len(content["trials"]) == 25
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in draw_tuning(tuning, trials))
-    shares = importances(tuning, trials)
-    assert sum(shares.values()) == pytest.approx(1)
-    assert importances(tuning, trials[:5]) == {}
+    before = dict(rcParams)
+    pictures = draw_tuning(tuning)
+    assert [path.name for path in pictures] == ["history.png", "settings.png", "importances.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
+    assert dict(rcParams) == before
+    assert plt.get_fignums() == []
 
 
 def test_a_stopped_search_goes_on_as_it_would_have(
@@ -167,29 +144,6 @@ def test_ctrl_c_stops_the_search_which_then_goes_on(tmp_path: Path, monkeypatch:
     assert [(trial.number, trial.state) for trial in trials] == [(number, "complete") for number in range(3)]
 
 
-def test_numbers_of_the_pictures_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tuning = search(tmp_path, space={"beta": Range(0.01, 1000.0), "window": Range(0.25, 4.0)})
-    scores = [5.0, 4.5, 99.0, 4.2, 4.0]
-    trials = [
-        Trial(number, {"beta": 10.0 ** (number - 1), "window": 0.3 + number / 2}, score, "complete")
-        for number, score in enumerate(scores)
-    ]
-    drawn: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
-    draw_tuning(tuning, trials)
-    history, settings = drawn
-    window = settings.axes[1]
-    low, high = window.get_xlim()
-    shown = [text.get_text() for text in window.get_xticklabels() if low <= text.get_position()[0] <= high]
-    assert shown == ["0.5", "1", "2"]
-    # One score is far above all others: it is a triangle at the edge and does not flatten them.
-    assert 5.0 < history.axes[0].get_ylim()[1] < 10
-    assert history.axes[0].get_title().endswith("; triangles lie above")
-    drawn.clear()
-    draw_tuning(tuning, [trial for trial in trials if trial.score != 99.0])
-    assert "triangles" not in drawn[0].axes[0].get_title()
-
-
 def test_several_seeds_are_averaged_and_bad_points_get_no_more(tmp_path: Path, trained: list[Task]) -> None:
     trials = tune(search(tmp_path, seeds=2), trials=20)
     assert trials[0].score == pytest.approx(1.005)
@@ -203,6 +157,8 @@ def test_the_budget_may_be_time(tmp_path: Path, trained: list[Task]) -> None:
     assert len(tune(search(tmp_path), trials=5, minutes=1e-9)) == 0
     with pytest.raises(ValueError, match="minutes: expected a number above 0"):
         tune(search(tmp_path), minutes=0)
+    assert len(tune(search(tmp_path), trials=1)) == 1
+    assert [path.name for path in draw_tuning(search(tmp_path))] == ["history.png", "settings.png"]
     with pytest.raises(ValueError, match="expected a complete one, got none"):
         write_tuning(search(tmp_path), [])
 

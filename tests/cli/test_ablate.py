@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from conr.bench import FACTORS
 from conr.cli.main import main
 
 QUICK = [
@@ -14,11 +15,11 @@ QUICK = [
 ]
 
 
-def test_an_ablation_trains_each_value_once_and_draws_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_ablation_is_a_grid_over_settings_with_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["ablate", "--dataset", "abalone", "--grid", "window=2", "push=linear", "--seeds=1", "--jobs=1"]
     assert main([*words, "--out", str(tmp_path), *QUICK]) == 0
     printed = capsys.readouterr().out
-    assert "3 runs: values 2 of window, 2 of push; 1 seeds" in printed
+    assert "3 runs: 1 dataset, 3 methods, 1 seed each" in printed
     assert "6/6 epochs" in printed
     runs = {path.parent.parent.name for path in tmp_path.rglob("result.json")}
     assert runs == {"conr", "conr,window=2", "conr,push=linear"}
@@ -36,8 +37,9 @@ def test_an_ablation_trains_each_value_once_and_draws_it(tmp_path: Path, capsys:
     ("options", "message"),
     [
         (["--grid", "windows=1"], "did you mean 'window'"),
-        (["--grid", "window=1", "--method", "vanilla"], "method: expected one with ConR"),
+        (["--grid", "window=1", "--method", "vanilla"], "grid: expected a method with ConR"),
         (["--grid", "window=1", "--method", "sqinv+corn"], "did you mean 'conr'"),
+        ([], "grid: expected settings of ConR, as in --grid window=0.5,1,2"),
     ],
 )
 def test_what_cannot_run_is_said_before_anything_runs(
@@ -48,9 +50,8 @@ def test_what_cannot_run_is_said_before_anything_runs(
     assert not (tmp_path / "out").exists()
 
 
-def test_help_says_one_factor_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["ablate", "--help"])
     printed = " ".join(capsys.readouterr().out.split())
-    assert "one at a time around a preset" in printed
-    assert "window, temperature, beta, distance_scale, views, push" in printed
+    assert f"settings of ConR ({', '.join(FACTORS)}) one at a time" in printed

@@ -1,61 +1,44 @@
-"""What a setting of ConR does: runs that differ from a preset in one value, and their numbers."""
+"""What each varied setting of ConR does: test errors over its values, as numbers, pictures and one HTML page."""
 
-import inspect
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
-from conr._checks import check_choice
-from conr.bench.datasets import GridDataset
-from conr.bench.grid import Task, grid_tasks
-from conr.data.views import VIEW_MODES
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from conr.bench.factors import FACTORS, Value, preset_value
+from conr.bench.tasks import Task
 from conr.density.regions import GROUPS
-from conr.losses import ConRLoss
-from conr.methods.presets import preset_config
-from conr.pairwise import PUSHES
 from conr.report.aggregate import Spread, spread
+from conr.report.style import (
+    HEIGHT,
+    INK_ON_WHITE,
+    REGION_COLORS,
+    WIDTH,
+    drawing,
+    name_powers,
+    page_picture,
+    save_picture,
+    write_page,
+)
 from conr.runs.atomic import write_text
+from conr.runs.folder import read_config
 from conr.runs.results import RESULT, RunResult
 
+PAGE, NUMBERS = "ablation.html", "ablation.json"
 SCHEMA = "conr.ablation/1"
-NUMBERS = "ablation.json"
-
-Value = float | str
-
-
-class Factor(NamedTuple):
-    """A setting that can be varied.
-
-    Attributes:
-        setting: its name with dots in the configuration.
-        title: as an axis is titled.
-        words: the values it may have, None for numbers.
-    """
-
-    setting: str
-    title: str
-    words: tuple[str, ...] | None = None
-
-
-_TERM = "model.regularizers.conr"
-_LOSS = f"{_TERM}.loss.init_args"
-
-FACTORS = {
-    "window": Factor(f"{_LOSS}.window", "window"),
-    "temperature": Factor(f"{_LOSS}.temperature", "temperature"),
-    "beta": Factor(f"{_TERM}.coefficient", "coefficient (beta)"),
-    "distance_scale": Factor(f"{_LOSS}.distance_scale", "distance scale"),
-    "views": Factor("model.view_mode", "views", tuple(VIEW_MODES)),
-    "push": Factor(f"{_LOSS}.push", "form of the push", tuple(PUSHES)),
-}
-"""By the name that is typed."""
+SHOWN = {"few": ("few-shot", REGION_COLORS["few"], "-"), "all": ("all", "#1f83cb", "--")}
+_LOG_FROM = 8  # from this ratio of the largest to the smallest value on, their axis is logarithmic
 
 
 class Point(NamedTuple):
-    """One value of a factor.
+    """One value of a setting.
 
     Attributes:
         value: of the setting.
@@ -70,14 +53,14 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Ablation:
-    """The numbers of an ablation; the content of ``ablation.json``.
+    """The numbers of a varied preset; the content of ``ablation.json``.
 
     Args:
         dataset: its name.
         method: the preset's method, from which all runs differ in one value.
-        metric: what is measured on the test split.
+        metric: of the test split.
         unit: of the label.
-        factors: by name, the points in the order of their values.
+        factors: by the names in ``FACTORS``, the points in the order of their values.
     """
 
     dataset: str
@@ -86,160 +69,160 @@ class Ablation:
     unit: str
     factors: dict[str, list[Point]]
 
-    def write(self, folder: Path) -> Path:
-        """Write ``ablation.json``, complete or not at all; NaN is written as null."""
-        content = {"schema": SCHEMA, **asdict(self)}
-        content["factors"] = {
-            name: [
-                {
-                    "value": point.value,
-                    "is_preset": point.is_preset,
-                    "errors": {region: _finite(error._asdict()) for region, error in point.errors.items()},
-                }
-                for point in points
-            ]
-            for name, points in self.factors.items()
-        }
-        text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
-        folder.mkdir(parents=True, exist_ok=True)
-        return write_text(folder / NUMBERS, f"{text}\n")
 
-
-Plan = dict[str, dict[Value, list[Task]]]
-"""By factor and value, the tasks of all seeds; the preset's own value is always among them."""
-
-
-def read_factors(words: Sequence[str]) -> dict[str, list[Value]]:
-    """Factors with their values as typed, ``window=0.5,1,2``.
-
-    Raises:
-        ValueError: an unknown factor or value (the message names the nearest), a number that is none, a factor twice.
-    """
-    factors: dict[str, list[Value]] = {}
-    for word in words:
-        name, _, values = word.partition("=")
-        check_choice("grid", name, FACTORS)
-        if name in factors:
-            raise ValueError(f"grid: expected each factor once, got {name} twice")
-        factors[name] = [_value(name, value) for value in values.split(",")]
-    return factors
-
-
-def ablation_tasks(dataset: GridDataset, method: str, factors: Mapping[str, Sequence[Value]], seeds: int) -> Plan:
-    """The runs of an ablation, one factor at a time: each differs from the preset in one value.
+def measure(tasks: Sequence[Task], folders: Sequence[Path]) -> list[Ablation]:
+    """Read the results of varied presets, one after the other; runs without a result do not count.
 
     Args:
-        dataset: where.
-        method: a method with ConR, alone or joined with others.
-        factors: values by the names in ``FACTORS``. The preset's own value joins them: its runs are shared by all.
-        seeds: runs of each value.
-
-    Raises:
-        ValueError: an unknown method, or one without ConR.
+        tasks: of `with_grid`.
+        folders: of the tasks, as `run_grid` gives them.
     """
-    config = config_with_conr(dataset, method)
-    base = grid_tasks([dataset], [method], seeds)
-    plan: Plan = {}
-    for name, values in factors.items():
-        preset = preset_value(name, config)
-        plan[name] = {
-            value: base if value == preset else [_changed(task, name, value) for task in base]
-            for value in dict.fromkeys(sorted([*values, preset], key=_place(name)))
-        }
-    return plan
+    done = [_Run(*run) for run in zip(tasks, folders, strict=True) if (run[1] / RESULT).is_file()]
+    return [
+        _measured([run for run in done if (run.task.title, run.task.method) == (dataset, method)])
+        for dataset, method in dict.fromkeys((run.task.title, run.task.method) for run in done if run.task.variant)
+    ]
 
 
-def config_with_conr(dataset: GridDataset, method: str) -> dict[str, Any]:
-    """The configuration of a preset that has ConR.
-
-    Raises:
-        ValueError: an unknown method, or one without ConR.
-    """
-    config = preset_config(f"{dataset.preset}-{method}")
-    term = config["model"].get("regularizers", {}).get("conr")
-    if term is None or term["loss"]["class_path"].rpartition(".")[2] != ConRLoss.__name__:
-        raise ValueError(
-            f"method: expected one with ConR, such as conr or sqinv+conr, got {method!r} on {dataset.name}"
-        )
-    return config
+class _Run(NamedTuple):
+    task: Task
+    folder: Path
 
 
-def all_tasks(plan: Plan) -> list[Task]:
-    """Each task of an ablation once, seed by seed, so that one that is stopped early has compared all values."""
-    tasks = dict.fromkeys(task for values in plan.values() for runs in values.values() for task in runs)
-    return sorted(tasks, key=lambda task: task.seed)
-
-
-def measure(plan: Plan, folders: Mapping[Task, Path]) -> Ablation:
-    """Read the results of an ablation; runs that failed do not count.
-
-    Args:
-        plan: of `ablation_tasks`.
-        folders: of the tasks, as `conr.bench.run_grid` gives them.
-
-    Raises:
-        FileNotFoundError: no task has a result.
-    """
-    results = {task: RunResult.read(folder) for task, folder in folders.items() if (folder / RESULT).is_file()}
-    if not results:
-        raise FileNotFoundError("expected at least one run with a result, got none: all of them failed")
-    first = next(iter(results.values()))
+def _measured(runs: Sequence[_Run]) -> Ablation:
+    results = [RunResult.read(run.folder) for run in runs]
+    metric = results[0].headline
+    points: dict[str, dict[Value, list[RunResult]]] = {}
+    for run, result in zip(runs, results, strict=True):
+        if run.task.variant:
+            name = run.task.variant.partition("=")[0]
+            points.setdefault(name, {}).setdefault(run.task.options[-1][1], []).append(result)
+    own = [run for run in runs if not run.task.variant]
     factors = {}
-    for name, values in plan.items():
-        factors[name] = [
-            Point(
-                value,
-                is_preset=all(not task.variant for task in tasks),
-                errors={
-                    region: spread(results[task].metrics[region][first.headline] for task in tasks if task in results)
-                    for region in GROUPS
-                },
-            )
-            for value, tasks in values.items()
-        ]
-    return Ablation(first.dataset, next(iter(folders)).method, first.headline, first.label["unit"], factors)
+    for name, by_value in points.items():
+        words = FACTORS[name].words
+        found = [_point(value, alike, metric) for value, alike in by_value.items()]
+        if own:  # as it was in the runs: what is found from the labels may differ between splits
+            values = [preset_value(name, read_config(run.folder)) for run in own]
+            value = values[0] if words else fmean(float(value) for value in values)
+            alike = [result for run, result in zip(runs, results, strict=True) if not run.task.variant]
+            found.append(_point(value, alike, metric, is_preset=True))
+        factors[name] = sorted(found, key=lambda point: words.index(str(point.value)) if words else point.value)
+    return Ablation(runs[0].task.title, runs[0].task.method, metric, results[0].label["unit"], factors)
 
 
-def _changed(task: Task, name: str, value: Value) -> Task:
-    text = value if isinstance(value, str) else f"{value:g}"
-    return Task(task.dataset, task.method, task.seed, (*task.options, (FACTORS[name].setting, value)), f"{name}={text}")
+def _point(value: Value, results: Sequence[RunResult], metric: str, *, is_preset: bool = False) -> Point:
+    errors = {region: spread(result.metrics[region][metric] for result in results) for region in GROUPS}
+    return Point(value, is_preset, errors)
 
 
-def _value(name: str, text: str) -> Value:
-    words = FACTORS[name].words
-    if words is not None:
-        check_choice(name, text, words)
-        return text
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"grid: expected numbers, as in {name}=0.5,1,2, got {text!r} for {name}")
-    return number
-
-
-def preset_value(name: str, config: Mapping[str, Any]) -> Value:
-    """The value that a factor has in a preset.
+def write_ablation(ablation: Ablation, folder: Path) -> list[Path]:
+    """Write ``ablation.json``, a picture ``FACTOR.png`` per factor, and one page with all of them.
 
     Args:
-        name: of ``FACTORS``.
-        config: of a preset with ConR.
+        ablation: the numbers.
+        folder: where the files go; it is made if needed.
+
+    Returns:
+        The page, the numbers and the pictures.
+
+    Raises:
+        OSError: a file cannot be written.
     """
-    value: Any = config
-    for part in FACTORS[name].setting.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    if value is None:  # the preset leaves it to the class
-        value = inspect.signature(ConRLoss).parameters[FACTORS[name].setting.rpartition(".")[2]].default
-    return value if isinstance(value, str) else float(value)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(_finite({"schema": SCHEMA, **asdict(ablation)}), indent=1, allow_nan=False, ensure_ascii=False)
+    numbers = write_text(folder / NUMBERS, f"{text}\n")
+    images = [_write_png(ablation, name, points, folder / f"{name}.png") for name, points in ablation.factors.items()]
+    page = write_page(
+        folder / PAGE,
+        "conr.bench",
+        "ablation.html.j2",
+        ablation=ablation,
+        metric=_metric(ablation),
+        regions=GROUPS,
+        sections=[
+            {"title": FACTORS[name].title, "svg": _svg(ablation, name, points), "rows": _rows(points)}
+            for name, points in ablation.factors.items()
+        ],
+    )
+    return [page, numbers, *images]
 
 
-def _place(name: str) -> Callable[[Value], Any]:
-    words = FACTORS[name].words
-    return (lambda value: value) if words is None else (lambda value: words.index(str(value)))
+def _write_png(ablation: Ablation, name: str, points: Sequence[Point], path: Path) -> Path:
+    with drawing(INK_ON_WHITE):
+        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained", facecolor="white")
+        _draw(figure.subplots(), ablation, name, points)
+        return save_picture(figure, path)
 
 
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()
-    }
+def _svg(ablation: Ablation, name: str, points: Sequence[Point]) -> str | None:
+    title = f"Test {_metric(ablation)} over {FACTORS[name].title}"
+    return page_picture("", "", title, lambda figure: _draw(figure.subplots(), ablation, name, points)).svg
+
+
+def _draw(axes: Axes, ablation: Ablation, name: str, points: Sequence[Point]) -> None:
+    numbers = [point.value for point in points if isinstance(point.value, float)]
+    are_words = len(numbers) != len(points)
+    position = np.arange(len(points), dtype=np.float64) if are_words else np.asarray(numbers)
+    for region, (title, color, line) in SHOWN.items():
+        errors = [point.errors[region] for point in points]
+        mean, low, high = (np.asarray([getattr(error, part) for error in errors]) for part in ("mean", "low", "high"))
+        if are_words:
+            axes.errorbar(
+                position,
+                mean,
+                yerr=[mean - low, high - mean],
+                fmt="o",
+                color=color,
+                capsize=3,
+                markersize=5,
+                label=title,
+            )
+        else:
+            axes.plot(position, mean, line, color=color, marker="o", markersize=4, linewidth=1.8, label=title)
+            axes.fill_between(position, low, high, color=color, alpha=0.22, linewidth=0)
+    for place, point in zip(position, points, strict=True):
+        if point.is_preset:
+            axes.axvline(place, color=axes.xaxis.label.get_color(), linewidth=0.8, linestyle=":", alpha=0.7, zorder=0)
+    if are_words:
+        axes.set_xticks(position, [str(point.value) for point in points])
+        axes.margins(x=0.25)
+    elif position.min() > 0 and position.max() >= _LOG_FROM * position.min():
+        axes.set_xscale("log")
+        name_powers(axes.xaxis)
+    axes.set(xlabel=FACTORS[name].title, ylabel=_metric(ablation))
+    axes.legend()
+
+
+def _metric(ablation: Ablation) -> str:
+    return f"{ablation.metric.upper()} ({ablation.unit})" if ablation.unit else ablation.metric.upper()
+
+
+def _rows(points: Sequence[Point]) -> list[dict[str, object]]:
+    return [
+        {
+            "value": point.value if isinstance(point.value, str) else f"{point.value:g}",
+            "is_preset": point.is_preset,
+            "seeds": point.errors["all"].seeds,
+            "cells": [_cell(point.errors[region]) for region in GROUPS],
+        }
+        for point in points
+    ]
+
+
+def _cell(error: Spread) -> str:
+    if math.isnan(error.mean):
+        return "\N{EN DASH}"
+    spread = "" if math.isnan(error.std) else f" ± {error.std:.2f}"
+    return f"{error.mean:.2f}{spread}"
+
+
+def _finite(content: Any) -> Any:
+    """JSON with null for NaN."""
+    if isinstance(content, Point | Spread):
+        content = content._asdict()
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

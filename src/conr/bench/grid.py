@@ -1,127 +1,29 @@
-"""Runs a grid of datasets, methods and seeds: what is finished stays, what was killed goes on, what failed is told."""
+"""Runs tasks into their folders: what is finished stays, what was killed goes on, what failed is told."""
 
-import difflib
-import json
 import shlex
 import signal
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from conr._checks import check_choice, check_number
-from conr.bench.baselines import HGB, TABLES, applying_settings, check_baseline, is_baseline, run_baseline
-from conr.bench.datasets import TABLE, GridDataset
+from conr.bench.baselines import applying_settings, is_baseline, run_baseline
 from conr.bench.settings import check_settings
+from conr.bench.tasks import Task, task_epochs
 from conr.bench.workers import BACKENDS, LOKY, run_apart
-from conr.data.catalog import dataset_class
-from conr.methods.presets import VANILLA, method_names, preset_config
+from conr.methods.presets import preset_config
 from conr.runs.failures import FAILURE, Failure
 from conr.runs.folder import CONFIG, LAST_CHECKPOINT
 from conr.runs.results import RESULT
-from conr.training.command import planned_data, run_command
+from conr.training.command import run_command
 
-Report = Callable[["Task", int], None]
+Report = Callable[[Task, int], None]
 """Called with a task and how many of its epochs have ended since the last call."""
 
 _QUIET = ("--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false")
-
-
-@dataclass(frozen=True)
-class Task:
-    """One run of a grid: a preset by its dataset and method, a seed, and settings that differ from the preset.
-
-    Args:
-        dataset: of the preset, such as "table".
-        method: of the preset; several join with ``+``.
-        seed: of the run.
-        options: settings of this run, such as ``(("data.path", "houses.csv"),)``.
-        variant: what options other than the dataset's make of the method, "window=0.5", so that results and folders
-            tell it from the preset.
-    """
-
-    dataset: str
-    method: str
-    seed: int
-    options: tuple[tuple[str, Any], ...] = ()
-    variant: str = ""
-
-    @property
-    def preset(self) -> str:
-        """Name of the preset."""
-        return f"{self.dataset}-{self.method}"
-
-    @property
-    def name(self) -> str:
-        """Name of the method in results and folders."""
-        return f"{self.method},{self.variant}" if self.variant else self.method
-
-    @property
-    def title(self) -> str:
-        """Name of the dataset in results and folders: of a table with its file, of a protocol with its settings."""
-        return _title(self.dataset, tuple(flag for flag in self._flags if flag.startswith(("--data.", "--protocol"))))
-
-    @property
-    def arguments(self) -> list[str]:
-        """The run as typed after ``conr fit``."""
-        return [
-            f"--config={self.preset}",
-            f"--seed_everything={self.seed}",
-            f"--output.method={self.name}",
-            *self._flags,
-        ]
-
-    @property
-    def _flags(self) -> list[str]:
-        return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in self.options]
-
-
-def grid_tasks(datasets: Iterable[str | GridDataset], methods: Iterable[str], seeds: int) -> list[Task]:
-    """All runs of a grid, seed by seed, so that a grid that is stopped early has compared all methods.
-
-    Raises:
-        ValueError: an unknown dataset or method, methods that contradict each other, or fewer than one seed.
-    """
-    check_number("seeds", seeds, low=1)
-    known = [GridDataset(one, one) if isinstance(one, str) else one for one in datasets]
-    pairs = [(dataset, method) for dataset in known for method in dict.fromkeys(methods)]
-    tasks = [Task(dataset.preset, method, seed, dataset.options) for seed in range(seeds) for dataset, method in pairs]
-    for task in tasks[: len(pairs)]:
-        _check_method(task)  # fails now, not after an hour
-    return tasks
-
-
-def check_options(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
-    """Require options that runs can have, and tables that can be read, before anything runs.
-
-    Args:
-        tasks: the runs; the first of each dataset is looked at.
-        options: as for `run_grid`.
-
-    Raises:
-        ValueError, FileNotFoundError: a table that cannot be used.
-        SystemExit: options that do not parse; the message is printed.
-        KeyboardInterrupt: it was stopped by hand.
-    """
-    seen = set()
-    for task in tasks:
-        if (task.dataset, task.options) not in seen:
-            seen.add((task.dataset, task.options))
-            data = planned_data(_planned(replace(task, options=(*options.items(), *task.options))).arguments)
-            if task.dataset == TABLE:
-                data.splits  # noqa: B018  reads the file
-
-
-def task_epochs(task: Task, options: Mapping[str, Any] | None = None) -> int:
-    """Epochs of a task with the options of its grid, of both stages together; see `run_grid`. 1 for a baseline."""
-    if is_baseline(task.method):
-        return 1
-    given = {**(options or {}), **dict(task.options)}
-    config = preset_config(task.preset)
-    second = given.get("rrt.epochs", config.get("rrt", {}).get("epochs", 0))
-    return int(given.get("trainer.max_epochs", config["trainer"]["max_epochs"])) + int(second)
 
 
 def run_grid(
@@ -264,30 +166,6 @@ def _run_here(task: Task, folder: Path, tell: Callable[[int], None]) -> None:
 
     run_recorded(task, folder, on_epoch)
     tell(task_epochs(task) - seen)
-
-
-def _check_method(task: Task) -> None:
-    if is_baseline(task.method):
-        check_baseline(task.dataset, task.method)
-        return
-    wrong = [name for name in task.method.split("+") if name not in method_names(task.dataset)]
-    if wrong and task.dataset in TABLES and difflib.get_close_matches(wrong[0], [HGB]):
-        raise ValueError(f"method: expected one of the dataset's or {HGB!r}, got {wrong[0]!r}; did you mean {HGB!r}?")
-    preset_config(task.preset)
-
-
-def _planned(task: Task) -> Task:
-    """A task with the same dataset that trains through the command line, as a baseline does not."""
-    if not is_baseline(task.method):
-        return task
-    return replace(task, method=VANILLA, options=tuple(applying_settings(dict(task.options)).items()))
-
-
-@cache
-def _title(dataset: str, flags: tuple[str, ...]) -> str:
-    if not flags:
-        return dataset_class(dataset).name
-    return planned_data([f"--config={dataset}-{VANILLA}", *flags]).title
 
 
 def _folder(task: Task, root: Path) -> Path:

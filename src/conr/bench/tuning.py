@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,14 +12,25 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+import numpy as np
 import yaml
 
 from conr._checks import check_number
 from conr._extras import require
-from conr.bench.ablation import Value, config_with_conr
 from conr.bench.datasets import GridDataset
-from conr.bench.grid import Task, record_failure, task_epochs, train_task
-from conr.bench.tuning_space import Choices, Space, check_space, point_tasks, preset_point, space_content
+from conr.bench.factors import (
+    Choices,
+    Space,
+    Value,
+    check_space,
+    config_with_conr,
+    point_tasks,
+    preset_point,
+    space_content,
+)
+from conr.bench.grid import record_failure, train_task
+from conr.bench.tasks import Task, task_epochs
+from conr.report.style import save_picture
 from conr.runs.atomic import write_text
 from conr.runs.folder import LAST_CHECKPOINT, read_config
 from conr.runs.history import read_history
@@ -27,9 +39,11 @@ from conr.training.command import Output
 STUDY = "study.db"
 NUMBERS = "tuning.json"
 BEST = "best.yaml"
+HISTORY, SETTINGS, IMPORTANCES = "history.png", "settings.png", "importances.png"
 SCHEMA = "conr.tuned/1"
 
 _DATABASE = ("sqlalchemy", "alembic", "sqlite3", "optuna")
+_FEWEST_FOR_IMPORTANCE = 10
 _RANDOM = 8  # points before the sampler learns from earlier ones
 
 Report = Callable[[int, int, int], None]
@@ -206,6 +220,36 @@ def write_tuning(tuning: Tuning, trials: list[Trial]) -> list[Path]:
         write_text(tuning.folder / BEST, configuration),
         write_text(tuning.folder / NUMBERS, f"{text}\n"),
     ]
+
+
+def draw_tuning(tuning: Tuning) -> list[Path]:
+    """Draw the search with Optuna: the score over trials and over each setting, and how much each setting matters.
+
+    Returns:
+        ``history.png``, ``settings.png`` and, from ten complete trials on, ``importances.png``.
+
+    Raises:
+        ImportError, OSError, ValueError: as `tune`.
+    """
+    _optuna()
+    import matplotlib as mpl  # noqa: PLC0415  draws only here
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from optuna.visualization import matplotlib as pictures  # noqa: PLC0415
+
+    with _naming_the_study(tuning.folder / STUDY):
+        study = _open_study(tuning)
+        drawn: dict[str, Any] = {HISTORY: pictures.plot_optimization_history, SETTINGS: pictures.plot_slice}
+        if sum(trial.score is not None for trial in read_trials(study)) >= _FEWEST_FOR_IMPORTANCE:
+            drawn[IMPORTANCES] = pictures.plot_param_importances
+        with mpl.rc_context(), warnings.catch_warnings():  # it sets a style for the whole process
+            warnings.simplefilter("ignore")
+            for name, draw in drawn.items():
+                axes = np.ravel(draw(study, target_name=tuning.metric))
+                figure = axes[0].figure
+                figure.set_size_inches(max(8, 3 * len(axes)), 4.5)
+                save_picture(figure, tuning.folder / name, dpi=160)
+                plt.close(figure)
+    return [tuning.folder / name for name in drawn]
 
 
 @contextmanager

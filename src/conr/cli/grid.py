@@ -1,39 +1,14 @@
-"""What the verbs that run a grid share: settings as typed, progress bars, and the failures at the end."""
+"""Progress bars and the list of failures, for the verbs that run many runs."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from conr.bench import Task, failed, run_grid, task_epochs
-
-_SETTING = re.compile(r"--((?:data|model|trainer|protocol)\b.*)")
-
-
-def split_settings(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Separate the settings of runs, ``--trainer.max_epochs 2``, from the verb's own options.
-
-    Raises:
-        ValueError: a setting without a value.
-    """
-    own, settings = [], {}
-    waiting = iter(words)
-    for word in waiting:
-        found = _SETTING.fullmatch(word)
-        if found is None:
-            own.append(word)
-            continue
-        name, equals, value = found[1].partition("=")
-        if not equals:
-            value = next(waiting, "--")
-            if value.startswith("--"):
-                raise ValueError(f"--{name}: expected a value after it, got none")
-        settings[name] = value
-    return own, settings
 
 
 def run_with_bars(
@@ -49,11 +24,11 @@ def run_with_bars(
     epochs: dict[str, int] = {}
     for task in tasks:
         epochs[task.title] = epochs.get(task.title, 0) + task_epochs(task, settings)
-    with _progress(console) as progress:
-        bars: dict[str, TaskID] = {title: progress.add_task(title, total=total) for title, total in epochs.items()}
+    with bars(console) as progress:
+        shown = {title: progress.add_task(title, total=total, unit="epochs") for title, total in epochs.items()}
 
         def report(task: Task, epochs: int) -> None:
-            progress.advance(bars[task.title], epochs)
+            progress.advance(shown[task.title], epochs)
 
         return run_grid(tasks, root, options=settings, jobs=jobs, backend=backend, report=report)
 
@@ -73,11 +48,17 @@ def show_failures(console: Console, folders: Sequence[Path]) -> int:
     return 1
 
 
-def _progress(console: Console) -> Progress:
+def count(number: int, noun: str) -> str:
+    """A number with its noun, "2 runs"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def bars(console: Console) -> Progress:
+    """Bars of tasks that count, with the time gone and left."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total} epochs,"),
+        TextColumn("{task.completed}/{task.total} {task.fields[unit]},"),
         TimeElapsedColumn(),
         TextColumn("gone,"),
         TimeRemainingColumn(),

@@ -20,7 +20,7 @@ VERBS = {
     "data": "list, describe, check and prepare datasets",
     "inspect": "look at the labels of a table, and suggest settings: FILE --target COLUMN",
     "bench": "compare methods on datasets with several seeds: --datasets ... --methods ...",
-    "ablate": "vary ConR's settings one at a time: --dataset ... --grid window=0.5,1,2",
+    "ablate": "bench that varies ConR's settings one at a time: --dataset ... --grid window=0.5,1,2",
     "tune": "search for ConR's settings on the validation split, within a budget: --dataset ... --trials 30",
     "explain": "show what a run does with rare labels, as one HTML file: RUN",
     "table": "train on a CSV file, predict and evaluate others: fit, predict, evaluate",
@@ -30,6 +30,7 @@ VERBS = {
 
 _OF_LIGHTNING = ("fit", "validate", "test", "predict")
 _RUNS = {  # a verb is loaded when it runs, so that help answers at once
+    "ablate": "conr.cli.bench.ablate",
     "tune": "conr.cli.tune.search",
     **dict.fromkeys(_OF_LIGHTNING, "conr.training.command.run_command"),
 }

@@ -4,9 +4,12 @@ It is built when its verb runs, and knows names and types of options alone: what
 so that help and mistyped options are answered at once.
 """
 
+import re
 from collections.abc import Collection, Sequence
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+
+_SETTING = re.compile(r"--((?:data|model|trainer|protocol)\b.*)")
 
 
 def verb_parser(verb: str, description: str) -> ArgumentParser:
@@ -64,6 +67,28 @@ def add_file_format(parser: ArgumentParser, header: str = "yes") -> None:
     ):
         parser.add_argument(f"--{name}", type=str | None, default=None, help=summary)
     parser.add_argument("--skip_bad", action="store_true", help="leave out rows that cannot be used, and count them")
+
+
+def split_settings(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Separate the settings of runs, ``--trainer.max_epochs 2``, from the verb's own options.
+
+    Raises:
+        ValueError: a setting without a value.
+    """
+    own, settings = [], {}
+    waiting = iter(words)
+    for word in waiting:
+        found = _SETTING.fullmatch(word)
+        if found is None:
+            own.append(word)
+            continue
+        name, equals, value = found[1].partition("=")
+        if not equals:
+            value = next(waiting, "--")
+            if value.startswith("--"):
+                raise ValueError(f"--{name}: expected a value after it, got none")
+        settings[name] = value
+    return own, settings
 
 
 class _HelpFormatter(DefaultHelpFormatter):

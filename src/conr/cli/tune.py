@@ -3,17 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-
-from conr.bench import grid_datasets, with_options
-from conr.bench.grid import check_options
-from conr.bench.tuning import Trial, Tuning, best_trial, default_metric, tune, write_tuning
-from conr.bench.tuning_space import default_space, preset_point, read_space
-from conr.cli.grid import split_settings
-from conr.cli.help import HelpFormatter
+from conr.cli.parsing import parse, split_settings, verb_parser
 
 DESCRIPTION = """Search for the settings of ConR that have the lowest validation error, with Optuna.
 
@@ -32,7 +22,7 @@ make it longer. Settings of the runs can follow as for `conr bench`: --trainer.m
 def search(options: Sequence[str]) -> int:
     """Search, print the best point beside the preset, write configuration, numbers and pictures."""
     own, settings = split_settings(options)
-    parser = ArgumentParser(prog="conr tune", description=DESCRIPTION, formatter_class=HelpFormatter)
+    parser = verb_parser("tune", DESCRIPTION)
     parser.add_argument("--dataset", type=str, required=True, help="a dataset, or table:FILE:TARGET")
     parser.add_argument("--method", type=str, default="conr", help="a method with ConR, such as rrt+conr")
     parser.add_argument("--space", type=str, nargs="+", default=[], help="NAME=LOW..HIGH or NAME=VALUE,VALUE,...")
@@ -45,7 +35,16 @@ def search(options: Sequence[str]) -> int:
     parser.add_argument(
         "--out", type=str, default="runs", help="folder of the runs, and of tuning/DATASET/METHOD with what was found"
     )
-    chosen = parser.parse_args(own)
+    chosen = parse(parser, own)
+    from rich.console import Console
+    from rich.table import Table
+
+    from conr.bench import grid_datasets, with_options
+    from conr.bench.factors import default_space, preset_point, read_space
+    from conr.bench.tasks import check_options
+    from conr.bench.tuning import Tuning, best_trial, default_metric, draw_tuning, tune, write_tuning
+    from conr.cli.grid import bars, count
+
     (dataset,), shared = with_options(grid_datasets([chosen.dataset]), settings)
     tuning = Tuning(
         dataset=dataset,
@@ -58,56 +57,34 @@ def search(options: Sequence[str]) -> int:
     )
     check_options(tuning.tasks({}, 0), {})
     console = Console(highlight=False)
-    budget = _count(chosen.trials, "point") + ("" if chosen.minutes is None else f" or {chosen.minutes:g} minutes")
+    budget = count(chosen.trials, "point") + ("" if chosen.minutes is None else f" or {chosen.minutes:g} minutes")
     console.print(
-        f"{budget}, {_count(chosen.seeds, 'seed')} each, by {tuning.metric}. Kept in {tuning.folder}.", soft_wrap=True
+        f"{budget}, {count(chosen.seeds, 'seed')} each, by {tuning.metric}. Kept in {tuning.folder}.", soft_wrap=True
     )
-    with _progress(console) as progress:
-        points = progress.add_task("points", total=chosen.trials)
-        runs = progress.add_task("epochs", total=None)
+    with bars(console) as progress:
+        points = progress.add_task("search", total=chosen.trials, unit="points")
+        runs = progress.add_task("point", total=None, unit="epochs")
 
         def report(number: int, done: int, total: int) -> None:
             progress.update(runs, completed=done, total=total)
             progress.update(points, completed=number + (done == total))
 
         trials = tune(tuning, trials=chosen.trials, minutes=chosen.minutes, report=report)
-    from conr.bench.tuning_pictures import draw_tuning
-
-    files = [*write_tuning(tuning, trials), *draw_tuning(tuning, trials)]
-    console.print(_summary(tuning, trials))
+    files = [*write_tuning(tuning, trials), *draw_tuning(tuning)]
+    best, own_point = best_trial(trials), preset_point(tuning.dataset, tuning.method, tuning.space) or {}
+    preset = next((trial.score for trial in trials if trial.values == own_point), None)
+    failed = sum(trial.state == "failed" for trial in trials)
+    title = count(len(trials), "point") + (f", {failed} of which failed" if failed else "")
+    table = Table("setting", "preset", f"best (trial {best.number})", title=title)
+    for name in tuning.space:
+        table.add_row(name, _text(own_point.get(name)), _text(best.values[name]))
+    table.add_row(tuning.metric, _text(preset), _text(best.score))
+    console.print(table)
     for path in files:
         console.print(f"written: {path.resolve()}", markup=False, soft_wrap=True)
     console.print(f"to train with them: conr fit --config {files[0]}", markup=False, soft_wrap=True)
     return 0
 
 
-def _summary(tuning: Tuning, trials: list[Trial]) -> Table:
-    best = best_trial(trials)
-    own = preset_point(tuning.dataset, tuning.method, tuning.space)
-    preset = next((trial for trial in trials if trial.values == own), None)
-    failed = sum(trial.state == "failed" for trial in trials)
-    title = _count(len(trials), "point") + (f", {failed} of which failed" if failed else "")
-    table = Table("setting", "preset", f"best (trial {best.number})", title=title)
-    for name in tuning.space:
-        table.add_row(name, "" if own is None else _text(own[name]), _text(best.values[name]))
-    known = preset is not None and preset.score is not None
-    table.add_row(tuning.metric, _text(preset.score) if known and preset else "", _text(best.score))
-    return table
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def _text(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-        console=console,
-    )
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
