@@ -12,7 +12,7 @@ from tests.data.miniature.folder import write_folder
 from tests.data.miniature.imdb_wiki import write_imdb_wiki
 
 from conr.cli.main import main
-from conr.methods.presets import preset_config, preset_names
+from conr.methods.presets import preset_config
 
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "agedb-dir": write_agedb,
@@ -67,10 +67,6 @@ def _check_test_and_predictions(folder: Path, samples: int) -> None:
     assert len(rows) == samples
     errors = [abs(float(row["label"]) - float(row["prediction"])) for row in rows]
     assert sum(errors) / samples == pytest.approx(result["metrics"]["all"]["mae"], rel=1e-4)
-
-
-def test_every_preset_is_listed() -> None:
-    assert {f"{dataset}-{method}" for dataset in MAKERS for method in METHODS} <= set(preset_names())
 
 
 @pytest.mark.parametrize(("dataset", "method"), PRESETS)
@@ -130,34 +126,6 @@ def test_bad_rows_are_left_out_on_request(tmp_path: Path, capsys: pytest.Capture
     assert "expected an image at" in capsys.readouterr().err
     with pytest.warns(UserWarning, match=r"agedb\.csv: 1 of 70 rows left out"):
         assert main([*options, "--data.skip_bad=true"]) == 0
-
-
-def test_the_recipes_are_the_published_ones() -> None:
-    for dataset, epochs in (("agedb-dir", 120), ("imdb-wiki-dir", 90)):
-        plain, conr = preset_config(f"{dataset}-lds"), preset_config(f"{dataset}-conr")
-        for config, size, rate, length in ((plain, 256, 1e-3, 90), (conr, 64, 2.5e-4, epochs)):
-            assert config["data"]["init_args"]["size"] == 224
-            assert config["data"]["init_args"]["batch_size"] == size
-            assert config["model"]["optimizer"] == {"class_path": "torch.optim.Adam", "init_args": {"lr": rate}}
-            assert config["model"]["scheduler"]["init_args"] == {"milestones": [60, 80], "gamma": 0.1}
-            assert config["trainer"]["max_epochs"] == length
-            assert config["output"]["monitor"] == "val/mae"
-            assert config["model"]["encoder"]["init_args"]["name"] == "resnet50"
-            views = {"shift": 16, "fill": -1.0, "flip": 0.5, "noise": 0.0}
-            assert config["model"]["views"]["init_args"] == views
-        assert (plain["model"]["view_mode"], conr["model"]["view_mode"]) == ("one", "three")
-        density = plain["model"]["criterion_density"]["init_args"]
-        assert density == {"scheme": "sqrt_inverse", "kernel": "gaussian", "kernel_size": 5, "sigma": 2.0}
-        clipped = preset_config(f"{dataset}-inv")["model"]["criterion_density"]["init_args"]
-        assert clipped == {"scheme": "inverse", "clip": [5, 1000]}
-        term = conr["model"]["regularizers"]["conr"]
-        assert term["coefficient"] == 4.0
-        assert term["loss"]["init_args"] == {
-            "window": 1.0,
-            "temperature": 0.07,
-            "distance_scale": 0.01,
-            "push": "exp",
-        }
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from docs.tables import ROOT
 from tests.data.miniature.sts_b import VECTOR_WIDTH, write_encoder, write_glove, write_sts_b
 
 from conr.cli.main import main
-from conr.methods.presets import method_names, preset_config, preset_names
+from conr.methods.presets import preset_config, preset_names
 from conr.runs.results import RunResult
 
 pytest.importorskip("transformers", reason="sentence encoders come with the extra text")
@@ -90,19 +90,6 @@ def _test_counts(folder: Path) -> list[int]:
     many = sum(b in {0, 49} or (b >= 10 and b % 2 == 0) for b in bins)
     median = sum(b in (2, 4, 6, 8, 27, 35, 37) for b in bins)
     return [40, many, median, 40 - many - median]
-
-
-def test_lds_is_inverse_and_not_the_square_root_as_for_ages() -> None:
-    for dataset in ("sts-b-dir", "sts-b-dir-bilstm"):
-        density = preset_config(f"{dataset}-lds")["model"]["criterion_density"]["init_args"]
-        assert density == {"scheme": "inverse", "kernel": "gaussian", "kernel_size": 5, "sigma": 2.0}
-
-
-def test_a_mix_has_settings_of_its_own_whatever_the_order() -> None:
-    mix, other = (preset_config(f"sts-b-dir-{name}")["model"] for name in ("lds+conr", "conr+lds"))
-    assert mix == other
-    assert mix["criterion_density"] == preset_config("sts-b-dir-lds")["model"]["criterion_density"]
-    assert "lds+conr" not in method_names("sts-b-dir")
 
 
 def test_the_presets_are_what_the_search_chose() -> None:
