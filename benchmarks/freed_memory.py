@@ -23,7 +23,7 @@ ROUNDS = 3
 def milliseconds_in_a_process(n: int, d: int, *, kept: bool) -> float:
     """Median of forward and backward in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.freed_memory", str(n), str(d), str(int(kept))]
-    return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))  # noqa: S603
+    return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
 def measure(n: int, d: int, *, kept: bool) -> float:

@@ -17,12 +17,14 @@ FLOORS = (  # from the bottom; modules beside the packages are below all
     {"density", "pairwise", "runs"},
     {"losses", "smoothing", "metrics", "tables"},
     {"methods", "rare", "models", "testing"},
-    {"data", "training", "estimators"},
+    {"data", "training", "estimators", "table"},
     {"bench", "report"},
     {"cli"},
 )
 FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 
+NAMES = {"conr", "conr.configs"}  # packages whose stub names what lies above
+KEPT = {("conr.losses", "conr.metrics.confusion")}  # a name that stays where it has been public
 UPWARD: set[tuple[str, str]] = set()  # what still leads up; a line goes with its import
 CIRCLES: set[tuple[str, str]] = set()  # modules that still import each other
 
@@ -84,8 +86,7 @@ def test_no_import_leads_up() -> None:
         (module, target)
         for module, wanted in IMPORTS.items()
         for target in wanted
-        if module not in ("conr", "conr.configs")  # whose stubs name what is public
-        and (package_of(target) == "configs" or floor_of(target) > floor_of(module))
+        if module not in NAMES and (package_of(target) == "configs" or floor_of(target) > floor_of(module))
     }
     assert upward == UPWARD
 
@@ -93,9 +94,10 @@ def test_no_import_leads_up() -> None:
 def test_no_packages_import_each_other() -> None:
     arrows: dict[str, set[str]] = {}
     for module, wanted in IMPORTS.items():
-        if module != "conr":
+        if module not in NAMES:
             own = arrows.setdefault(package_of(module), set())
-            own |= {package_of(target) for target in wanted if (module, target) not in UPWARD} - {package_of(module)}
+            own |= {package_of(target) for target in wanted if (module, target) not in KEPT | UPWARD}
+            own.discard(package_of(module))
     assert in_circles(arrows) == set()
 
 

@@ -37,3 +37,4 @@ from conr.data.views import SwapPairs as SwapPairs
 from conr.data.views import TableViews as TableViews
 from conr.data.views import Views as Views
 from conr.data.views import make_views as make_views
+from conr.density.splits import balanced_split as balanced_split

@@ -51,3 +51,5 @@ from conr.losses.uvote import uvote_vote as uvote_vote
 from conr.losses.vir import VIR as VIR
 from conr.losses.vir import vir_loss as vir_loss
 from conr.losses.vir import vir_parameters as vir_parameters
+from conr.metrics.confusion import Confusion as Confusion
+from conr.metrics.confusion import conr_confusion as conr_confusion
