@@ -76,6 +76,13 @@ def test_a_run_takes_the_settings() -> None:
     assert suggested["window"] < window < 1.01 * suggested["window"]
 
 
+def test_an_outlier_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    fish(changes={9: "1;sea;1;12345678"})
+    assert main(["inspect", "fish.csv", "--target", "gewicht", "--ignore", "empty", "--out=here"]) == 0
+    assert "1 row lies far from all others in gewicht: 1.23457e+07, where" in capsys.readouterr().out
+    assert json.loads(Path("here/inspection.json").read_text())["outliers"][0]["labels"] == [12345678.0]
+
+
 def test_several_targets_by_position(capsys: pytest.CaptureFixture[str]) -> None:
     fish()
     assert main(["inspect", "fish.csv", "--target", "0", "-1", "--ignore", "1"]) == 0

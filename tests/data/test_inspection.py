@@ -47,6 +47,46 @@ def test_wider_bins_are_suggested_until_most_can_be_tested(tmp_path: Path) -> No
     assert len(again.density.counts) >= 10
 
 
+def test_two_occupied_bins_can_be_uneven(tmp_path: Path) -> None:
+    """380 zeros and 20 ones: a bin of two cannot have more than twice the mean count, however uneven they are."""
+    found = inspect_table(table(tmp_path, np.repeat([0, 1], [380, 20])))
+    assert found.suggestion.scheme == "sqrt_inverse"
+    assert found.outliers == []
+
+
+RANDOM = np.random.default_rng(0)
+ORDINARY = RANDOM.normal(200, 30, 297).round(2)
+
+
+@pytest.mark.parametrize(
+    ("far", "named", "rows"),
+    [([1e9], [1e9], 1), ([-99999.0] * 3, [-99999.0], 3), ([-8e4, 5e4, 6e4], [-8e4, 5e4, 6e4], 3)],
+    ids=["one", "code", "both sides"],
+)
+def test_labels_that_empty_nearly_all_bins_are_named(
+    tmp_path: Path, far: list[float], named: list[float], rows: int
+) -> None:
+    (found,) = inspect_table(table(tmp_path, np.append(ORDINARY, far))).outliers
+    assert (found.target, found.labels, found.rows) == ("y", named, rows)
+    assert (found.low, found.high) == (ORDINARY.min(), ORDINARY.max())
+    assert found.bin_width == 10
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ORDINARY,
+        np.append(ORDINARY, 400.0),  # bins still tell the others apart
+        RANDOM.exponential(10, 400),
+        RANDOM.lognormal(0, 1, 1000),
+        np.repeat([0.0, 1000.0], 100),  # two groups
+    ],
+    ids=["normal", "one above", "exponential", "lognormal", "two groups"],
+)
+def test_rare_labels_are_no_outliers(tmp_path: Path, labels: np.ndarray) -> None:
+    assert inspect_table(table(tmp_path, labels)).outliers == []
+
+
 @pytest.mark.parametrize(
     ("width", "whole", "following"),
     [(1, False, 2), (2, False, 2.5), (2, True, 5), (5, True, 10), (0.1, False, 0.2), (0.3, True, 1), (7, False, 10)],

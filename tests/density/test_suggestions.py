@@ -112,5 +112,7 @@ def test_the_scheme_follows_the_counts() -> None:
     assert suggest_scheme(even.counts) == "none"
     assert suggest_scheme(torch.histc(normal(), bins=20).long()) == "sqrt_inverse"
     assert suggest_scheme(torch.tensor([[0, 50], [50, 0]])) == "none"
+    assert suggest_scheme(torch.tensor([342, 6])) == "sqrt_inverse"
+    assert suggest_scheme(torch.tensor([0, 7])) == "none"
     with pytest.raises(ValueError, match="expected samples in at least one bin"):
         suggest_scheme(torch.zeros(3, dtype=torch.long))

@@ -51,22 +51,34 @@ def inspect(options: Sequence[str]) -> int:
     out = chosen.pop("out")
     for name in ("target", "ignore", "categorical"):
         chosen[name] = _columns(chosen[name])
-    if len(chosen["target"]) == 1:
-        (chosen["target"],) = chosen["target"]
+    targets = chosen["target"]
+    if len(targets) == 1:
+        (chosen["target"],) = targets
     unless_given = {"ignore": [], "categorical": [], "skip_bad": False}
     given = {name: value for name, value in chosen.items() if value is not None and value != unless_given.get(name)}
 
     from rich.console import Console
 
-    from conr.data import Table
-    from conr.data.inspection import inspect_table
+    from conr.data.inspection import LabelledFile, inspect_table
     from conr.report.inspection import inspection_text, write_inspection
+    from conr.tables.files import FileFormat
+    from conr.tables.source import TableFile
 
-    table = Table(**given)
+    def named(*names: str) -> dict[str, Any]:
+        return {name: given[name] for name in names if name in given}
+
+    file = TableFile(
+        Path(given["path"]),
+        targets,
+        written=FileFormat(**named("header", "separator", "encoding", "decimal")),
+        seed=given.get("data_seed", 0),
+        **named("ignore", "categorical", "split_column", "bin_width", "bin_count", "most", "skip_bad"),
+    )
+    table = LabelledFile(file, **named("many", "few", "label_unit"))
     console = Console(highlight=False)
     found = inspect_table(table)
     console.print(inspection_text(found), soft_wrap=True)
-    folder = Path("runs") / "inspection" / table.file.path.stem if out is None else Path(out)
+    folder = Path("runs") / "inspection" / file.path.stem if out is None else Path(out)
     paths = write_inspection(found, folder, options=given)
     for path in paths:
         console.print(f"written: {path.resolve()}", markup=False, soft_wrap=True)

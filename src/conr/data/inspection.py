@@ -1,15 +1,17 @@
-"""What a table's labels are like before anything is trained: how imbalanced, what can be tested, and where to start."""
+"""Inspection of a table's labels before anything is trained: how imbalanced, what can be tested, where to start."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from conr.data.dataset import Splits
-from conr.data.table import Table
 from conr.density import REGIONS, Bins, ConRSettings, LabelDensity, suggest_scheme, suggest_settings
 from conr.density.default_bins import label_bins, wider_width
+from conr.density.splits import SPLITS
+from conr.methods.lengths import default_batch_size
+from conr.tables.source import TableFile
 
 FEWEST_ROWS = 50
 """A table with fewer rows is refused: nothing could be said about its rare labels."""
@@ -19,6 +21,8 @@ FEWEST_TESTED = 5
 
 FEWEST_BINS = 10
 MOST_UNTESTED = 0.25
+MOST_OUTLIERS = 0.1
+MOST_CROWDED = 0.1
 _WAY_ROUND = "(skip_bad: true leaves such rows and columns out, ignore names columns that are no inputs)"
 _MOST_LISTED = 20
 
@@ -59,26 +63,80 @@ class Suggestion(NamedTuple):
     standardised: ConRSettings
 
 
-@dataclass(frozen=True)
-class Inspection:
-    """What `inspect_table` found.
+class Outliers(NamedTuple):
+    """Labels so far from all others that nearly all bins lie empty between them.
+
+    Attributes:
+        target: name of the label's column.
+        labels: these labels in ascending order, each value once.
+        rows: number of rows that have one of them.
+        low: lowest of the other labels.
+        high: highest of the other labels.
+        bin_width: width that bins of the other labels would have.
+    """
+
+    target: str
+    labels: list[float]
+    rows: int
+    low: float
+    high: float
+    bin_width: float
+
+
+class LabelledTable(Protocol):
+    """A table whose labels can be inspected, such as `conr.data.Table`."""
+
+    file: TableFile
+    many: int
+    few: int
+    label_unit: str
+
+
+@dataclass
+class LabelledFile:
+    """A file and its shot regions, without the inputs, for an inspection alone.
 
     Args:
-        data: the table, loaded.
+        file: with its targets.
+        many: a bin with more training rows is many-shot.
+        few: a bin with fewer training rows is few-shot.
+        label_unit: for tables and pictures.
+    """
+
+    file: TableFile
+    many: int = 100
+    few: int = 20
+    label_unit: str = ""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Findings of `inspect_table`.
+
+    Args:
+        path: of the file.
+        label_name: names of the targets.
+        label_unit: of the label; may be empty.
         rows: of the file.
+        labels: by split, shape (n,) or (n, k).
         density: counts and shot regions of the training labels.
         val_counts: validation rows per bin, shape (bins,).
         test_counts: test rows per bin, shape (bins,).
         imbalance: of the training labels.
+        outliers: at most one per target.
         suggestion: where to start.
     """
 
-    data: Table
+    path: Path
+    label_name: str
+    label_unit: str
     rows: int
+    labels: dict[str, Tensor]
     density: LabelDensity
     val_counts: Tensor
     test_counts: Tensor
     imbalance: Imbalance
+    outliers: list[Outliers]
     suggestion: Suggestion
 
     @property
@@ -88,13 +146,15 @@ class Inspection:
         return [one for one in _reached(total).tolist() if self.test_counts[one] < FEWEST_TESTED]
 
 
-def inspect_table(data: Table) -> Inspection:
+def inspect_table(data: LabelledTable) -> Inspection:
     """Look at the labels of a table.
 
     Bins, splits and shot regions are those that a training run would have. The suggested bins are the first of these
     and wider ones (to 1, 2, 2.5, 5 times a power of ten) in which at most a quarter of the bins are too empty to test,
     or else the widest that leave ten bins. ConR's settings are those of `conr.density.suggest_settings` for the bins of
-    the runs, the weights' scheme is that of `conr.density.suggest_scheme`.
+    the runs, the weights' scheme is that of `conr.density.suggest_scheme`. Outliers are the labels outside of the
+    unbroken run of bins with rows around the fullest bin, if they are at most a tenth of the rows although that run is
+    at most a tenth of the bins.
 
     Args:
         data: the table.
@@ -104,30 +164,43 @@ def inspect_table(data: Table) -> Inspection:
         ValueError: fewer than ``FEWEST_ROWS`` rows, or anything that is wrong with the file; the message lists it.
         ImportError: a Parquet file, and pyarrow is not installed.
     """
-    rows = data.file.count_rows()
+    file = data.file
+    rows = file.count_rows()
     if rows < FEWEST_ROWS:
-        raise ValueError(f"{data.file.path}: expected at least {FEWEST_ROWS} rows, got {rows}")
-    problems = data.problems()
+        raise ValueError(f"{file.path}: expected at least {FEWEST_ROWS} rows, got {rows}")
+    problems = [] if file.skip_bad else file.problems()
     if problems:
         more = [f"... and {len(problems) - _MOST_LISTED} more"] if len(problems) > _MOST_LISTED else []
         can_go = any(", row " in one or "none in any row" in one for one in problems)
         raise ValueError("\n".join([*problems[:_MOST_LISTED], *more, *([_WAY_ROUND] if can_go else [])]))
-    splits, density = data.splits, data.shot_density()
-    labels, bins = splits.train.labels, splits.bins
-    mean, std = labels.double().mean(dim=0), labels.double().std(dim=0, correction=0)
+    content = file.content()
+    bins, every = content.bins, content.labels.float()
+    try:
+        positions = file.split(content)
+    except ValueError as error:
+        raise ValueError(f"{file.path}: {error}") from error
+    labels = {split: every[torch.from_numpy(positions[split])] for split in SPLITS}
+    train = labels["train"]
+    density = LabelDensity(many=data.many, few=data.few).fit(train, bins)
+    mean, std = train.double().mean(dim=0), train.double().std(dim=0, correction=0)
     scaled = Bins([((edges - m) / s).tolist() for edges, m, s in zip(bins.edges, *_columns(mean, std), strict=True)])
+    batch_size = default_batch_size(len(train))
     return Inspection(
-        data=data,
+        path=file.path,
+        label_name=", ".join(content.targets),
+        label_unit=data.label_unit,
         rows=rows,
+        labels=labels,
         density=density,
-        val_counts=_counts(splits.val.labels, bins),
-        test_counts=_counts(splits.test.labels, bins),
-        imbalance=_imbalance(splits, density),
+        val_counts=_counts(labels["val"], bins),
+        test_counts=_counts(labels["test"], bins),
+        imbalance=_imbalance(labels, density),
+        outliers=_outliers(content.targets, content.labels, bins),
         suggestion=Suggestion(
-            bin_width=_suggested_width(splits),
+            bin_width=_suggested_width(every, bins, len(labels["test"]) / len(every)),
             scheme=suggest_scheme(density.counts),
-            settings=suggest_settings(labels, bins, batch_size=data.batch_size),
-            standardised=suggest_settings((labels.double() - mean) / std, scaled, batch_size=data.batch_size),
+            settings=suggest_settings(train, bins, batch_size=batch_size),
+            standardised=suggest_settings((train.double() - mean) / std, scaled, batch_size=batch_size),
         ),
     )
 
@@ -146,7 +219,7 @@ def _reached(counts: Tensor) -> Tensor:
     return torch.arange(int(occupied[0]), int(occupied[-1]) + 1)
 
 
-def _imbalance(splits: Splits, density: LabelDensity) -> Imbalance:
+def _imbalance(labels: dict[str, Tensor], density: LabelDensity) -> Imbalance:
     counts = density.counts.flatten()  # (bins,)
     few = density.region_of_bin == REGIONS.index("few")  # (bins,)
     reached = _reached(counts)
@@ -159,26 +232,41 @@ def _imbalance(splits: Splits, density: LabelDensity) -> Imbalance:
         half=(half - 1 + part) / len(reached),
         few_bins=float(few[reached].double().mean()),
         few_rows=float(counts[few].sum() / counts.sum()),
-        constant_errors=_constant_errors(splits, density),
+        constant_errors=_constant_errors(labels, density),
     )
 
 
-def _constant_errors(splits: Splits, density: LabelDensity) -> dict[str, float | None]:
-    median = splits.train.labels.median(dim=0).values
-    labels = splits.test.labels
-    errors = (labels - median).abs().reshape(len(labels), -1).mean(dim=1)  # (n,)
-    regions = density.regions(labels)
+def _constant_errors(labels: dict[str, Tensor], density: LabelDensity) -> dict[str, float | None]:
+    median, test = labels["train"].median(dim=0).values, labels["test"]
+    errors = (test - median).abs().reshape(len(test), -1).mean(dim=1)  # (n,)
+    regions = density.regions(test)
     parts = {"all": errors, **{region: errors[regions == number] for number, region in enumerate(REGIONS)}}
     return {region: float(part.double().mean()) if len(part) else None for region, part in parts.items()}
 
 
-def _suggested_width(splits: Splits) -> float | None:
-    bins = splits.bins
+def _outliers(targets: list[str], labels: Tensor, bins: Bins) -> list[Outliers]:
+    """Far labels of each target; labels have shape (n,) or (n, k)."""
+    found = []
+    for target, column, edges in zip(targets, labels.reshape(len(labels), -1).T, bins.edges, strict=True):
+        index = Bins([edges.tolist()], clamp=True).index(column)  # (n,)
+        occupied = index.bincount(minlength=len(edges) - 1) > 0  # (bins,)
+        fullest = int(index.mode().values)
+        gaps = (~occupied).nonzero().flatten()
+        first = int(gaps[gaps < fullest].amax()) + 1 if (gaps < fullest).any() else 0
+        last = int(gaps[gaps > fullest].amin()) if (gaps > fullest).any() else len(occupied)  # excluded
+        near = (index >= first) & (index < last)  # (n,)
+        others = column[near]
+        if 0 < int((~near).sum()) <= MOST_OUTLIERS * len(column) and last - first <= MOST_CROWDED * len(occupied):
+            low, high = float(others.min()), float(others.max())
+            width = float(label_bins(others).edges[0].diff().median()) if low < high else 0.0
+            found.append(Outliers(target, column[~near].unique().tolist(), int((~near).sum()), low, high, width))
+    return found
+
+
+def _suggested_width(every: Tensor, bins: Bins, share: float) -> float | None:
     if bins.dimensions > 1:
         return None
-    every = torch.cat([splits.train.labels, splits.val.labels, splits.test.labels])
     whole = bool((every == every.round()).all())
-    share = len(splits.test) / len(every)
     first = width = float(bins.edges[0].diff().median())
     if _untested_share(every, bins, share) <= MOST_UNTESTED:
         return width

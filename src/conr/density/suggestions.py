@@ -15,7 +15,7 @@ _TEMPERATURE = 0.1
 _COEFFICIENT = 0.04  # of the labels' range
 _ERROR = 0.1  # of the labels' range: twice a usual error, the slope of the square there
 _WIDEST_RANGE = 10  # standard deviations
-_EVEN = 2  # times the mean count of a bin
+_EVEN = 2  # times the mean count of the other bins
 _COMPARED = 2048
 
 
@@ -107,7 +107,7 @@ def suggest_scheme(counts: Tensor) -> str:
         counts: training samples per bin, any shape.
 
     Returns:
-        ``"none"`` if no bin has more than twice the mean count of the bins that have samples, else
+        ``"none"`` if no bin has more than twice the mean count of the other bins that have samples, else
         ``"sqrt_inverse"``: full inverse weights follow single samples where bins are nearly empty.
 
     Raises:
@@ -120,7 +120,8 @@ def suggest_scheme(counts: Tensor) -> str:
     occupied = counts[counts > 0].double()
     if len(occupied) == 0:
         raise ValueError("counts: expected samples in at least one bin, got none")
-    return "sqrt_inverse" if occupied.max() > _EVEN * occupied.mean() else "none"
+    others = (occupied.sum() - occupied.max()) / max(len(occupied) - 1, 1)
+    return "sqrt_inverse" if len(occupied) > 1 and occupied.max() > _EVEN * others else "none"
 
 
 def _needed_window(columns: Tensor, batch_size: int) -> float:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rich.console import Group
 from rich.text import Text
 
-from conr.data.inspection import FEWEST_TESTED, Inspection
+from conr.data.inspection import FEWEST_TESTED, Inspection, Outliers
 from conr.density import REGIONS, ConRSettings
 from conr.methods.presets import preset_config
 from conr.report.histogram import draw_histogram, histogram_picture, terminal_histogram
@@ -22,6 +22,7 @@ from conr.runs.atomic import write_text
 SCHEMA = "conr.inspection/1"
 NUMBERS, PICTURE, SETTINGS = "inspection.json", "inspection.png", "settings.yaml"
 
+_MOST_NAMED = 5
 _TESTED_COLOR, _EMPTY_COLOR = "#1f83cb", "#d55e00"
 
 
@@ -51,18 +52,14 @@ def write_inspection(inspection: Inspection, folder: Path, *, options: Mapping[s
 
 def inspection_content(inspection: Inspection) -> dict[str, Any]:
     """The content of ``inspection.json``."""
-    data, density = inspection.data, inspection.density
-    labels = data.splits.train.labels.double()
-    suggestion = inspection.suggestion
+    density, suggestion = inspection.density, inspection.suggestion
+    labels = inspection.labels["train"].double()
     return {
         "schema": SCHEMA,
-        "file": str(data.file.path),
-        "target": data.label_name,
-        "unit": data.label_unit,
-        "rows": {
-            "file": inspection.rows,
-            **{split: len(getattr(data.splits, split)) for split in ("train", "val", "test")},
-        },
+        "file": str(inspection.path),
+        "target": inspection.label_name,
+        "unit": inspection.label_unit,
+        "rows": {"file": inspection.rows, **{split: len(part) for split, part in inspection.labels.items()}},
         "training_labels": {
             "lowest": labels.amin(dim=0).tolist(),
             "highest": labels.amax(dim=0).tolist(),
@@ -77,6 +74,7 @@ def inspection_content(inspection: Inspection) -> dict[str, Any]:
             "too_empty_to_test": inspection.untested,
         },
         "imbalance": inspection.imbalance._asdict(),
+        "outliers": [one._asdict() for one in inspection.outliers],
         "suggestion": {
             "bin_width": suggestion.bin_width,
             "scheme": suggestion.scheme,
@@ -137,6 +135,7 @@ def imbalance_sentences(inspection: Inspection) -> list[str]:
         f"The fullest bin has {found.ratio:,.0f} times the rows of the emptiest.",
         f"Few-shot bins are {found.few_bins:.0%} of the label range and hold {found.few_rows:.1%} of the rows.",
     ]
+    sentences += [_outliers_sentence(one) for one in inspection.outliers]
     if untested:
         sentences.append(
             f"Too empty to test (fewer than {FEWEST_TESTED} test rows): {_ranges(inspection)}. Trust the errors of "
@@ -145,6 +144,18 @@ def imbalance_sentences(inspection: Inspection) -> list[str]:
     else:
         sentences.append(f"Every bin has at least {FEWEST_TESTED} test rows.")
     return sentences
+
+
+def _outliers_sentence(found: Outliers) -> str:
+    some = ", ".join(f"{label:g}" for label in found.labels[:_MOST_NAMED])
+    more = f" and {len(found.labels) - _MOST_NAMED} more values" if len(found.labels) > _MOST_NAMED else ""
+    rows = "row lies" if found.rows == 1 else "rows lie"
+    bins = f" Without them bins of width {found.bin_width:g} would do." if found.bin_width else ""
+    return (
+        f"{found.rows} {rows} far from all others in {found.target}: {some}{more}, where the others are {found.low:g} "
+        f"to {found.high:g}, so that nearly all bins are empty. Errors or codes for a missing value should be removed; "
+        f"if they are right, the logarithm of the label may suit better.{bins}"
+    )
 
 
 def _ranges(inspection: Inspection) -> str:
@@ -164,7 +175,7 @@ def _ranges(inspection: Inspection) -> str:
 
 
 def _label(inspection: Inspection) -> str:
-    return with_unit(inspection.data.label_name, inspection.data.label_unit)
+    return with_unit(inspection.label_name, inspection.label_unit)
 
 
 def _regions_table(inspection: Inspection) -> TextTable:
@@ -204,7 +215,7 @@ def _suggestions_table(inspection: Inspection) -> TextTable:
 
 def _write_picture(inspection: Inspection, path: Path) -> Path:
     label, density = _label(inspection), inspection.density
-    title = f"training labels of {inspection.data.title}"
+    title = f"training labels of {inspection.path.stem}"
     if density.fitted_bins().dimensions > 1:
         return histogram_picture(density, label, path, title=title)
     edges = density.fitted_bins().edges[0].numpy()
