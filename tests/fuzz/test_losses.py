@@ -36,7 +36,7 @@ def judge(call: Callable[..., Tensor], differentiable: str, drawn: dict[str, Dra
 
 @examples(few=100, many=8_000)
 def test_regularizers(examples: int) -> None:
-    modules = {name: case.build() for name, case in REGULARIZERS.items()}
+    modules = {name: case.module() for name, case in REGULARIZERS.items()}
 
     def check(data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(modules)))
@@ -55,7 +55,7 @@ def test_regularizers(examples: int) -> None:
 @examples(few=100, many=8_000)
 def test_criteria(examples: int) -> None:
     modules: dict[tuple[str, int], nn.Module] = {
-        (name, k): case.build(k) for name, case in CRITERIA.items() for k in case.label_dimensions
+        (name, k): case.module(k) for name, case in CRITERIA.items() for k in case.label_dimensions
     }
 
     def check(data: st.DataObject) -> None:
@@ -75,7 +75,7 @@ def test_criteria(examples: int) -> None:
 @examples(few=50, many=3_000)
 def test_smoothers(examples: int) -> None:
     """Features of any kind pass through, in training and in evaluation, and epochs end."""
-    modules = {(name, k): case.trained(k) for name, case in SMOOTHERS.items() for k in case.label_dimensions}
+    modules = {(name, k): case.module(k) for name, case in SMOOTHERS.items() for k in case.label_dimensions}
     states = {key: {name: value.clone() for name, value in one.state_dict().items()} for key, one in modules.items()}
 
     def check(data: st.DataObject) -> None:
