@@ -18,7 +18,7 @@ from torch.autograd.gradcheck import GradcheckError
 from conr._checks import check_choice
 from conr.testing.batches import TOLERANCE, Batch
 
-Check = Callable[[Any], None]
+Check = Callable[..., None]
 """Called with a case; raises if the case breaks it."""
 
 
