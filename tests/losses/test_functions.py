@@ -7,8 +7,9 @@ from tests.contracts.registry import REGULARIZERS
 
 from conr.losses import accon_loss, elementwise_loss, focal_r_loss
 from conr.losses._common import FeatureLoss, SampleLoss
+from conr.testing import CriterionCase, RegularizerCase
 
-CASES = {
+CASES: dict[str, RegularizerCase | CriterionCase] = {
     name: case
     for name, case in {**REGULARIZERS, **CRITERIA}.items()
     if case.refused and isinstance(case.make, type) and issubclass(case.make, FeatureLoss | SampleLoss)
@@ -39,7 +40,7 @@ def test_errors_say_what_was_expected() -> None:
     with pytest.raises(TypeError, match="label_range: expected a number, got str"):
         accon_loss(features, labels, label_range="60")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="distance: expected one of 'l1', 'l2', 'linf', 'angular', got 'l3'"):
-        accon_loss(features, labels, label_range=1, distance="l3")  # type: ignore[arg-type]
+        accon_loss(features, labels, label_range=1, distance="l3")
     with pytest.raises(ValueError, match="kind: expected one of 'l1', 'mse', got 'l2'; did you mean 'l1'"):
         focal_r_loss(labels, labels, kind="l2")
     with pytest.raises(ValueError, match=r"expected equal shapes \(n,\) or \(n, k\), got \(4, 3\) and \(4,\)"):
