@@ -1,6 +1,6 @@
 """Settings that may be "auto": numbers in label units that follow from the training labels when training starts."""
 
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 AUTO = "auto"
 
@@ -10,8 +10,8 @@ T = TypeVar("T", int, float)
 
 
 def given(value: T | Auto) -> T | int:
-    """The number; 1 in the place of "auto", for the checks of a constructor."""
-    return 1 if isinstance(value, str) else value
+    """The number; 1 in the place of "auto", for the checks of a constructor, which refuse every other word."""
+    return 1 if value == AUTO else cast("T", value)
 
 
 def number(name: str, value: T | Auto) -> T:

@@ -18,6 +18,7 @@ from conr import ConRLoss
 from conr.losses import ACConLoss, OrdinalEntropyLoss, RankNContrastLoss, RankSimLoss, SRLLoss, SupConLoss
 from conr.testing import RegularizerCase, make_batch
 
+FROM_LABELS = ("features", "labels", "weights")
 BAD_TEMPERATURES = (0.0, -1.0, math.nan, "1", None)
 
 
@@ -48,6 +49,7 @@ def _ranksim(**settings: Any) -> RegularizerCase:
         RankSimLoss,
         {"interpolation": 2.0, "deduplicate": False, "distance": "l2"} | settings,
         ranksim_per_row,
+        used=FROM_LABELS,
         stress=({"interpolation": 1e-4}, {"interpolation": 1e4}),
         refused={"interpolation": (0.0, "2"), "distance": ("l3",)},
         exempt={
@@ -71,6 +73,7 @@ def _rank_n_contrast(**settings: Any) -> RegularizerCase:
         RankNContrastLoss,
         {"temperature": 2.0, "distance": "l1"} | settings,
         rank_n_contrast_per_anchor,
+        used=FROM_LABELS,
         stress=({"temperature": 0.01},),
         refused={"temperature": BAD_TEMPERATURES, "distance": ("l3",)},
     )
@@ -81,6 +84,7 @@ def _ordinal_entropy(**settings: Any) -> RegularizerCase:
         OrdinalEntropyLoss,
         {"diversity": 0.7, "tightness": 1.3, "bin_width": 1.0, "distance": "l2"} | settings,
         ordinal_entropy,
+        used=FROM_LABELS,
         per_sample=False,
         refused={"diversity": (-1.0, None), "tightness": (-1.0,), "bin_width": (0.0,), "distance": ("l3",)},
     )
@@ -91,6 +95,7 @@ def _accon(**settings: Any) -> RegularizerCase:
         ACConLoss,
         {"label_range": 6.0, "window": 0.0, "temperature": 0.4, "distance": "l2"} | settings,
         accon_per_anchor,
+        used=FROM_LABELS,
         zero_on=("no samples", "one sample", "far labels"),
         stress=({"temperature": 0.01},),
         refused={
@@ -107,6 +112,7 @@ def _supcon(**settings: Any) -> RegularizerCase:
         SupConLoss,
         {"bin_width": 1.0, "temperature": 0.4} | settings,
         supcon_per_anchor,
+        used=FROM_LABELS,
         zero_on=("no samples", "one sample", "far labels"),
         stress=({"temperature": 0.01},),
         refused={"bin_width": (0.0, True), "temperature": BAD_TEMPERATURES},
@@ -134,6 +140,7 @@ def _srl(**settings: Any) -> RegularizerCase:
         _srl_after_an_epoch,
         complete,
         partial(srl, **tables),
+        used=FROM_LABELS,
         per_sample=False,
         label_dimensions=(1,),
         feature_sizes=(5,),

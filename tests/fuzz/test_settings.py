@@ -8,18 +8,18 @@ import torch
 from hypothesis import strategies as st
 from tests.fuzz.search import Refused, attempt, examples, search
 
-from conr import losses, smoothing
+from conr import losses, metrics, smoothing
 from conr.density import Bins, DenseWeight, LabelDensity
 from conr.testing import make_batch
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(losses, name)
     for name in (
-        "accon_loss", "bmc_loss", "conr_confusion", "conr_loss", "conr_statistics", "elementwise_loss",
+        "accon_loss", "bmc_loss", "conr_loss", "conr_statistics", "elementwise_loss",
         "evidential_loss", "focal_r_loss", "ordinal_entropy_loss", "rank_n_contrast_loss", "ranksim_loss",
         "supcon_loss", "vir_loss",
     )
-}  # fmt: skip
+} | {"conr_confusion": metrics.conr_confusion}  # fmt: skip
 MODULES: dict[str, Callable[..., Any]] = {
     name: getattr(source, name)
     for source, names in (

@@ -46,7 +46,7 @@ class Sound(nn.Module):
         return self.reduce(self.terms(features, labels.to(features.dtype), weights))
 
     def terms(self, features: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        return weights * (1 + labels[:, 0]) * features.square().mean(dim=1)
+        return weights * (1 + labels.sum(dim=1)) * features.square().mean(dim=1)
 
     def reduce(self, terms: Tensor) -> Tensor:
         return reduced(terms, self.reduction)
@@ -54,7 +54,7 @@ class Sound(nn.Module):
 
 def oracle(features: list[list[float]], labels: Any, predictions: Any, weights: list[float]) -> list[float]:
     return [
-        weight * (1 + label[0]) * sum(x * x for x in vector) / len(vector)
+        weight * (1 + sum(label)) * sum(x * x for x in vector) / len(vector)
         for vector, label, weight in zip(features, labels, weights, strict=True)
     ]
 
@@ -258,7 +258,12 @@ def without_shrinking() -> Iterator[None]:
     settings.load_profile("default")
 
 
-@contract({"sound": RegularizerCase(Sound, {}, oracle, zero_on=("no samples", "zero features"))})
+SOUND = RegularizerCase(
+    Sound, {}, oracle, zero_on=("no samples", "zero features"), used=("features", "labels", "weights")
+)
+
+
+@contract({"sound": SOUND})
 def test_a_sound_regularizer_passes(check: Callable[[], None]) -> None:
     check()
 

@@ -33,6 +33,19 @@ def paired_columns(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]
     return (predictions.unsqueeze(1), labels.unsqueeze(1)) if labels.ndim == 1 else (predictions, labels)
 
 
+def nothing(like: Tensor, *inputs: Tensor) -> Tensor:
+    """0, or NaN if an input has a number that is not finite: added to a loss whose terms could leave that number out.
+
+    Args:
+        like: a tensor of the loss's dtype.
+        inputs: of any shape; constants to the gradient.
+    """
+    total = like.new_zeros(())
+    for one in inputs:
+        total = total + (one.detach() * 0).sum().to(like.dtype)
+    return total
+
+
 def no_terms(features: Tensor) -> Tensor:
     """Zeros of shape (n,) that keep the graph, for a batch too small for any pair."""
     return features.mul(0).sum(dim=1)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from conr._auto import Auto, given
 from conr._checks import check_choice, check_number
-from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, no_terms, reduced
+from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, no_terms, nothing, reduced
 from conr.pairwise import DISTANCES, Distance, cosine_similarities, label_distance
 
 
@@ -70,7 +70,7 @@ def accon_loss(
 
     Notes:
         n^2 d time and n^2 memory. Labels and weights are constants. Arithmetic is float32 at least, also under
-        autocast. A NaN in the features is a NaN in the loss.
+        autocast. A NaN or infinity in an input is a NaN in the loss.
 
     Example:
         >>> import torch
@@ -85,7 +85,7 @@ def accon_loss(
     features, labels, weights = checked_features(features, labels, weights)
     n = len(features)
     if n < 2:
-        return reduced(no_terms(features), reduction)
+        return reduced(no_terms(features) + nothing(features, labels, weights), reduction)
     between = label_distance(labels, labels, distance).to(features.dtype)  # (n, n)
     itself = torch.eye(n, dtype=torch.bool, device=features.device)  # (n, n)
     alike = between <= window  # (n, n)
@@ -100,7 +100,7 @@ def accon_loss(
     count = positives.sum(dim=1).clamp(min=1)  # (n,)
     mean_positive = torch.where(positives, logits, 0).sum(dim=1) / count  # (n,)
     terms = torch.where(positives.any(dim=1), (log_total - mean_positive) * weights, 0)  # (n,)
-    return reduced(terms, reduction)
+    return reduced(terms + nothing(features, features, labels, weights), reduction)
 
 
 def _sines(cosines: Tensor) -> Tensor:

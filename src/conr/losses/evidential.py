@@ -63,7 +63,9 @@ def evidential_parameters(outputs: Tensor) -> NormalInverseGamma:
         raise ValueError(f"outputs: expected shape (..., 4), got {tuple(outputs.shape)}")
     mean, *raw = outputs.to(torch.promote_types(outputs.dtype, torch.float32)).unbind(-1)
     # NOTE[DIFF]: the paper's equations have no floor, and are infinite where the softplus vanishes.
-    evidence, concentration, rate = (F.softplus(one) + _SMALLEST for one in raw)
+    evidence, concentration, rate = (
+        F.softplus(one) + _SMALLEST + 0 * one for one in raw
+    )  # 0 * one: infinity is an error
     return NormalInverseGamma(mean, evidence, 1 + concentration, rate)
 
 

@@ -143,7 +143,7 @@ def hca_loss(
     check_device("class_weights", class_weights, predictions.device)
     index = bins.index(labels, check=False)  # (n,)
     logits = predictions.flatten(1).to(torch.promote_types(predictions.dtype, torch.float32))  # (n, sum of sizes)
-    losses = logits.sum(dim=1) * 0  # (n,); keeps NaN, and a graph where there are no samples
+    losses = logits.sum(dim=1) * 0 + labels.reshape(-1) * 0  # (n,); keeps NaN, and a graph without samples
     for level, part in enumerate(torch.split(logits, list(sizes), dim=1)):
         own = F.log_softmax(part, dim=1).gather(1, hierarchy[level][index].unsqueeze(1)).squeeze(1)  # (n,)
         losses = losses - class_weights[level][index].to(own.dtype) * own

@@ -8,7 +8,7 @@ from torch import Tensor
 from conr._auto import Auto, given
 from conr._checks import check_choice, check_number
 from conr._product import product
-from conr.losses._common import FeatureLoss, checked_features, no_terms
+from conr.losses._common import FeatureLoss, checked_features, no_terms, nothing
 from conr.pairwise import (
     DISTANCES,
     Distance,
@@ -75,7 +75,7 @@ def ordinal_entropy_loss(
     Notes:
         n^2 d time and n^2 memory, whatever the number of labels: no shape depends on the values, so nothing waits for a
         GPU. Labels and weights are constants; differentiable once in features. Arithmetic is float32 at least, also
-        under autocast. A NaN in the features is a NaN in the loss.
+        under autocast. A NaN or infinity in an input is a NaN in the loss.
 
     Example:
         >>> import torch
@@ -87,7 +87,7 @@ def ordinal_entropy_loss(
     features, labels, weights = checked_features(features, labels, weights)
     n = len(features)
     if n < 2:
-        return no_terms(features).sum()
+        return no_terms(features).sum() + nothing(features, labels, weights)
     if bin_width is not None:
         labels = bin_numbers(labels, bin_width) * bin_width  # (n, k)
     equal = equal_labels(labels)  # (n, n)
@@ -108,7 +108,7 @@ def ordinal_entropy_loss(
     shared = count.squeeze(1) > 1  # (n,)
     apart = torch.linalg.vector_norm(unit_vectors(features) - centers, dim=1)  # (n,)
     width = torch.where(shared, apart * weights, 0).sum() / shared.sum().clamp(min=1)
-    return tightness * width - diversity * spread
+    return tightness * width - diversity * spread + nothing(features, features, labels, weights)
 
 
 def _check_hyperparameters(*, diversity: float, tightness: float, bin_width: float | None, distance: Distance) -> None:

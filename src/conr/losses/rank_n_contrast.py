@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from conr._checks import check_choice, check_number
-from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, no_terms, reduced
+from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, no_terms, nothing, reduced
 from conr.pairwise import DISTANCES, Distance, euclidean_distances, label_distance
 
 
@@ -56,8 +56,8 @@ def rank_n_contrast_loss(
 
     Notes:
         n^2 (d + log n) time and n^2 memory. Labels and weights are constants; differentiable once in features; equal
-        features give no gradient to each other. Arithmetic is float32 at least, also under autocast. A NaN in the
-        features is a NaN in the loss.
+        features give no gradient to each other. Arithmetic is float32 at least, also under autocast. A NaN or
+        infinity in an input is a NaN in the loss.
 
     Example:
         >>> import torch
@@ -69,7 +69,7 @@ def rank_n_contrast_loss(
     features, labels, weights = checked_features(features, labels, weights)
     n = len(features)
     if n < 2:
-        return reduced(no_terms(features), reduction)
+        return reduced(no_terms(features) + nothing(features, labels, weights), reduction)
     nearness = -label_distance(labels, labels, distance)  # (n, n)
     itself = torch.eye(n, dtype=torch.bool, device=features.device)  # (n, n)
     nearness, order = nearness.masked_fill(itself, math.inf).sort(dim=1)  # (n, n), (n, n); the anchor comes last
@@ -79,7 +79,7 @@ def rank_n_contrast_loss(
     partial = similarities.logcumsumexp(dim=1)  # (n, n - 1)
     last_tie = torch.searchsorted(nearness, nearness, right=True) - 1  # (n, n - 1)
     terms = (partial.gather(1, last_tie) - similarities).mean(dim=1) * weights  # (n,)
-    return reduced(terms, reduction)
+    return reduced(terms + nothing(features, features, labels, weights), reduction)
 
 
 def _check_hyperparameters(*, temperature: float, distance: Distance, reduction: str) -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from conr._checks import check_choice, check_number
-from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, no_terms
+from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, no_terms, nothing
 from conr.pairwise import DISTANCES, Distance, cosine_similarities, equal_labels, label_distance
 
 
@@ -70,7 +70,8 @@ def ranksim_loss(
 
     Notes:
         n^2 (d + log n) time and n^2 memory, without loops and without waiting for a GPU. Labels and weights are
-        constants. Arithmetic is float32 at least, also under autocast. A NaN in the features is a NaN in the loss.
+        constants. Arithmetic is float32 at least, also under autocast. A NaN or infinity in an input is a NaN in the
+        loss.
 
     Example:
         >>> import torch
@@ -88,7 +89,7 @@ def ranksim_loss(
     nearness = -label_distance(labels, labels, distance).to(features.dtype)  # (n, n)
     takes_part = _one_of_each(labels) if deduplicate else weights.new_ones(n, dtype=torch.bool)  # (n,)
     terms = _RankError.apply(similarities, nearness, takes_part, interpolation)  # (n,)
-    terms = torch.where(takes_part, terms * weights, 0)  # (n,)
+    terms = torch.where(takes_part, terms * weights, 0) + nothing(features, features, labels, weights)  # (n,)
     if reduction == "none":
         return terms
     # NOTE[DIFF]: the released code has the sum.

@@ -11,7 +11,7 @@ from conr._checks import check_number, check_whole
 from conr._product import product
 from conr._tensor_checks import check_device
 from conr.density import Bins
-from conr.losses._common import checked_features, no_terms
+from conr.losses._common import checked_features, no_terms, nothing
 from conr.pairwise import unit_vectors
 
 
@@ -77,7 +77,7 @@ def srl_loss(
 
     Notes:
         (n + N) K d time for K bins, (n + N) K memory. Labels, weights, surrogate and points are constants. Arithmetic
-        is float32 at least, also under autocast. A NaN in the features is a NaN in the loss.
+        is float32 at least, also under autocast. A NaN or infinity in an input is a NaN in the loss.
 
     Example:
         >>> import torch
@@ -110,7 +110,7 @@ def srl_loss(
     own = logits.gather(1, bins.unsqueeze(1)).squeeze(1)  # (n,)
     contrasting = ((logits.logsumexp(dim=1) - own) * weights).mean()
     total = envelope * enveloping + homogeneity * evenness + contrast * contrasting
-    return torch.where(remembered.any(), total, 0)
+    return torch.where(remembered.any(), total, 0) + nothing(features, features, labels, weights)
 
 
 def _bins(labels: Tensor, edges: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from conr._auto import Auto, given
 from conr._checks import check_choice, check_number
-from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, reduced
+from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, nothing, reduced
 from conr.pairwise import Rule, Samples, bin_numbers, contrast
 
 
@@ -53,8 +53,8 @@ def supcon_loss(
 
     Notes:
         n^2 d time; n^2 memory, and n d for large batches, by the engines of ConR. Labels and weights are constants;
-        differentiable once in features. Arithmetic is float32 at least, also under autocast. A NaN in the features or
-        labels is a NaN in the loss.
+        differentiable once in features. Arithmetic is float32 at least, also under autocast. A NaN or infinity
+        in an input is a NaN in the loss.
 
     Example:
         >>> import torch
@@ -71,7 +71,7 @@ def supcon_loss(
     log_total, mean_positive, positives, _ = contrast(samples, torch.ones_like(weights), rule)  # (n,) each
     # NOTE[DIFF]: an anchor without positives is left out, and no factor of temperature over base temperature.
     terms = torch.where(positives > 0, (log_total - mean_positive) * weights, 0)  # (n,)
-    return reduced(terms, reduction)
+    return reduced(terms + nothing(features, features, labels, weights), reduction)
 
 
 def _check_hyperparameters(*, bin_width: float, temperature: float, reduction: str) -> None:

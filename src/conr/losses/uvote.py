@@ -114,7 +114,7 @@ def uvote_loss(
 
 def _means_and_log_scales(outputs: Tensor) -> tuple[Tensor, Tensor]:
     means, log_scales = outputs.to(torch.promote_types(outputs.dtype, torch.float32)).unbind(-1)
-    return means, log_scales.clamp(*LOG_SCALE_RANGE)
+    return means, log_scales.clamp(*LOG_SCALE_RANGE) + 0 * log_scales  # infinity is no large number, but an error
 
 
 class UVOTE(LossModule):

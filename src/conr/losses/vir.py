@@ -57,13 +57,14 @@ def vir_parameters(
     if outputs.ndim == 0 or outputs.shape[-1] != 3:
         raise ValueError(f"outputs: expected shape (..., 3), got {tuple(outputs.shape)}")
     mean, count, rate = outputs.to(torch.promote_types(outputs.dtype, torch.float32)).unbind(-1)
-    count = F.softplus(count, beta=0.1) + 2
+    count = F.softplus(count, beta=0.1) + 2 + 0 * count  # infinity is an error
     if weights is not None:
         each = check_weights(weights, len(outputs), outputs.device).to(count.dtype)  # (n,)
         # NOTE[DIFF]: without any evidence the logarithm in the loss is infinite.
-        count = count * each.clamp(min=_SMALLEST).reshape(-1, *(1,) * (count.ndim - 1))
+        each = each.clamp(min=_SMALLEST) + 0 * each
+        count = count * each.reshape(-1, *(1,) * (count.ndim - 1))
     # NOTE[DIFF]: the floor, as in `evidential_parameters`.
-    rate = F.softplus(rate) + _SMALLEST
+    rate = F.softplus(rate) + _SMALLEST + 0 * rate
     return NormalInverseGamma(mean, prior_evidence + count, prior_concentration + count / 2, rate)
 
 

@@ -1,5 +1,6 @@
 """Cases of regularizers, which get the features, and of criteria, which get the predictions."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -46,10 +47,13 @@ def weights_multiply(case: "CriterionCase") -> None:
 
 
 def a_nan_is_not_hidden(case: "RegularizerCase | CriterionCase") -> None:
-    """A NaN among the inputs, such as a diverged training makes, is a NaN in the loss."""
-    batch = case.batch()
-    getattr(batch, case.leaf)[1] = torch.nan
-    assert case.call(case.module(), batch).isnan()
+    """One NaN or infinity in an input, such as a diverged training makes, leaves no finite number in the loss."""
+    for name in case.used:
+        for bad in (math.nan, math.inf, -math.inf):
+            batch = case.batch()
+            getattr(batch, name)[1].view(-1)[-1] = bad
+            loss = case.call(case.module(), batch)
+            assert not loss.isfinite(), f"{loss} with {bad} in {name}"
 
 
 def only_features_get_a_gradient(case: "RegularizerCase") -> None:
@@ -87,11 +91,13 @@ class RegularizerCase(Case):
         per_sample: whether the loss is a mean of one term per sample, so that ``make`` takes ``reduction``: ``"mean"``
             (the default), ``"sum"`` or ``"none"``, and the oracle returns the terms of all samples; else the loss.
         feature_sizes: d of the features (n, d) that it can take.
+        used: inputs that the loss depends on.
     """
 
     zero_on: tuple[str, ...] = ("one sample", "no samples")
     per_sample: bool = True
     feature_sizes: tuple[int, ...] = (1, 2, 3, 4, 5)
+    used: tuple[str, ...] = ("features", "labels", "predictions", "weights")
 
     leaf: ClassVar[str] = "features"
     least: ClassVar[int] = 4
@@ -180,6 +186,7 @@ class CriterionCase(Case):
     outputs: tuple[int, ...] = ()
 
     leaf: ClassVar[str] = "predictions"
+    used: ClassVar[tuple[str, ...]] = ("predictions", "labels", "weights")
     per_sample: ClassVar[bool] = True
     degenerate: ClassVar[Mapping[str, Callable[[Batch], Batch]]] = {
         "no samples": lambda batch: batch.rows(slice(0)),
