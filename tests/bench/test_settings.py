@@ -37,6 +37,7 @@ def run(tmp_path: Path) -> Path:
         {"trainer.max_epochs": 30},
         {"trainer.max_epochs": "30"},
         {"trainer.max_epochs": "3e1"},
+        {"model.encoder.in_features": "auto"},
         {"trainer.limit_train_batches": "null"},
         {"model.encoder.hidden": "[8, 8]"},
         {"model.encoder.init_args.hidden": [8, 8]},

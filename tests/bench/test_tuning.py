@@ -62,6 +62,18 @@ def test_the_default_space_lies_around_the_preset() -> None:
     assert default_metric(GridDataset("sts-b-dir", "sts-b-dir"), "conr") == "val/mse"
 
 
+def test_a_space_lies_around_the_numbers_that_stand_for_auto(tmp_path: Path) -> None:
+    path = tmp_path / "ages.csv"
+    path.write_text("\n".join(["noise,age", *(f"{row % 7},{row % 50}" for row in range(400))]))
+    table = GridDataset("table", "table-ages", (("data.path", str(path)), ("data.target", "age")))
+    space = default_space(table, "conr")
+    assert isinstance(space["window"], Range)
+    point = preset_point(table, "conr", space)
+    assert point is not None
+    assert point["window"] == pytest.approx(4 * space["window"].low, rel=1e-4)
+    assert point["window"] == pytest.approx(1 / math.sqrt((50**2 - 1) / 12), rel=0.05)  # a year, in deviations
+
+
 def test_a_point_becomes_runs() -> None:
     tasks = point_tasks(ABALONE, "conr", {"window": 2.0, "weights": "sqinv"}, 7, 2)
     assert [(task.preset, task.name, task.seed) for task in tasks] == [

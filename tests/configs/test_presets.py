@@ -9,7 +9,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 import conr
-from conr import ConRLoss, LabelDensity
+from conr import Bins, ConRLoss, LabelDensity
 from conr.density import DenseWeight
 from conr.losses import (
     BMC,
@@ -30,6 +30,7 @@ from conr.losses import (
     SRLLoss,
     SupConLoss,
 )
+from conr.methods import resolve
 from conr.methods.presets import VANILLA, dataset_names, method_names, preset_config, preset_names
 from conr.models import EvidentialHead, HCAHead, LinearHead, UVOTEHead, VIRHead
 from conr.smoothing import FDS, VariationalFDS
@@ -100,6 +101,7 @@ def test_a_preset_makes_what_it_says(parser: ArgumentParser) -> None:
             assert type(term.loss) is REGULARIZERS[name]
             features = torch.randn(8, 128, generator=torch.Generator().manual_seed(0))
             labels = torch.arange(8.0) // 2
+            resolve(term.loss, labels, Bins([0, 4]), num_features=128)
             assert torch.isfinite(term.loss(features, labels, labels, torch.ones(8)))
 
 

@@ -102,11 +102,12 @@ def _measured(runs: Sequence[_Run]) -> Ablation:
     for name, by_value in points.items():
         words = FACTORS[name].words
         found = [_point(value, alike, metric) for value, alike in by_value.items()]
-        if own:  # as it was in the runs: what is found from the labels may differ between splits
-            values = [preset_value(name, read_config(run.folder)) for run in own]
-            value = values[0] if words else fmean(float(value) for value in values)
+        # As it was in the runs: what follows from the labels may differ between splits.
+        values = [preset_value(name, read_config(run.folder)) for run in own]
+        numbers = [value for value in values if isinstance(value, float)]
+        if own and (words or numbers):
             alike = [result for run, result in zip(runs, results, strict=True) if not run.task.variant]
-            found.append(_point(value, alike, metric, is_preset=True))
+            found.append(_point(values[0] if words else fmean(numbers), alike, metric, is_preset=True))
         factors[name] = sorted(found, key=lambda point: words.index(str(point.value)) if words else point.value)
     return Ablation(runs[0].task.title, runs[0].task.method, metric, results[0].label["unit"], factors)
 

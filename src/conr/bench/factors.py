@@ -4,16 +4,22 @@ import inspect
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, NamedTuple
 
+from conr._auto import AUTO
 from conr._checks import check_choice
 from conr.bench.baselines import is_baseline
 from conr.bench.datasets import GridDataset
 from conr.bench.tasks import Task, grid_tasks
 from conr.data.views import VIEW_MODES
-from conr.losses import ConRLoss
+from conr.density.automatic import automatic_settings
+from conr.losses import L1, MSE, ConRLoss
+from conr.methods import LabelScale
+from conr.methods.automatic import put_numbers_in
 from conr.methods.presets import preset_config
 from conr.pairwise import PUSHES
+from conr.training.command import planned_data
 
 Value = float | str
 
@@ -121,17 +127,37 @@ def _variants(task: Task, grid: Grid) -> Iterator[Task]:
 
 
 def config_with_conr(dataset: GridDataset, method: str) -> dict[str, Any]:
-    """The configuration of a preset that has ConR.
+    """The configuration of a preset that has ConR, with numbers in the place of "auto".
 
     Raises:
-        ValueError: an unknown method, or one without ConR.
+        ValueError: an unknown method, one without ConR, or a dataset that cannot be read where a setting is "auto".
     """
     config = preset_config(f"{dataset.preset}-{method}")
     if not _has_conr(config):
         raise ValueError(
             f"method: expected one with ConR, such as conr or sqinv+conr, got {method!r} on {dataset.name}"
         )
+    if AUTO in {preset_value(name, config) for name in FACTORS}:
+        config = put_numbers_in(config, _automatic(dataset, method))
     return config
+
+
+@cache
+def _automatic(dataset: GridDataset, method: str) -> dict[str, float]:
+    """The numbers that stand for "auto" when a run of the first seed begins."""
+    (task,) = grid_tasks([dataset], [method], 1)
+    model, data = preset_config(task.preset)["model"], planned_data(task.arguments)
+    labels, bins = data.train_labels(), data.splits.bins
+    if model.get("standardise_labels"):
+        scale = LabelScale.of(labels)
+        labels, bins = scale.standardised(labels), scale.bins(bins)
+    criterion = "mse" if _criterion(model) == MSE.__name__ else "l1"
+    return automatic_settings(labels, bins, criterion=criterion, batch_size=max(2, data.batch_size))
+
+
+def _criterion(model: Mapping[str, Any]) -> str:
+    name: str = (model.get("criterion") or {}).get("class_path", L1.__name__)
+    return name.rpartition(".")[2]
 
 
 def preset_value(name: str, config: Mapping[str, Any]) -> Value:
@@ -160,8 +186,7 @@ def default_space(dataset: GridDataset, method: str) -> Space:
     for name, (low, high) in _SEARCHED.items():
         value = float(preset_value(name, config))
         space[name] = Range(float(f"{low * value:.6g}"), float(f"{high * value:.6g}"))
-    criterion = (config["model"].get("criterion") or {}).get("class_path", "L1").rpartition(".")[2]
-    if config["model"].get("criterion_density") is None and criterion in _WEIGHTED:
+    if config["model"].get("criterion_density") is None and _criterion(config["model"]) in _WEIGHTED:
         space[WEIGHTS] = Choices((UNWEIGHTED, "sqinv", "inv"))
     return space
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from conr._auto import AUTO
 from conr._checks import check_choice
 from conr.bench.baselines import is_baseline
 from conr.bench.tasks import Task
@@ -109,7 +110,7 @@ def check_settings(folder: Path, options: Mapping[str, Any], preset: Mapping[str
     differences = [
         (name, value, wanted)
         for name, wanted in options.items()
-        if not _is_same(value := _at(found, name.split(".")), wanted)
+        if wanted != AUTO and not _is_same(value := _at(found, name.split(".")), wanted)
     ]
     differences += [one for one in _differences(found, preset, "") if not f"{_typed(one[0])}.".startswith(given)]
     for name, value, wanted in differences:
@@ -129,7 +130,7 @@ def _differences(found: Any, wanted: Any, name: str) -> Iterator[Difference]:
     elif name.endswith("class_path"):
         if not _is_same({"class_path": found}, wanted):
             yield name, found, wanted
-    elif not _is_same(found, wanted):
+    elif wanted != AUTO and not _is_same(found, wanted):  # a run keeps the number that it found
         yield name, found, wanted
 
 

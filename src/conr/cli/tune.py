@@ -1,6 +1,7 @@
 """The verb ``tune``: settings of ConR by their validation error, within a budget."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from conr.cli.parsing import parse, split_settings, verb_parser
@@ -46,6 +47,8 @@ def search(options: Sequence[str]) -> int:
     from conr.cli.grid import bars, count
 
     (dataset,), shared = with_options(grid_datasets([chosen.dataset]), settings)
+    of_data = tuple((name, shared.pop(name)) for name in list(shared) if name.startswith("data."))
+    dataset = replace(dataset, options=(*of_data, *dataset.options))
     tuning = Tuning(
         dataset=dataset,
         method=chosen.method,
