@@ -96,9 +96,21 @@ def test_result_missing_or_truncated(tmp_path: Path) -> None:
         ({"bins": None}, "bins: expected names with values, got None"),
         ({"seed": 10**400}, "seed: expected a whole number or null, got 1000"),
         ({"train_seconds": 10**400}, "train_seconds: expected a number, got 1000"),
-        ({"epochs": True}, "epochs: expected a whole number, got True"),
-        ({"bins": {"edges": [[0.0, 1.0], [0.0]], "train_counts": [], "regions": []}}, "bins.edges: expected lists of"),
+        ({"epochs": True}, "epochs: expected a whole number of at least 0, got True"),
+        (
+            {"bins": {"edges": [[0.0, 1.0], [0.0]], "train_counts": [], "regions": []}},
+            "bins.edges: expected two or more",
+        ),
         ({"bins": {"edges": [[0.0, 1.0]], "train_counts": [1, 2], "regions": []}}, "bins.train_counts: expected 1,"),
+        (
+            {"bins": {"edges": [[1.0, 0.0]], "train_counts": [1], "regions": ["few"]}},
+            "bins.edges: expected two or",
+        ),
+        (
+            {"bins": {"edges": [[0.0, 1.0]], "train_counts": [-1], "regions": ["few"]}},
+            "bins.train_counts: expected",
+        ),
+        ({"epochs": -1}, "epochs: expected a whole number of at least 0, got -1"),
         (
             {"bins": {"edges": [[0.0, 1.0]], "train_counts": [1], "regions": ["rare"]}},
             "bins.regions[0]: expected 'many' or 'median' or 'few', got 'rare'",

@@ -8,7 +8,7 @@ from conr.runs.schema import check
 
 KIND = {
     "name": str,
-    "size?": (range(1, 10), None),
+    "size?": (range(1, 2**31), None),
     "parts": [{"at": float, ...: object}],
     "region": REGIONS,
     "of": (None, [int]),
@@ -25,8 +25,8 @@ def test_good_values(changes: dict[str, Any]) -> None:
     ("changes", "message"),
     [
         ({"name": 3}, "name: expected a text, got 3"),
-        ({"size": 10}, "size: expected a whole number from 1 to 9 or null, got 10"),
-        ({"size": True}, "size: expected a whole number from 1 to 9 or null, got True"),
+        ({"size": 0}, "size: expected a whole number of at least 1 or null, got 0"),
+        ({"size": True}, "size: expected a whole number of at least 1 or null, got True"),
         ({"parts": {}}, "parts: expected a list, got {}"),
         ({"parts": [{"at": 1}, {}]}, "expected the key 'parts[1].at', found none"),
         ({"parts": [{"at": 10**400}]}, "parts[0].at: expected a number, got 1000"),

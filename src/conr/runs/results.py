@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ SCHEMA = "conr.result/1"
 RESULT = "result.json"
 
 _NUMBER = (float, None)
+_COUNT = range(2**63)
 _KIND = {
     "schema": SCHEMA,
     "dataset": str,
@@ -25,12 +27,12 @@ _KIND = {
     "headline": str,
     "metrics": {group: {"count": _NUMBER, ...: _NUMBER} for group in GROUPS} | {...: object},
     "checkpoint": {"path": (str, None), "epoch": (int, None), "monitor": (str, None), "value": _NUMBER, ...: object},
-    "epochs": int,
+    "epochs": _COUNT,
     "train_seconds": float,
     "versions": dict,
     "hardware": dict,
     "created": str,
-    "peak_memory?": (int, None),
+    "peak_memory?": (_COUNT, None),
     ...: object,
 }
 
@@ -129,10 +131,14 @@ def _check_sizes(content: dict[str, Any], source: object) -> None:
             raise ValueError(f"{source}: expected the key 'metrics.{group}.{headline}', found none")
     edges = content["bins"]["edges"]
     for one in edges:
-        if len(one) < 2:
-            raise ValueError(f"{source}: bins.edges: expected lists of at least two numbers, got {one!r:.80}")
+        if len(one) < 2 or not all(low < high for low, high in pairwise(one)):
+            raise ValueError(f"{source}: bins.edges: expected two or more increasing numbers, got {one!r:.80}")
     bins = math.prod(len(one) - 1 for one in edges)
     for name in ("train_counts", "regions"):
         if len(content["bins"][name]) != bins:
             found = content["bins"][name]
             raise ValueError(f"{source}: bins.{name}: expected {bins}, one per bin, got {len(found)}: {found!r:.80}")
+    counts = [content["metrics"][group]["count"] for group in GROUPS]
+    for name, found in (("bins.train_counts", content["bins"]["train_counts"]), ("metrics: count", counts)):
+        if any(count is not None and count < 0 for count in found):
+            raise ValueError(f"{source}: {name}: expected numbers of at least 0, got {found!r:.80}")

@@ -3,7 +3,7 @@
 A kind is
 
 - ``str``, ``bool``, ``dict`` or ``list``: such a value; ``None``: null; ``object``: anything;
-- ``int``: a whole number of at most 64 bits, a ``range``: one in it; ``float``: a finite number, whole or not;
+- ``int``: a whole number of at most 64 bits; a ``range``: one in it; ``float``: a finite number, whole or not;
 - a text or number: this value; a tuple: one of several kinds;
 - ``[kind]``: a list of such values;
 - ``{"name": kind, "name?": kind}``: names with values, of which those with a question mark may be absent. Other names
@@ -108,5 +108,5 @@ def _name(kind: Any) -> str:
     if isinstance(kind, dict | list):
         kind = type(kind)
     if isinstance(kind, range):
-        return f"a whole number from {kind.start} to {kind.stop - 1}"
+        return f"a whole number of at least {kind.start}"
     return "null" if kind is None else _NAMES[kind] if isinstance(kind, type) else repr(kind)
