@@ -50,7 +50,13 @@ def batches(size: int = 8) -> DataLoader[tuple[Tensor, ...]]:
     return DataLoader(TensorDataset(INPUTS, LABELS), batch_size=size)
 
 
-def fit(module: LightningModule, *callbacks: AddRegularizers, epochs: int = 1, **settings: Any) -> Trainer:
+def fit(
+    module: LightningModule,
+    *callbacks: AddRegularizers,
+    epochs: int = 1,
+    ckpt_path: Path | None = None,
+    **settings: Any,
+) -> Trainer:
     trainer = Trainer(
         max_epochs=epochs,
         callbacks=list(callbacks),
@@ -61,7 +67,7 @@ def fit(module: LightningModule, *callbacks: AddRegularizers, epochs: int = 1, *
         enable_model_summary=False,
         **settings,
     )
-    trainer.fit(module, batches())
+    trainer.fit(module, batches(), ckpt_path=ckpt_path)
     return trainer
 
 

@@ -35,8 +35,8 @@ def automatic_settings(labels: Tensor, bins: Bins, *, criterion: str = "l1", bat
         >>> import torch
         >>> ages = torch.arange(1.0, 101.0).repeat(5)
         >>> found = automatic_settings(ages, Bins.by_width(width=1, low=1, high=101))
-        >>> found["window"], found["label_range"], round(found["noise_scale"], 1)
-        (1.0, 99.0, 14.4)
+        >>> found["window"], found["label_range"], found["noise_scale"]
+        (1.0, 99.0, 14.0)
     """
     columns = finite_columns(labels).cpu()  # (n, k)
     low, high = columns.amin(dim=0), columns.amax(dim=0)  # (k,)
@@ -48,7 +48,11 @@ def automatic_settings(labels: Tensor, bins: Bins, *, criterion: str = "l1", bat
         "low": float(low[0]),
         "high": float(high[0]),
         "bin_width": sum(float(edges.diff().median()) for edges in bins.edges) / bins.dimensions,
-        "noise_scale": _NOISE * deviation,
-        "delta": _DELTA * deviation,
-        "error_scale": _STEEPNESS / deviation,
+        "noise_scale": _short(_NOISE * deviation),
+        "delta": _short(_DELTA * deviation),
+        "error_scale": _short(_STEEPNESS / deviation),
     }
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.2g}")

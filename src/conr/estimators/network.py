@@ -1,11 +1,12 @@
 """Encoder and head of the estimator as one network."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from conr.methods.terms import predicted
 from conr.models import TableEncoder
 
 
@@ -22,16 +23,9 @@ class TableNetwork(nn.Module):
         self.encoder = encoder
         self.head = head
 
-    def point(self, outputs: Tensor) -> Tensor:
-        """Predictions of what the head returns, shape (n,) or (n, k)."""
-        point = getattr(self.head, "point", None)
-        return outputs if point is None else cast("Tensor", point(outputs))
-
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Features (n, width) and predictions (n,) or (n, k): means over the members."""
-        features = self.encoder(inputs)  # (n, members, width)
-        predictions = self.point(self.head(features.flatten(0, 1)))  # (n * members,) or (n * members, k)
-        return features.mean(dim=1), torch.unflatten(predictions, 0, (len(inputs), -1)).mean(dim=1)
+        return predicted(self.head, self.encoder(inputs))
 
 
 def table_encoder(settings: Mapping[str, Any]) -> TableEncoder:

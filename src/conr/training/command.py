@@ -35,13 +35,15 @@ from conr.training.checkpoints import ReadError, first_line, is_from_restoring, 
 from conr.training.metrics_table import metrics_table
 from conr.training.module import RegressionModule
 from conr.training.quiet import errors_of_writers_once, silence_known_noise
+from conr.training.resolved import ResolvedNumbers
 from conr.training.retraining import HeadRetraining, encoder_checkpoint
-from conr.training.trainer_types import read_batches_before_fractions
+from conr.training.trainer import RunTrainer
 
 # What Lightning and torch raise for the content of another run's checkpoint, or of one that was tampered with.
 _MISFITS = (RuntimeError, LookupError, TypeError, AttributeError, ValueError)
 
 OWN_WAYS: dict[str, Any] = {  # of this command line, where Lightning's differ
+    "trainer_class": RunTrainer,
     "subclass_mode_data": True,
     "auto_configure_optimizers": False,
     "load_from_checkpoint_support": False,
@@ -127,6 +129,8 @@ def _show_end(verb: str, command: "RunCommand") -> None:
         prefix = {"validate": "val/", "test": "test/"}[verb]
         console.print(metrics_table(command.trainer.callback_metrics, prefix, title=f"{verb}: {command.folder}"))
     elif verb == "fit":
+        for name, value in command.model.resolved.items():
+            console.print(f"auto: {name} is {value:.6g}", markup=False)
         console.print(f"run: {command.folder}", markup=False, soft_wrap=True)
     elif verb == "predict":
         console.print(f"predictions: {command.predictions}", markup=False, soft_wrap=True)
@@ -164,7 +168,6 @@ class RunCommand(LightningCLI):
         self._verb = arguments[0]
         self._given_folder = folder
         self._on_epoch = on_epoch
-        read_batches_before_fractions()
         try:
             with errors_of_writers_once():
                 super().__init__(
@@ -289,6 +292,7 @@ class RunCommand(LightningCLI):
                 EpochClock(self._on_epoch),
                 MemoryClock(),
                 LearningRateMonitor("epoch"),
+                ResolvedNumbers(self.folder),
                 self._checkpoint(trainer),
             ]
         elif self.subcommand == "test":
