@@ -237,3 +237,13 @@ def test_other_rows_are_predicted_as_the_training_rows_were_prepared(tmp_path: P
     wrong = write(tmp_path, ["sex,length", "F,1", "F,long"], "wrong.csv")
     with pytest.raises(ValueError, match=r"wrong.csv, row 3: column 'length': expected a number, got 'long'"):
         Table(path=path, target="rings", predict_path=wrong).predict_dataloader()
+
+
+def test_rows_that_repeat_others_are_counted(tmp_path: Path) -> None:
+    """In all columns that are used: the first one numbers the rows. A missing number repeats a missing number."""
+    file = tmp_path / "rows.csv"
+    rows = [f"{i},{i % 30 or ''},{i % 7},{'abc'[i % 3]},{i % 30}" for i in range(300)]
+    file.write_text("\n".join(["id,size,weight,colour,age", *rows]) + "\n")
+    with pytest.warns(UserWarning, match=r"rows.csv: 90 of 300 rows repeat an earlier .*, the first is row 212$"):
+        assert len(Table(path=file, target="age", ignore=["id"]).splits.train) > 0
+    Table(path=file, target="age").load()  # no two rows have the same number

@@ -51,6 +51,21 @@ class RawTable(NamedTuple):
         """The values of a column."""
         return self.columns[self.names.index(name)]
 
+    def repeated(self, names: Sequence[str]) -> NDArray[np.bool_]:
+        """Mask of the rows that repeat an earlier one in some columns, shape (n,); by hashes of 64 bits."""
+        hashes = np.zeros(len(self.row_numbers), dtype=np.uint64)
+        for name in names:
+            column = self.column(name)
+            if column.dtype == object:
+                own = np.fromiter(map(hash, column), dtype=np.int64, count=len(column)).view(np.uint64)
+            else:
+                own = (column.astype(np.float64) + 0.0).view(np.uint64)  # 0 and -0 are one number
+            hashes = (hashes ^ own) * np.uint64(0x9E3779B97F4A7C15)
+            hashes ^= hashes >> np.uint64(32)
+        again = np.ones(len(hashes), dtype=bool)
+        again[np.unique(hashes, return_index=True)[1]] = False
+        return again
+
 
 @dataclass(frozen=True)
 class FileFormat:

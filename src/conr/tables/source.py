@@ -121,6 +121,8 @@ class TableFile:
             check_splits_are_filled(self.path, {split: int((split_of_row == split).sum()) for split in SPLITS})
         values = torch.from_numpy(labels).squeeze(1) if len(targets) == 1 else torch.from_numpy(labels)
         bins = label_bins(values, width=self.bin_width, count=self.bin_count)
+        for sentence in self.copies():
+            warnings.warn(sentence, stacklevel=2)
         return TableContent(targets, inputs.take(keep), values, bins, split_of_row)
 
     def split(self, content: TableContent) -> dict[str, Positions]:
@@ -142,6 +144,20 @@ class TableFile:
         except ValueError as error:
             found = [str(error)]
         return found + [f"{self.path}, row {row}: {rows[row]}" for row in sorted(rows)]
+
+    def copies(self) -> list[str]:
+        """A sentence on the rows that repeat an earlier one in all columns that are used, if there are any.
+
+        Raises:
+            FileNotFoundError, ValueError: as `content`, of a file that is no table.
+        """
+        table = self._raw[0]
+        names = [*self._read.targets, *self._read.inputs.values]
+        again = np.flatnonzero(table.repeated(names))
+        if len(again) == 0:
+            return []
+        count = f"{len(again)} of {len(table.row_numbers)} rows repeat an earlier one in all columns"
+        return [f"{self.path}: {count}, the first is row {table.row_numbers[again[0]]}"]
 
     def count_rows(self) -> int:
         """Rows of the file that have the right number of fields.
