@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conr.report import write_report
 from conr.runs.outputs import Outputs
 from conr.runs.results import RunResult
 
@@ -25,11 +26,10 @@ def undefined() -> dict[str, float]:
     return {"count": 0.0} | dict.fromkeys(("mae", "mse", "rmse", "gm", "bmae", "pearson", "spearman"), math.nan)
 
 
-@pytest.fixture
-def make_run(tmp_path: Path) -> MakeRun:
-    """Write a run; ``maes`` are for all, many, median and few, and ``error`` is added to each label as prediction.
+def run_maker(root: Path) -> MakeRun:
+    """Write runs below a folder; ``maes`` are for all, many, median and few.
 
-    With ``kept=False`` it has neither predictions nor curves.
+    ``error`` is added to each label as prediction. With ``kept=False`` it has neither predictions nor curves.
     """
 
     def make(
@@ -44,7 +44,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         kept: bool = True,
         **changes: Any,
     ) -> Path:
-        run = tmp_path / dataset / (folder or f"run-{len(list(tmp_path.rglob('result.json')))}")
+        run = root / dataset / (folder or f"run-{len(list(root.rglob('result.json')))}")
         (run / "csv" / "version_0").mkdir(parents=True)
         RunResult(
             **{
@@ -78,6 +78,12 @@ def make_run(tmp_path: Path) -> MakeRun:
         return run
 
     return make
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """As `run_maker`, below the test's folder."""
+    return run_maker(tmp_path)
 
 
 GRID_METHODS = {  # factors of the many-shot and the few-shot error
@@ -121,10 +127,23 @@ def grid(make_run: MakeRun, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def two_methods(make_run: MakeRun, tmp_path: Path) -> Path:
+def make_two_methods(root: Path) -> Path:
     """Three seeds of two methods: few-shot MAE 30 33 36 (mean 33, std 3) against 25 26 27 (mean 26, std 1)."""
+    make = run_maker(root)
     for seed, (few, other) in enumerate(((30.0, 25.0), (33.0, 26.0), (36.0, 27.0))):
-        make_run("vanilla", seed, (10.0, 4.0, 8.0, few))
-        make_run("conr", seed, (9.0, 4.2, 8.0, other), error=1.0, config="model:\n  depth: 3\n  coefficient: 4.0\n")
-    return tmp_path
+        make("vanilla", seed, (10.0, 4.0, 8.0, few))
+        make("conr", seed, (9.0, 4.2, 8.0, other), error=1.0, config="model:\n  depth: 3\n  coefficient: 4.0\n")
+    return root
+
+
+@pytest.fixture
+def two_methods(tmp_path: Path) -> Path:
+    """As `make_two_methods`, below the test's folder."""
+    return make_two_methods(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def two_methods_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of these two methods."""
+    root = make_two_methods(tmp_path_factory.mktemp("two"))
+    return write_report([root], root / "out" / "report.html", title="A & B")

@@ -157,7 +157,7 @@ def test_training_curve_by_hand(make_run: MakeRun, tmp_path: Path) -> None:
     runs = load_runs([tmp_path])[0].methods["conr"]
     curve = training_curve(runs, "val/mae")
     assert curve is not None
-    assert [column.tolist() for column in curve] == [[0, 1, 2], [7, 6, 3], [5, 4, 3], [9, 8, 3]]
+    assert [column.tolist() for column in curve] == [[1, 2, 3], [7, 6, 3], [5, 4, 3], [9, 8, 3]]
     assert training_curve(runs, "val/other") is None
 
 

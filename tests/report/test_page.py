@@ -59,8 +59,8 @@ def report(folder: Path, **arguments: str) -> Page:
     return Page(write_report([folder], folder / "out" / "report.html", **arguments))
 
 
-def test_page_of_two_methods(two_methods: Path) -> None:
-    page = report(two_methods, title="A & B")
+def test_page_of_two_methods(two_methods_page: Path) -> None:
+    page = Page(two_methods_page)
     assert "<title>A &amp; B</title>" in page.source
     assert f"few-shot falls from 33.00 to 26.00 degrees ({MINUS}21.2 %)" in page.text
     assert "vanilla 3 10.00 ± 0.00 4.00 ± 0.00 8.00 ± 0.00 33.00 ± 3.00" in page.text
@@ -72,7 +72,7 @@ def test_page_of_two_methods(two_methods: Path) -> None:
     # gm is half the MAE, bmae 1.1 times, rmse 1.5 times: few-shot means 16.5 and 13, 36.3 and 28.6, 49.5 and 39
     assert re.search(r"Geometric mean.*16\.50 ± 1\.50.*13\.00 ± 0\.50.*Balanced MAE.*36\.30 ± 3\.30", page.text)
     assert re.search(r"RMSE.*49\.50 ± 4\.50.*39\.00 ± 1\.50", page.text)
-    assert "digits conr 2 2 1 9.5 val/mae 12.3 s run-5" in page.text
+    assert "digits conr 2 2 2 9.5 val/mae 12.3 s run-5" in page.text
     assert "model.coefficient not set 4.0" in page.text
     assert "conr 0.1.0, torch 2.6.0" in page.text
     titles = re.findall(r"<h4>(.*?)</h4>", page.source)
@@ -90,8 +90,8 @@ def test_page_of_two_methods(two_methods: Path) -> None:
     assert page.count("figure") == page.count("figcaption") == page.count("svg") == 9
 
 
-def test_page_needs_nothing_from_elsewhere(two_methods: Path) -> None:
-    page = report(two_methods)
+def test_page_needs_nothing_from_elsewhere(two_methods_page: Path) -> None:
+    page = Page(two_methods_page)
     assert set(re.findall(r"""https?://[^"'\s]+""", page.source)) == {
         "http://www.w3.org/2000/svg",
         "http://www.w3.org/1999/xlink",
@@ -103,8 +103,8 @@ def test_page_needs_nothing_from_elsewhere(two_methods: Path) -> None:
         assert target.startswith(("#", "data:image/png;base64,"))
 
 
-def test_ids_are_unique_and_references_exist(two_methods: Path) -> None:
-    page = report(two_methods)
+def test_ids_are_unique_and_references_exist(two_methods_page: Path) -> None:
+    page = Page(two_methods_page)
     ids = [str(attributes["id"]) for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', page.source))
@@ -112,8 +112,8 @@ def test_ids_are_unique_and_references_exist(two_methods: Path) -> None:
     assert len(used) > 10  # the pictures do have clip paths and markers
 
 
-def test_pictures_follow_the_page(two_methods: Path) -> None:
-    source = report(two_methods).source
+def test_pictures_follow_the_page(two_methods_page: Path) -> None:
+    source = Page(two_methods_page).source
     assert "currentColor" in source
     assert "#010203" not in source
     assert "prefers-color-scheme: dark" in source
@@ -122,14 +122,14 @@ def test_pictures_follow_the_page(two_methods: Path) -> None:
         assert " width=" not in svg
 
 
-def test_tables_are_accessible(two_methods: Path) -> None:
-    for tag, attributes in report(two_methods).elements:
+def test_tables_are_accessible(two_methods_page: Path) -> None:
+    for tag, attributes in Page(two_methods_page).elements:
         if tag == "th":
             assert attributes.get("scope") in ("col", "row", "rowgroup")
 
 
-def test_same_runs_give_the_same_words(two_methods: Path) -> None:
-    assert report(two_methods).text == report(two_methods).text
+def test_same_runs_give_the_same_words(two_methods: Path, two_methods_page: Path) -> None:
+    assert report(two_methods, title="A & B").text == Page(two_methods_page).text
     assert [path.name for path in (two_methods / "out").iterdir()] == ["report.html"]
 
 
@@ -232,14 +232,35 @@ def test_features_that_cannot_be_placed(features: np.ndarray, message: str) -> N
         embed_features(features, np.arange(len(features)))
 
 
-def test_embedding_keeps_clusters_apart() -> None:
+@pytest.mark.parametrize("tsne", [True, False])
+def test_embedding_keeps_clusters_apart(tsne: bool) -> None:
     """Two clusters far apart in 8 dimensions: each point's nearest neighbour in the plane is of its own cluster."""
     labels = np.arange(40) % 2
     features = np.random.default_rng(0).normal(size=(40, 8)) + 20 * labels[:, None]
-    positions, kept = embed_features(features, labels)
+    positions, kept, titles = embed_features(features, labels, tsne=tsne)
     distances = np.linalg.norm(positions[:, None] - positions[None], axis=2) + np.diag(np.full(40, np.inf))
     assert kept.tolist() == labels.tolist()
     assert (labels[distances.argmin(axis=1)] == labels).all()
+    assert titles[0] == ("" if tsne else "99% of the variance")
+
+
+def test_principal_components_by_hand() -> None:
+    """Points on two axes with variances 25 and 1, turned by 90 degrees of the space and moved."""
+    plane = np.asarray([[5.0, 1], [5, -1], [-5, 1], [-5, -1]] * 3)
+    features = np.zeros((12, 3))
+    features[:, [2, 0]] = plane + 7
+    positions, _, titles = embed_features(features, np.arange(12))
+    np.testing.assert_allclose(positions, plane, atol=1e-5)
+    assert titles == ("96% of the variance", "4% of the variance")
+
+
+def test_a_page_in_the_folder_of_its_run_names_no_folder(make_run: MakeRun) -> None:
+    """As of a table model, whose folder has another name while it is written."""
+    run = make_run("vanilla", folder=".digits.k3jd")
+    text = Page(write_report([run], run / "report.html")).text
+    assert "12.3 s this page's" in text
+    assert "k3jd" not in text
+    assert "Epochs count from 1." in text
 
 
 def test_picture(two_methods: Path, make_run: MakeRun) -> None:

@@ -40,6 +40,7 @@ def bench(options: Sequence[str]) -> int:
     from conr.bench.tasks import check_options
     from conr.bench.workers import prepare_backend
     from conr.cli.grid import count, run_with_bars, show_failures
+    from conr.cli.progress import working
     from conr.report import load_runs, terminal_table, write_report
     from conr.runs.results import RESULT
 
@@ -58,6 +59,7 @@ def bench(options: Sequence[str]) -> int:
     console.print(
         f"{count(len(tasks), 'run')}: {count(len(datasets), 'dataset')}, {count(methods, 'method')}, "
         f"{count(chosen.seeds, 'seed')} each. They are kept in {root}.",
+        markup=False,
         soft_wrap=True,
     )
     folders = run_with_bars(console, tasks, root, settings=shared, jobs=chosen.jobs, backend=chosen.backend)
@@ -67,7 +69,8 @@ def bench(options: Sequence[str]) -> int:
         baseline = chosen.baseline if chosen.baseline in names else None
         for group in load_runs(done, baseline=baseline):
             console.print(terminal_table(group))
-        page = write_report(done, root / "report.html", baseline=baseline, title="Comparison of methods")
+        with working("drawing the report"):
+            page = write_report(done, root / "report.html", baseline=baseline, title="Comparison of methods")
         console.print(f"report: {page.resolve()}", markup=False, soft_wrap=True)
     for ablation in grids.measure(tasks, folders):
         page, *_ = grids.write_ablation(ablation, root / "ablation" / ablation.dataset / ablation.method)

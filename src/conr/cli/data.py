@@ -7,8 +7,6 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
 from conr._checks import check_choice
 from conr.cli.parsing import parse, verb_parser
@@ -18,6 +16,7 @@ from conr.density import REGIONS
 from conr.density.splits import SPLITS
 from conr.methods.presets import VANILLA, dataset_names, preset_config
 from conr.report.histogram import histogram_picture, terminal_histogram
+from conr.report.tables import TextTable
 
 ACTIONS = {
     "list": "all datasets",
@@ -49,7 +48,7 @@ def data(options: Sequence[str]) -> int:
     needed = _needed(name)
     if action == "describe" and needed and not given:
         _print_card(console, dataset)
-        console.print(f"\nIts labels are shown when its files are named: {', '.join(needed)}")
+        console.print(f"\nIts labels are shown when its files are named: {', '.join(needed)}", markup=False)
         return 0
     parser = verb_parser(f"data {action} {name}", f"{name}: {ACTIONS[action]}.")
     parser.add_class_arguments(dataset)
@@ -81,11 +80,10 @@ def _needed(name: str) -> list[str]:
 
 
 def _list() -> int:
-    table = Table("name", "what it is", "needs")
-    for name in sorted(DATASETS):
-        dataset = dataset_class(name)
-        table.add_row(name, escape(dataset.card.summary if dataset.card else ""), ", ".join(_needed(name)) or "nothing")
-    Console().print(table)
+    cards = {name: dataset_class(name).card for name in sorted(DATASETS)}
+    rows = [(name, card.summary if card else "", ", ".join(_needed(name)) or "nothing") for name, card in cards.items()]
+    header = ("name", "what it is", "needs")
+    Console().print(TextTable.of("", header, rows, words=header).terminal())
     return 0
 
 
@@ -142,15 +140,16 @@ def _print_card(console: Console, dataset: type[RegressionData]) -> None:
 
 def _print_splits(console: Console, data: RegressionData) -> None:
     density = data.shot_density()
-    table = Table("split", *(Column(name, justify="right") for name in ("samples", "lowest", "highest", *REGIONS)))
+    header = ("split", "samples", "lowest", "highest", *REGIONS)
+    rows = []
     for split in SPLITS:
         dataset = getattr(data.splits, split)
         if data.dense:  # its labels are those of pixels, and not held
-            table.add_row(split, f"{len(dataset):,}", *("" for _ in table.columns[2:]))
+            rows.append((split, f"{len(dataset):,}", *("" for _ in header[2:])))
             continue
         labels = dataset.labels
         columns = labels.reshape(len(labels), -1).T  # (k, n)
         counts = [f"{count:,}" for count in density.regions(labels).bincount(minlength=len(REGIONS)).tolist()]
         low, high = (", ".join(f"{value:g}" for value in end(columns, dim=1)) for end in (torch.amin, torch.amax))
-        table.add_row(split, f"{len(labels):,}", low, high, *counts)
-    console.print(table)
+        rows.append((split, f"{len(labels):,}", low, high, *counts))
+    console.print(TextTable.of("", header, rows).terminal())

@@ -29,6 +29,7 @@ def demo(options: Sequence[str]) -> int:
 
     from conr.bench import grid_tasks
     from conr.cli.grid import run_with_bars, show_failures
+    from conr.cli.progress import working
     from conr.report import load_runs, picture, terminal_table, write_report
 
     root = Path(chosen.out)
@@ -37,13 +38,14 @@ def demo(options: Sequence[str]) -> int:
     settings = {} if chosen.epochs is None else {"trainer.max_epochs": chosen.epochs}
     console = Console()
     total = ", ".join(f"{len(methods)} methods on {name}" for name, methods in grid.items())
-    console.print(f"{len(tasks)} runs: {total}, {chosen.seeds} seeds each. They are kept in {root}.")
+    console.print(f"{len(tasks)} runs: {total}, {chosen.seeds} seeds each. They are kept in {root}.", markup=False)
     folders = run_with_bars(console, tasks, root, settings=settings, jobs=chosen.jobs)
     if show_failures(console, folders):
         return 1
     for group in load_runs([root]):
         console.print(terminal_table(group))
-    page = write_report([root], root / "report.html", title="What ConR does to rare labels")
-    image = picture([root / "rotated-digits"], root / "picture.png")
-    console.print(f"report:  {page.resolve()}\npicture: {image.resolve()}", soft_wrap=True)
+    with working("drawing the report"):
+        page = write_report([root], root / "report.html", title="What ConR does to rare labels")
+        image = picture([root / "rotated-digits"], root / "picture.png")
+    console.print(f"report:  {page.resolve()}\npicture: {image.resolve()}", markup=False, soft_wrap=True)
     return 0

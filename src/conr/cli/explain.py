@@ -27,13 +27,16 @@ def explain(options: Sequence[str]) -> int:
 
     from rich.console import Console
 
+    from conr.cli.progress import working
     from conr.report.explanation import explain_run, gaps_table
     from conr.report.explanation_page import write_explanation
 
     run = Path(chosen.run)
     beside = None if chosen.beside is None else Path(chosen.beside)
-    found = explain_run(run, split=chosen.split, most=chosen.most, beside=beside)
-    page = write_explanation(found, run / "explanation.html" if chosen.out is None else Path(chosen.out))
+    with working("running the network"):
+        found = explain_run(run, split=chosen.split, most=chosen.most, beside=beside)
+    with working("drawing the explanation"):
+        page = write_explanation(found, run / "explanation.html" if chosen.out is None else Path(chosen.out))
     console = Console(highlight=False)
     console.print(gaps_table(found).terminal())
     console.print(f"explanation: {page.resolve()}", markup=False, soft_wrap=True)

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from conr.bench import Task, failed, run_grid, task_epochs
+from conr.report.tables import TextTable
 
 
 def run_with_bars(
@@ -38,10 +37,10 @@ def show_failures(console: Console, folders: Sequence[Path]) -> int:
     failures = failed(folders)
     if not failures:
         return 0
-    table = Table("dataset", "method", "seed", "error", title=f"{len(failures)} of {len(folders)} runs failed")
-    for _, failure in failures:
-        table.add_row(*map(escape, (failure.dataset, failure.method, str(failure.seed), failure.error)))
-    console.print(table)
+    header = ("dataset", "method", "seed", "error")
+    rows = [(one.dataset, one.method, str(one.seed), one.error) for _, one in failures]
+    title = f"{len(failures)} of {len(folders)} runs failed"
+    console.print(TextTable.of(title, header, rows, words=header).terminal())
     for folder, _ in failures:
         console.print(f"why: {folder / 'failure.json'}", markup=False, soft_wrap=True)
     console.print("the same command tries them again", markup=False)
@@ -56,9 +55,9 @@ def count(number: int, noun: str) -> str:
 def bars(console: Console) -> Progress:
     """Bars of tasks that count, with the time gone and left."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total} {task.fields[unit]},"),
+        TextColumn("{task.completed}/{task.total} {task.fields[unit]},", markup=False),
         TimeElapsedColumn(),
         TextColumn("gone,"),
         TimeRemainingColumn(),

@@ -59,6 +59,7 @@ def inspect(options: Sequence[str]) -> int:
 
     from rich.console import Console
 
+    from conr.cli.progress import working
     from conr.data.inspection import LabelledFile, inspect_table
     from conr.report.inspection import inspection_text, write_inspection
     from conr.tables.files import FileFormat
@@ -76,10 +77,12 @@ def inspect(options: Sequence[str]) -> int:
     )
     table = LabelledFile(file, **named("many", "few", "label_unit"))
     console = Console(highlight=False)
-    found = inspect_table(table)
+    with working("reading the table"):
+        found = inspect_table(table)
     console.print(inspection_text(found), soft_wrap=True)
     folder = Path("runs") / "inspection" / file.path.stem if out is None else Path(out)
-    paths = write_inspection(found, folder, options=given)
+    with working("drawing the labels"):
+        paths = write_inspection(found, folder, options=given)
     for path in paths:
         console.print(f"written: {path.resolve()}", markup=False, soft_wrap=True)
     console.print(f"to train with these settings: conr fit --config {paths[-1]}", markup=False, soft_wrap=True)

@@ -17,15 +17,19 @@ def report(options: Sequence[str]) -> None:
 
     from rich.console import Console
 
+    from conr.cli.progress import working
     from conr.report import load_runs, terminal_table, write_report
     from conr.runs.failures import find_failures
 
     paths = [Path(run) for run in chosen.runs]
     console = Console()
-    for group in load_runs(paths, baseline=chosen.baseline):
+    with working("reading the runs"):
+        groups = load_runs(paths, baseline=chosen.baseline)
+    for group in groups:
         console.print(terminal_table(group))
-    page = write_report(paths, Path(chosen.out), baseline=chosen.baseline, title=chosen.title)
+    with working("drawing the report"):
+        page = write_report(paths, Path(chosen.out), baseline=chosen.baseline, title=chosen.title)
     failures = find_failures(paths)
     if failures:
         console.print(f"{len(failures)} runs failed and count nowhere: the page names them")
-    console.print(f"report: {page.resolve()}", soft_wrap=True)
+    console.print(f"report: {page.resolve()}", markup=False, soft_wrap=True)

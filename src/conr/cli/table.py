@@ -59,6 +59,7 @@ def _fit(words: list[str]) -> None:
 
     from rich.console import Console
 
+    from conr.cli.progress import working
     from conr.estimators import ConRRegressor, fit_table, write_run
     from conr.report import write_report
     from conr.runs.atomic import write_folder
@@ -91,7 +92,8 @@ def _fit(words: list[str]) -> None:
             seconds=fitted.seconds,
             label_unit=chosen.unit,
         )
-        write_report([inside], inside / "report.html", title=f"{result.label['name']} of {path.stem}")
+        with working("drawing the report"):
+            write_report([inside], inside / "report.html", title=f"{result.label['name']} of {path.stem}")
         _print_metrics(console, result.metrics, f"test of {result.label['name']}: {len(fitted.test.inputs)} rows")
 
     write_folder(folder, write)
@@ -134,6 +136,7 @@ def _evaluate(words: list[str]) -> None:
 
     from rich.console import Console
 
+    from conr.cli.progress import working
     from conr.estimators import write_run
     from conr.report import write_report
     from conr.runs.atomic import write_folder
@@ -154,8 +157,10 @@ def _evaluate(words: list[str]) -> None:
         )
 
     def write(inside: Path) -> None:
-        result = write_run(inside, model, rows, name=path.stem, strict=chosen.strict)
-        write_report([inside], inside / "report.html", title=f"{result.label['name']} of {path.stem}")
+        with working("testing the model"):
+            result = write_run(inside, model, rows, name=path.stem, strict=chosen.strict)
+        with working("drawing the report"):
+            write_report([inside], inside / "report.html", title=f"{result.label['name']} of {path.stem}")
         _print_metrics(console, result.metrics, f"{result.label['name']} of {path.name}: {len(rows.inputs.rows)} rows")
 
     write_folder(out, write)

@@ -38,13 +38,13 @@ def search(options: Sequence[str]) -> int:
     )
     chosen = parse(parser, own)
     from rich.console import Console
-    from rich.table import Table
 
     from conr.bench import grid_datasets, with_options
     from conr.bench.factors import default_space, preset_point, read_space
     from conr.bench.tasks import check_options
     from conr.bench.tuning import Tuning, best_trial, default_metric, draw_tuning, tune, write_tuning
     from conr.cli.grid import bars, count
+    from conr.report.tables import TextTable
 
     (dataset,), shared = with_options(grid_datasets([chosen.dataset]), settings)
     of_data = tuple((name, shared.pop(name)) for name in list(shared) if name.startswith("data."))
@@ -62,7 +62,9 @@ def search(options: Sequence[str]) -> int:
     console = Console(highlight=False)
     budget = count(chosen.trials, "point") + ("" if chosen.minutes is None else f" or {chosen.minutes:g} minutes")
     console.print(
-        f"{budget}, {count(chosen.seeds, 'seed')} each, by {tuning.metric}. Kept in {tuning.folder}.", soft_wrap=True
+        f"{budget}, {count(chosen.seeds, 'seed')} each, by {tuning.metric}. Kept in {tuning.folder}.",
+        markup=False,
+        soft_wrap=True,
     )
     with bars(console) as progress:
         points = progress.add_task("search", total=chosen.trials, unit="points")
@@ -78,11 +80,10 @@ def search(options: Sequence[str]) -> int:
     preset = next((trial.score for trial in trials if trial.values == own_point), None)
     failed = sum(trial.state == "failed" for trial in trials)
     title = count(len(trials), "point") + (f", {failed} of which failed" if failed else "")
-    table = Table("setting", "preset", f"best (trial {best.number})", title=title)
-    for name in tuning.space:
-        table.add_row(name, _text(own_point.get(name)), _text(best.values[name]))
-    table.add_row(tuning.metric, _text(preset), _text(best.score))
-    console.print(table)
+    header = ("setting", "preset", f"best (trial {best.number})")
+    rows = [(name, _text(own_point.get(name)), _text(best.values[name])) for name in tuning.space]
+    rows.append((tuning.metric, _text(preset), _text(best.score)))
+    console.print(TextTable.of(title, header, rows, words=header).terminal())
     for path in files:
         console.print(f"written: {path.resolve()}", markup=False, soft_wrap=True)
     console.print(f"to train with them: conr fit --config {files[0]}", markup=False, soft_wrap=True)

@@ -66,7 +66,7 @@ def write_run(
         metrics=metrics,
         checkpoint={
             "path": "model.json",
-            "epoch": regressor.best_epoch_,
+            "epoch": regressor.best_epoch_ - 1,
             "monitor": f"val/{regressor.monitor}, in standard deviations of the label",
             "value": regressor.history_[regressor.best_epoch_ - 1].get(regressor.monitor),
         },

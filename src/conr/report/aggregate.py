@@ -189,12 +189,14 @@ def spread(values: Iterable[float]) -> Spread:
 
 
 def training_curve(runs: Sequence[Run], metric: str) -> Curve | None:
-    """A logged metric over epochs, None if no run logged it."""
+    """A logged metric over epochs, which count from 1, None if no run logged it."""
     histories = [dict(run.history[metric]) for run in runs if metric in run.history]
     if not histories:
         return None
     epochs = sorted(set().union(*histories))
-    return _curve(epochs, [[history.get(epoch, math.nan) for epoch in epochs] for history in histories])
+    return _curve(
+        [epoch + 1 for epoch in epochs], [[history.get(epoch, math.nan) for epoch in epochs] for history in histories]
+    )
 
 
 def label_error_curve(group: DatasetRuns, method: str) -> Curve | None:

@@ -88,7 +88,8 @@ def _map_picture(found: Explanation, title: str, samples: Embedded) -> Picture:
     dimension = _widest(found)
     return page_picture(
         f"Features: {title}",
-        f"The same samples placed in the plane by t-SNE, one point each, coloured by label. {READING_OF_FEATURES}",
+        f"The same samples placed in the plane by t-SNE, one point each, coloured by label. {READING_OF_FEATURES} "
+        "Distances between groups far apart mean nothing.",
         "Features in two dimensions, coloured by label",
         partial(
             draw_features,
@@ -96,6 +97,7 @@ def _map_picture(found: Explanation, title: str, samples: Embedded) -> Picture:
             labels=samples.labels[:, dimension],
             edges=found.described["bins"]["edges"][dimension],
             title=_label_title(found),
+            tsne=True,
         ),
         height=SQUARE,
     )
@@ -112,7 +114,15 @@ def _collapse_picture(found: Explanation) -> Picture:
             values = found.collapse.get(name)
             if values:
                 color, line = (INK, "--") if region == "all" else (REGION_COLORS[region], "-")
-                axes.plot(*zip(*values, strict=True), line, color=color, linewidth=1.6, label=REGION_TITLES[region])
+                epochs, shares = zip(*values, strict=True)
+                axes.plot(
+                    [epoch + 1 for epoch in epochs],
+                    shares,
+                    line,
+                    color=color,
+                    linewidth=1.6,
+                    label=REGION_TITLES[region],
+                )
         axes.set(xlabel="epoch", ylabel="share of pairs")
         count_whole(axes.xaxis)
         axes.set_ylim(bottom=0)

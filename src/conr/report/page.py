@@ -57,7 +57,7 @@ def write_report(
         title=title,
         comparison=comparison,
         failures=_failures_table(find_failures(paths)),
-        sections=[_section(group, styles, compared=comparison is not None) for group in groups],
+        sections=[_section(group, styles, out, compared=comparison is not None) for group in groups],
         colors={method: styles.color(method) for group in groups for method in group.methods},
     )
 
@@ -74,7 +74,7 @@ def _comparison(groups: Sequence[DatasetRuns], styles: MethodStyles) -> dict[str
     }
 
 
-def _section(group: DatasetRuns, styles: MethodStyles, *, compared: bool) -> dict[str, Any]:
+def _section(group: DatasetRuns, styles: MethodStyles, out: Path, *, compared: bool) -> dict[str, Any]:
     metrics = shown_metrics(group)
     # The headline comes first; where that is none of MAE, GM and balanced MAE, a comparison shows all four.
     main = MAIN_METRICS + (compared and headline_metric(group).name not in GRID_METRICS)
@@ -91,7 +91,7 @@ def _section(group: DatasetRuns, styles: MethodStyles, *, compared: bool) -> dic
         "published": published_table(group) if compared else None,
         "compact": len(group.methods) > MOST_COMPARED + 1,
         "run_count": len(runs),
-        "runs": _runs_table(group.dataset, runs),
+        "runs": _runs_table(group.dataset, runs, out.parent),
         "differences": _differences_table(group),
         "configurations": {method: configuration_text(runs[0]) for method, runs in group.methods.items()},
         "versions": list(dict.fromkeys(_named(run.result.versions) for run in runs)),
@@ -117,7 +117,7 @@ def _failures_table(failures: Sequence[tuple[Path, Failure]]) -> TextTable:
     )
 
 
-def _runs_table(dataset: str, runs: Sequence[Run]) -> TextTable:
+def _runs_table(dataset: str, runs: Sequence[Run], page_folder: Path) -> TextTable:
     rows: list[list[Entry | str]] = []
     for run in runs:
         result, best = run.result, run.result.checkpoint
@@ -127,10 +127,10 @@ def _runs_table(dataset: str, runs: Sequence[Run]) -> TextTable:
                 result.method,
                 NOTHING if result.seed is None else str(result.seed),
                 str(result.epochs),
-                NOTHING if best["epoch"] is None else str(best["epoch"]),
+                NOTHING if best["epoch"] is None else str(best["epoch"] + 1),
                 Entry(significant_text(best["value"], 4), best["monitor"]),
                 f"{result.train_seconds:.1f} s",
-                run.folder.resolve().name,
+                "this page's" if run.folder.resolve() == page_folder.resolve() else run.folder.resolve().name,
             ]
         )
     header = ("dataset", "method", "seed", "epochs", "best epoch", "its value", "training time", "folder")

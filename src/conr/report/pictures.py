@@ -128,8 +128,8 @@ def feature_picture(run: Run, group: DatasetRuns, dimension: int) -> Picture:
 
     return page_picture(
         f"Features: {_title(run)}",
-        f"Test features placed in the plane by t-SNE, one point per sample, coloured by {group.names[dimension]}. "
-        f"{READING_OF_FEATURES}",
+        f"Test features in the two directions in which they vary most, one point per sample, coloured by "
+        f"{group.names[dimension]}. {READING_OF_FEATURES}",
         f"Test features of {run.result.method} in two dimensions, coloured by label",
         draw,
         height=SQUARE,
@@ -138,11 +138,13 @@ def feature_picture(run: Run, group: DatasetRuns, dimension: int) -> Picture:
 
 READING_OF_FEATURES = (
     "Where colours run smoothly, features keep the order of labels; where they mix, labels have collapsed into each "
-    "other. Distances between groups far apart mean nothing."
+    "other."
 )
 
 
-def draw_features(figure: Figure, features: NDArray[Any], labels: NDArray[Any], edges: ArrayLike, title: str) -> None:
+def draw_features(
+    figure: Figure, features: NDArray[Any], labels: NDArray[Any], edges: ArrayLike, title: str, *, tsne: bool = False
+) -> None:
     """Fill a figure with features in the plane, coloured by label.
 
     Args:
@@ -151,37 +153,40 @@ def draw_features(figure: Figure, features: NDArray[Any], labels: NDArray[Any], 
         labels: shape (m,).
         edges: of the label's bins, whose ends are the ends of the colours.
         title: of the colours.
+        tsne: place them by t-SNE, which takes seconds, instead of by principal components.
 
     Raises:
         ValueError: as `embed_features`.
     """
-    positions, shown = embed_features(features, labels)
+    positions, shown, axis_titles = embed_features(features, labels, tsne=tsne)
     ends = np.asarray(edges)[[0, -1]]
     axes = figure.subplots()
     first, second = positions.T
     points = axes.scatter(first, second, c=shown, s=7, cmap=label_colors(), vmin=ends[0], vmax=ends[1], linewidths=0)
     points.set_rasterized(True)
-    axes.set(xticks=[], yticks=[])
+    axes.set(xticks=[], yticks=[], xlabel=axis_titles[0], ylabel=axis_titles[1])
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(points, ax=axes, label=title, pad=0.02, aspect=30)
     bar.outline.set_visible(False)
 
 
-def embed_features(features: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Place features in the plane by t-SNE, the same way for the same features.
+def embed_features(
+    features: NDArray[Any], labels: NDArray[Any], *, tsne: bool = False
+) -> tuple[NDArray[Any], NDArray[Any], tuple[str, str]]:
+    """Place features in the plane, the same way for the same features.
 
     Args:
         features: shape (m, d).
         labels: shape (m, ...).
+        tsne: by t-SNE; else by their two principal components.
 
     Returns:
-        Positions (p, 2) and labels (p, ...) of p <= ``MOST_EMBEDDED`` samples, spread evenly over the given ones.
+        Positions (p, 2) and labels (p, ...) of p <= ``MOST_EMBEDDED`` samples, spread evenly over the given ones, and
+        titles of the axes.
 
     Raises:
         ValueError: fewer than ``FEWEST_EMBEDDED`` samples, features that are not finite, or that are all equal.
     """
-    from sklearn.manifold import TSNE  # noqa: PLC0415  loads slowly
-
     if len(features) < FEWEST_EMBEDDED:
         raise ValueError(f"features: expected at least {FEWEST_EMBEDDED} samples, got {len(features)}")
     rows = spread(len(features), MOST_EMBEDDED)
@@ -190,9 +195,24 @@ def embed_features(features: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArra
         raise ValueError("features: expected finite numbers, got NaN or infinity")
     if chosen.shape[1] < 2 or not chosen.std(axis=0).any():
         raise ValueError("features: expected at least two dimensions and features that differ")
-    perplexity = min(30.0, (len(chosen) - 1) / 3)
-    positions = TSNE(n_components=2, init="pca", random_state=0, perplexity=perplexity).fit_transform(chosen)
-    return positions, labels[rows]
+    if tsne:
+        return _neighbours_kept(chosen), labels[rows], ("", "")
+    _, sizes, directions = np.linalg.svd(chosen - chosen.mean(axis=0), full_matrices=False)
+    directions = directions[:2] * np.sign(directions[:2].sum(axis=1, keepdims=True) + 1e-30)  # svd leaves signs open
+    shares = (sizes**2 / (sizes**2).sum())[:2]
+    positions: NDArray[Any] = (chosen - chosen.mean(axis=0)) @ directions.T  # (p, 2)
+    return positions, labels[rows], (f"{shares[0]:.0%} of the variance", f"{shares[1]:.0%} of the variance")
+
+
+def _neighbours_kept(features: NDArray[Any]) -> NDArray[Any]:
+    """Positions (p, 2) by t-SNE."""
+    from sklearn.manifold import TSNE  # noqa: PLC0415  loads slowly
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
+    perplexity = min(30.0, (len(features) - 1) / 3)
+    with threadpool_limits(1):  # with threads it waits longer than it works
+        placed: NDArray[Any] = TSNE(init="pca", random_state=0, perplexity=perplexity).fit_transform(features)
+    return placed
 
 
 def picture(paths: Iterable[Path], out: Path, *, baseline: str | None = None) -> Path:

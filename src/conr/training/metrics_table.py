@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from conr.density.regions import GROUPS, REGIONS
@@ -32,7 +32,7 @@ def metrics_by_region(logged: Mapping[str, Tensor | float], prefix: str) -> dict
 def metrics_table(logged: Mapping[str, Tensor | float], prefix: str, *, title: str) -> Table:
     """The metrics of one run as `rich.console.Console.print` shows them; arguments as for `metrics_by_region`."""
     by_region = metrics_by_region(logged, prefix)
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=Text(title, style="table.title"), title_justify="left")
     table.add_column("metric")
     for region in by_region:
         table.add_column(region, justify="right")
