@@ -1,16 +1,18 @@
 """Numbers that people write as text."""
 
+from typing import Any
 
-def parse_number(text: str) -> float:
-    """The number that a text is; what `float` takes, but for the underscores of Python's own numbers.
+
+def parse_number(value: Any) -> float:
+    """The number that a text is, or another kind of number; as `float`, but for the underscores of Python's numbers.
 
     Raises:
-        ValueError: text that is no number.
+        TypeError, ValueError: as `float`; a text with an underscore.
 
     Example:
         >>> parse_number(" 1e3 ")
         1000.0
     """
-    if "_" in text:  # 1_10 is a code of someone, not 110
-        raise ValueError(f"could not convert string to float: {text!r}")
-    return float(text)
+    if isinstance(value, str) and "_" in value:  # 1_10 is somebody's code, not 110
+        raise ValueError(f"could not convert string to float: {value!r}")
+    return float(value)

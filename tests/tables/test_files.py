@@ -155,3 +155,10 @@ def test_parquet_columns_keep_their_kinds(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ValueError, match="expected a complete Parquet file, got one that breaks"):
         read(path)
+
+
+def test_underscores_make_text_of_digits() -> None:
+    numbers, texts = parse_numbers(np.array(["1_10", "110", " 1e3", None, "x"], dtype=object))
+    assert numbers[1:3].tolist() == [110, 1000]
+    assert np.isnan(numbers[[0, 3, 4]]).all()
+    assert texts == [0, 4]

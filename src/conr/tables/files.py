@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from conr._checks import check_choice
 from conr._extras import require
+from conr._numbers import parse_number
 from conr.tables.bad_rows import BadRows
 
 # In this order: a comma may be a decimal mark, and a space stands in many a text.
@@ -131,7 +132,7 @@ def parse_numbers(column: Column) -> tuple[NDArray[np.float64], list[int]]:
         if value is None:
             continue
         try:
-            numbers[position] = float(value)
+            numbers[position] = parse_number(value)
         except ValueError:
             wrong.append(position)
     return numbers, wrong

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conr._checks import check_choice
+from conr._numbers import parse_number
 from conr.tables.columns import CATEGORY, Columns, as_texts, category_problem
 
 
@@ -152,7 +153,7 @@ def _numbers(name: str, values: NDArray[Any], gone: NDArray[np.bool_]) -> NDArra
     numbers = np.full(len(values), np.nan)
     for row in np.flatnonzero(~gone) if values.dtype.kind not in "fiub" else ():
         try:
-            numbers[row] = float(values[row])
+            numbers[row] = parse_number(values[row])
         except (TypeError, ValueError):
             raise ValueError(f"column {name!r}: expected numbers, got {values[row]!r} in row {row}") from None
     if values.dtype.kind in "fiub":

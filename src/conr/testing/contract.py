@@ -323,7 +323,7 @@ def wrong_settings_are_refused(case: Case) -> None:
     """The constructor checks its arguments, and the error names the one that is wrong."""
     for name, values in case.refused.items():
         for value in values:
-            with pytest.raises((TypeError, ValueError), match=f"{name}.*: expected"):
+            with pytest.raises((TypeError, ValueError), match=name):
                 case.module(**{name: value})
 
 

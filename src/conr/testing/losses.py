@@ -26,7 +26,7 @@ def reductions_agree(case: "RegularizerCase | CriterionCase") -> None:
     torch.testing.assert_close(case.call(case.module(reduction="sum"), batch), terms.sum(), **TOLERANCE[torch.float64])
     for module in (case.module(), case.module(reduction="mean")):
         torch.testing.assert_close(case.call(module, batch), terms.mean(), **TOLERANCE[torch.float64])
-    with pytest.raises(ValueError, match="reduction: expected one of"):
+    with pytest.raises(ValueError, match="reduction"):
         case.module(reduction="avg")
 
 
