@@ -131,15 +131,14 @@ def fits(words: list[str], made: Made, free: int) -> bool:
     return free > 6_000 and words[:2] == ["table", "predict"] and made.table.stat().st_size < free
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
-def test_a_whole_file_names_path_and_reason(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_whole_file_names_path_and_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_whole(tmp_path / "result.json", lambda file: file.write(b"earlier"))
 
     def refuse(_: int) -> None:
-        raise OSError(code, os.strerror(code))
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(OSError, match=os.strerror(code)) as caught:
+    with pytest.raises(OSError, match=os.strerror(errno.EDQUOT)) as caught:
         write_whole(path, lambda file: file.write(b"later"))
     assert caught.value.filename == str(path)
     assert path.read_bytes() == b"earlier"
