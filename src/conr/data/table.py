@@ -143,6 +143,14 @@ class Table(RegressionData):
         """
         return self._load(lambda content: protocol.rows(content.labels.float(), content.bins))
 
+    def content(self) -> TableContent:
+        """What the file holds, before it is split and encoded.
+
+        Raises:
+            FileNotFoundError, ValueError, ImportError: as `load`.
+        """
+        return self.file.content()
+
     def problems(self) -> list[str]:
         """Everything that is wrong with the file, one sentence each; empty if all is well."""
         return ([] if self.file.skip_bad else self.file.problems()) or super().problems()
@@ -173,7 +181,7 @@ class Table(RegressionData):
         return DataLoader(_Unlabelled(inputs, _ids(columns.rows)), batch_size=self.batch_size)
 
     def _load(self, split_rows: Callable[[TableContent], dict[str, Positions]]) -> Splits:
-        content = self.file.content()
+        content = self.content()
         try:
             rows = split_rows(content)
         except ValueError as error:

@@ -74,7 +74,7 @@ class TableInput(BaseEstimator):  # type: ignore[misc]
         if reset:
             self.feature_names_in_ = np.array(list(columns.values), dtype=object)
             self.n_features_in_ = len(columns.values)
-            if not self.preprocess and CATEGORY in columns.kinds.values():
+            if not self.preprocess and columns.categories:
                 raise ValueError("preprocess: expected it with categories among the columns, got False")
         elif columns.kinds != self.kinds_:
             raise ValueError(f"X: expected the columns of training, {self.kinds_!r:.200}, got {columns.kinds!r:.200}")
@@ -129,7 +129,7 @@ class TableInput(BaseEstimator):  # type: ignore[misc]
     def _inputs(self, columns: Columns) -> Tensor:
         if self.encoding_ is not None:
             return torch.from_numpy(self.encoding_.transform(columns))
-        return torch.from_numpy(np.stack(list(columns.values.values()), axis=1).astype(np.float32))
+        return torch.from_numpy(np.stack(list(columns.numbers.values()), axis=1).astype(np.float32))
 
 
 def check_labels(labels: NDArray[np.float64]) -> None:

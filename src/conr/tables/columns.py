@@ -37,6 +37,16 @@ class Columns:
         """Kind of each column by name: "number" or "category"."""
         return {name: CATEGORY if values.dtype == object else NUMBER for name, values in self.values.items()}
 
+    @property
+    def numbers(self) -> dict[str, NDArray[np.float64]]:
+        """The columns of numbers."""
+        return {name: values for name, values in self.values.items() if values.dtype != object}
+
+    @property
+    def categories(self) -> dict[str, Column]:
+        """The columns of categories."""
+        return {name: values for name, values in self.values.items() if values.dtype == object}
+
     def __len__(self) -> int:
         """Count the rows."""
         return len(self.rows)
