@@ -11,6 +11,7 @@ from conr._checks import check_number
 from conr.bench.baselines import HGB, TABLES, applying_settings, check_baseline, is_baseline
 from conr.bench.datasets import TABLE, GridDataset
 from conr.data.catalog import dataset_class
+from conr.methods.lengths import MOST_EPOCHS
 from conr.methods.presets import VANILLA, method_names, preset_config
 from conr.training.command import planned_data
 
@@ -107,7 +108,8 @@ def task_epochs(task: Task, options: Mapping[str, Any] | None = None) -> int:
     given = {**(options or {}), **dict(task.options)}
     config = preset_config(task.preset)
     second = given.get("rrt.epochs", config.get("rrt", {}).get("epochs", 0))
-    return int(given.get("trainer.max_epochs", config["trainer"]["max_epochs"])) + int(second)
+    epochs = int(given.get("trainer.max_epochs", config["trainer"]["max_epochs"]))
+    return (epochs if epochs > 0 else MOST_EPOCHS) + int(second)
 
 
 def _check_method(task: Task) -> None:

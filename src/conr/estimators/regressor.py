@@ -383,6 +383,11 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         return tags
 
     def _check_settings(self) -> None:
+        if "mlp" in str(self.method).split("+"):
+            raise ValueError(
+                f"method: expected one of training, got {self.method!r} with another network: members=1 and "
+                "embedding='none' make a plain one"
+            )
         check_choice("new_categories", self.new_categories, NEW_CATEGORIES)
         check_number("few", self.few, low=0)
         check_number("many", self.many, low=self.few)

@@ -7,7 +7,7 @@ from conr._auto import AUTO
 _BATCH_SIZES = ((10_000, 128), (50_000, 256), (200_000, 512))
 _LARGEST_BATCH = 1024
 _STEPS = 2500
-_FEWEST_EPOCHS, _MOST_EPOCHS = 40, 300
+FEWEST_EPOCHS, MOST_EPOCHS = 40, 300
 
 
 def automatic(name: str, value: int | str, default: int) -> int:
@@ -26,7 +26,7 @@ def default_batch_size(rows: int) -> int:
 
 def default_epochs(rows: int, batch_size: int) -> int:
     """About 2500 steps, but 40 epochs at least and 300 at most."""
-    return min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, round(_STEPS / math.ceil(rows / max(batch_size, 1)))))
+    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(_STEPS / math.ceil(rows / max(batch_size, 1)))))
 
 
 def default_patience(max_epochs: int) -> int:
