@@ -2,13 +2,22 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
+from lightning import Trainer
 
 from conr.cli.main import main
+from conr.data import Table
+from conr.estimators import ConRRegressor
+from conr.methods.lengths import default_batch_size
+from conr.models import MLP
+from conr.runs.folder import LAST_CHECKPOINT
 from conr.runs.results import RunResult
+from conr.training import RegressionModule, TableLength
 
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
 
@@ -38,8 +47,37 @@ def run(prices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_fit_keeps_the_whole_configuration(run: Path, prices: Path) -> None:
     configuration = yaml.safe_load((run / "config.yaml").read_text())
     assert configuration["data"]["init_args"]["path"] == str(prices)
-    assert configuration["model"]["encoder"]["init_args"].get("in_features") is None
+    assert configuration["model"]["encoder"]["class_path"] == "conr.models.TableEncoder"
     assert configuration["model"]["standardise_labels"] is True
+
+
+def test_the_network_and_the_settings_are_the_estimator_s(run: Path, prices: Path) -> None:
+    data = Table(path=str(prices), target="preis")
+    content = data.content()
+    rows = data.file.split(content)["train"]
+    settings: dict[str, Any] = {"early_stopping": False, "max_epochs": 1, "device": "cpu"}
+    model = ConRRegressor(**settings).fit(content.inputs.take(rows), content.labels[rows].numpy())
+    trained = torch.load(run / LAST_CHECKPOINT, weights_only=True)
+    weights = {name: value for name, value in trained["state_dict"].items() if name.startswith(("encoder.", "head."))}
+    expected = model.network_.state_dict()
+    assert {name: value.shape for name, value in weights.items()} == {n: value.shape for n, value in expected.items()}
+    config = yaml.safe_load((run / "config.yaml").read_text())["model"]
+    of_estimator = model.get_params()
+    assert all(of_estimator[name] == value for name, value in config["encoder"]["init_args"].items())
+    optimizer = config["optimizer"]["init_args"]
+    assert (optimizer["lr"], optimizer["weight_decay"]) == (of_estimator["learning_rate"], of_estimator["weight_decay"])
+    assert (len(data.splits.train), data.batch_size) == (len(rows), default_batch_size(len(rows)))
+
+
+@pytest.mark.parametrize(("given", "epochs", "patience"), [(-1, 300, 100), (20, 20, 10)])
+def test_epochs_follow_the_rows_unless_they_are_given(given: int, epochs: int, patience: int, prices: Path) -> None:
+    trainer = Trainer(max_epochs=given, accelerator="cpu", logger=False, enable_progress_bar=False)
+    trainer.datamodule = Table(path=str(prices), target="preis")  # type: ignore[attr-defined]
+    length = TableLength()
+    length.setup(trainer, RegressionModule(MLP(3)), "fit")
+    assert (trainer.max_epochs, length.patience) == (epochs, patience)
+    length.setup(trainer, RegressionModule(MLP(3), criterion_coefficient=0.0), "fit")
+    assert length.patience == epochs
 
 
 def test_test_measures_in_label_units(run: Path) -> None:
@@ -62,7 +100,8 @@ def test_predict_gives_prices(run: Path) -> None:
 def test_predict_takes_other_rows_without_a_target(run: Path, prices: Path) -> None:
     new = prices.with_name("neu.csv")
     new.write_text("ort;fläche\nAachen;80,5\nBonn;\n", encoding="latin-1")
-    assert main(["predict", "--run", str(run), f"--data.predict_path={new}", *QUIET]) == 0
+    with pytest.warns(UserWarning, match=r"column 'ort': .*, got 'Bonn' \(row 3\): taken as none of them"):
+        assert main(["predict", "--run", str(run), f"--data.predict_path={new}", *QUIET]) == 0
     latest = max(run.glob("predictions*.csv"), key=lambda path: path.stat().st_mtime_ns)
     with latest.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -89,15 +128,14 @@ def test_a_protocol_has_its_own_folder_and_stays_with_the_run(prices: Path, tmp_
     ("views", "kept"),
     [
         (["--model.views=DropoutViews"], "conr.data.DropoutViews"),
-        (["--model.views=TableViews", "--model.views.corruption=0.3"], "conr.data.TableViews"),
         (["--model.views=MixViews", "--model.views.window=0.1"], "conr.data.MixViews"),
         (["--model.views=null", "--model.encoder.dropout=0.2"], None),
     ],
 )
 def test_views_are_chosen_by_name(views: list[str], kept: str | None, prices: Path, tmp_path: Path) -> None:
-    words = ["fit", "--config=table-conr", f"--data.path={prices}", "--data.target=preis", "--trainer.max_epochs=1"]
+    words = ["fit", "--config=table-mlp+conr", f"--data.path={prices}", "--data.target=preis", "--trainer.max_epochs=1"]
     assert main([*words, *views, f"--output.root={tmp_path}", *QUIET]) == 0
-    configuration = yaml.safe_load((tmp_path / "table-preise" / "conr" / "seed-0" / "config.yaml").read_text())
+    configuration = yaml.safe_load((tmp_path / "table-preise" / "mlp+conr" / "seed-0" / "config.yaml").read_text())
     found = configuration["model"].get("views")
     assert (found and found["class_path"]) == kept
 
