@@ -98,7 +98,7 @@ def test_an_untrained_network_is_that_of_the_seed(runs: Path) -> None:
     run = runs / "table-fish/conr/seed-0"
     first, second = (load_run(run, trained=False).module.state_dict() for _ in range(2))
     trained = load_run(run).module.state_dict()
-    weights = [name for name in first if name.startswith("encoder.") and name.endswith("weight")]
+    weights = [name for name in first if name.startswith("encoder.backbone.") and name.endswith("weight")]
     assert all(torch.equal(first[name], second[name]) for name in weights)
     assert not any(torch.equal(first[name], trained[name]) for name in weights)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from conr._auto import AUTO
+from conr._auto import AUTO, Auto
 from conr._checks import check_number
 from conr.data.dataset import ArrayDataset, DatasetCard, Splits
 from conr.data.module import RegressionData
@@ -96,7 +96,7 @@ class Table(RegressionData):
         few: int = 20,
         skip_bad: bool = False,
         data_seed: int = 0,
-        batch_size: int | str = "auto",
+        batch_size: int | Auto = AUTO,
         num_workers: int = 0,
     ) -> None:
         super().__init__(batch_size=automatic("batch_size", batch_size, 1), num_workers=num_workers)
