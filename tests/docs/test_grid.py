@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from statistics import mode
 from typing import Any
 
 import pytest
