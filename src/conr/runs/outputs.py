@@ -132,5 +132,13 @@ class Outputs(NamedTuple):
 
 
 def spread(n: int, most: int) -> NDArray[np.int64]:
-    """At most ``most`` of the positions 0 to n - 1, evenly."""
+    """Choose positions evenly from 0 to n - 1.
+
+    Args:
+        n: number of positions.
+        most: how many are chosen at most.
+
+    Returns:
+        Increasing, shape (min(n, most),).
+    """
     return np.linspace(0, n - 1, min(n, most)).round().astype(np.int64)

@@ -20,6 +20,10 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """Read a file.
 
+    Args:
+        path: the file.
+        most: bytes.
+
     Raises:
         OSError: it cannot be read.
         ValueError: it is larger than ``most`` bytes; the message names it.
@@ -48,6 +52,9 @@ def parse_json(source: object, content: bytes) -> Any:
     Args:
         source: the file, as messages name it.
         content: in UTF-8.
+
+    Raises:
+        ValueError: as `read_json`.
     """
     values = content.count(b",") + content.count(b"[") + content.count(b"{")
     if values > MOST_VALUES:

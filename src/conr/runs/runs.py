@@ -36,7 +36,7 @@ _CONFIG_KIND = {"schema": CONFIG_SCHEMA, "method": str, "config": dict}
 class Run:
     """A tested run.
 
-    Attributes:
+    Args:
         folder: the run's; of one in a file of runs, ``FILE/METHOD/seed-S``, where nothing is.
         result: content of its ``result.json``.
         kept_config: configuration of a run in a file of runs; None for one in a folder.
