@@ -353,7 +353,7 @@ class PairLoss(nn.Module):
     def rule(self) -> Rule:
         """The rule by which pairs are found; ValueError while a number is still "auto"."""
         numbers = {name: number(name, getattr(self, name)) for name in ("window", "temperature", "distance_scale")}
-        return Rule(**numbers, push=self.push, distance=self.distance, exact=self.reference)
+        return conr_rule(**numbers, push=self.push, distance=self.distance, reference=self.reference)
 
     def extra_repr(self) -> str:
         """Hyper-parameters, for printing."""
