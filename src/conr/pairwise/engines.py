@@ -115,7 +115,13 @@ def contrast(
 
 
 def choose_engine(samples: Samples, others: Samples | None, rule: Rule) -> str:
-    """The engine that "auto" takes: the fastest for this batch on this device, as far as benchmarks tell."""
+    """The engine that "auto" takes: the fastest for this batch on this device, as far as benchmarks tell.
+
+    Args:
+        samples: the batch.
+        others: further candidates that its samples are compared with.
+        rule: of its pairs.
+    """
     return _chosen(*_prepared(samples, others, rule), rule, block=None)[0]
 
 

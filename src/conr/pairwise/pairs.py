@@ -235,6 +235,10 @@ def bin_numbers(labels: Tensor, bin_width: float) -> Tensor:
     """Number of the bin of each label (n, k), whole numbers as floats: bins are centred at multiples of the width.
 
     Rounding rather than cutting at multiples: the float32 label 0.3 cannot fall out of the bin of 0.3 by its last bit.
+
+    Args:
+        labels: shape (n, k).
+        bin_width: of every bin, in label units.
     """
     return torch.floor(real(labels) / bin_width + 0.5)
 
