@@ -79,10 +79,16 @@ def run_rank(rank: int, *, world: int) -> dict[str, Any]:
     empty = conr_loss(nothing, torch.zeros(0), torch.zeros(0), window=1.0)
     empty.backward()  # type: ignore[no-untyped-call]
     found["empty"] = empty.detach()
-    try:
-        conr_loss(torch.zeros(2, 3 + rank), torch.zeros(2), torch.zeros(2), window=1.0)
-    except ValueError as error:
-        found["refused"] = str(error)
+    other = torch.float64 if rank else torch.float32
+    found["refused"] = []
+    for features, labels in (
+        (torch.zeros(2, 3 + rank), torch.zeros(2)),
+        (torch.zeros(2, 3, dtype=other), torch.zeros(2)),
+        (torch.zeros(2, 3), torch.zeros(2, dtype=other)),
+    ):
+        with pytest.raises(ValueError, match="gather") as caught:
+            conr_loss(features, labels, labels, window=1.0)
+        found["refused"].append(str(caught.value))
     assert dist.get_world_size() == world
     return found
 
@@ -115,7 +121,9 @@ def test_processes_together_equal_one_process(world: int, tmp_path: Path) -> Non
         alone = ConRLoss(**SETTINGS)(*part_of(number, SIZES[world], joined))
         torch.testing.assert_close(rank["off"], alone, **TOLERANCE[torch.float64])
         assert rank["empty"] == 0
-        assert rank["refused"].startswith("gather: expected equal feature and label dimensions on all processes, got")
+        start = "gather: expected equal feature and label dimensions and dtypes on all processes, got "
+        assert all(message.startswith(start) for message in rank["refused"])
+        assert len(set(rank["refused"])) == 3
 
 
 def test_one_process_gathers_nothing() -> None:

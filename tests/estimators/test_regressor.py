@@ -286,7 +286,10 @@ def test_the_window_matters(rows: tuple[Array, Array]) -> None:
         ({"members": 0}, "members: expected a number of at least 1"),
         ({"dropout": 1.0}, "dropout: expected a probability"),
         ({"validation_fraction": 0.7}, "validation_fraction: expected a share of at most 0.5"),
-        ({"device": "gpu"}, "device: expected 'auto', 'cpu', 'cuda'"),
+        ({"device": "gpu"}, "device: expected 'auto' or one that computes here, got 'gpu': Expected one of cpu, cuda"),
+        ({"device": "cuda:9"}, "device: expected 'auto' or one that computes here, got 'cuda:9'"),
+        ({"device": "mps"}, "device: expected 'auto' or one that computes here, got 'mps'"),
+        ({"device": "meta"}, "device: expected 'auto' or one that computes here, got 'meta'"),
         ({"batch_size": "big"}, "batch_size: expected 'auto' or a number"),
     ],
 )
@@ -362,3 +365,12 @@ def test_the_package_has_it_lazily() -> None:
     probe = "import sys, json, conr; print(json.dumps([name for name in sys.modules if name.startswith('sklearn')]))"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode])
+def test_fitting_needs_no_gradients_of_the_caller(around: Any, rows: tuple[Array, Array]) -> None:
+    expected = ConRRegressor("sqinv+conr", **SMALL).fit(*rows).predict(rows[0])
+    with around():
+        model = ConRRegressor("sqinv+conr", **SMALL).fit(*rows)
+        np.testing.assert_array_equal(model.predict(rows[0]), expected)
+    np.testing.assert_array_equal(model.fit(*rows).predict(rows[0]), expected)

@@ -106,8 +106,7 @@ def test_files_are_read_and_inspected(examples: int) -> None:
             path.write_bytes(content)
 
             def inspect() -> Any:
-                table = Table(path=str(path), target=target, skip_bad=skip, **options_of(words))
-                return inspect_table(table), table.splits
+                return inspect_table(Table(path=str(path), target=target, skip_bad=skip, **options_of(words)))
 
             found = attempt(inspect)
             if isinstance(found, Refused):
@@ -115,11 +114,11 @@ def test_files_are_read_and_inspected(examples: int) -> None:
                 assert all("expected" in line or line.startswith("... and ") for line in rows), found.message
                 assert not rows or advice.startswith("(skip_bad: "), found.message
                 return
-            inspection, splits = found
+            splits = found.data.splits
             for part in (splits.train, splits.val, splits.test):
                 assert part.inputs.isfinite().all()
                 assert part.labels.isfinite().all()
-            assert all(math.isfinite(value) for value in inspection.suggestion.settings)
+            assert all(math.isfinite(value) for value in found.suggestion.settings)
             accepted.append(target)
 
     search(check, examples, data=st.data())

@@ -9,10 +9,9 @@ from conr.losses import accon_loss, elementwise_loss, focal_r_loss
 from conr.losses._common import FeatureLoss, SampleLoss
 from conr.testing import CriterionCase, RegularizerCase
 
-ALL: dict[str, RegularizerCase | CriterionCase] = {**REGULARIZERS, **CRITERIA}
-CASES = {
+CASES: dict[str, RegularizerCase | CriterionCase] = {
     name: case
-    for name, case in ALL.items()
+    for name, case in {**REGULARIZERS, **CRITERIA}.items()
     if case.refused and isinstance(case.make, type) and issubclass(case.make, FeatureLoss | SampleLoss)
 }
 

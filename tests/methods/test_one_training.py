@@ -16,7 +16,7 @@ from conr.density import Bins, LabelDensity
 from conr.estimators.fitting import Part, Schedule, fit_network
 from conr.estimators.network import TableNetwork
 from conr.methods import RRT, LabelScale, Regularizer
-from conr.methods.objective import build_objective, conr_settings
+from conr.methods.objective import build_objective, conr_settings, criterion_kind
 from conr.methods.presets import preset_config
 from conr.models import LinearHead, TableEncoder
 from conr.training import HeadRetraining, RegressionModule
@@ -132,7 +132,7 @@ def by_lightning(method: str, rrt: RRT | None, folder: Path) -> list[float]:
 def by_the_estimator(method: str, rrt: RRT | None) -> list[float]:
     labels = LABELS.unsqueeze(1)
     scale = LabelScale.of(labels)
-    settings = conr_settings(labels, BINS, scale, batch_size=ROWS)
+    settings = conr_settings(labels, BINS, scale, batch_size=ROWS, criterion=criterion_kind(method))
     torch.manual_seed(2)
     objective = build_objective(method, labels, BINS, scale, settings, features=WIDTH, batch_size=ROWS)
     objective = replace(objective, make_head=seeded(objective.make_head), rrt=rrt)
@@ -169,6 +169,7 @@ RETRAINING = RRT(epochs=3, lr=0.05, power=0.7)
     [
         ("vanilla", None),
         ("sqinv+conr", None),
+        ("mse+conr", None),
         ("lds+fds+conr", None),
         ("mse+denseweight+supcon+accon", None),
         ("bmc+conr", None),

@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from conr.cli.main import main
 from conr.runs.folder import BEST_CHECKPOINT, LAST_CHECKPOINT
 from conr.runs.history import read_history
 from conr.runs.outputs import Outputs
@@ -147,6 +148,34 @@ def test_what_cannot_be_found_is_said(options: list[str], message: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError)) as caught:
         run_command(["fit", *options])
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--trainer.max_epochs=-5", "trainer.max_epochs: expected a number of at least -1, got -5"),
+        ("--trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches: expected a number of at least 1"),
+        ("--trainer.limit_train_batches=-3", "trainer: You have passed invalid value -3 for limit_train_batches"),
+        ("--trainer.accelerator=mps", "trainer: `MPSAccelerator` can not run on your system"),
+        ("--data.batch_size=0", "batch_size: expected a number of at least 1, got 0"),
+        ("--data.num_workers=-1", "num_workers: expected a number of at least 0, got -1"),
+        ("--model.criterion_lr=-1", "criterion_lr: expected a number of at least 0, got -1"),
+    ],
+)
+def test_options_out_of_their_range_are_one_line(
+    option: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", *TOY, f"--output.root={tmp_path}", option]) == 2
+    first, *rest = [line for line in capsys.readouterr().err.splitlines() if line.startswith("conr fit:")]
+    assert first.startswith(f"conr fit: {message}")
+    assert rest == []
+
+
+@pytest.mark.parametrize(("typed", "read"), [("1", 1), ("1.0", 1.0), ("0.5", 0.5)])
+def test_one_batch_is_not_all_of_them(typed: str, read: float, tmp_path: Path) -> None:
+    run = fit(tmp_path, "--trainer.max_epochs=0", f"--trainer.limit_train_batches={typed}")
+    found = yaml.safe_load((run / "config.yaml").read_text())["trainer"]["limit_train_batches"]
+    assert (found, type(found)) == (read, type(read))
 
 
 def test_a_run_without_a_checkpoint_cannot_be_tested(run: Path, tmp_path: Path) -> None:

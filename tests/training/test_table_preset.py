@@ -127,7 +127,6 @@ def test_a_protocol_has_its_own_folder_and_stays_with_the_run(prices: Path, tmp_
 @pytest.mark.parametrize(
     ("views", "kept"),
     [
-        (["--model.views=DropoutViews"], "conr.data.DropoutViews"),
         (["--model.views=MixViews", "--model.views.window=0.1"], "conr.data.MixViews"),
         (["--model.views=null", "--model.encoder.dropout=0.2"], None),
     ],

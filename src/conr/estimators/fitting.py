@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
 @dataclass
 class Schedule:
-    """How long and how fast a network learns.
+    """Length and rate of a training.
 
     Args:
         max_epochs: at most, and the length of the cosine that the learning rate follows.
@@ -65,7 +65,7 @@ class Schedule:
 
 @dataclass
 class Fitted:
-    """What training left.
+    """Result of a training.
 
     Args:
         history: per epoch the mean training loss, and the validation error if there is a validation part.

@@ -21,7 +21,7 @@ from conr.estimators.network import TableNetwork, in_batches, table_encoder
 from conr.estimators.rows import TableInput, check_labels, single_pair, validation_rows
 from conr.estimators.storage import ModelState, load_model, save_model
 from conr.estimators.support import check_names, chosen_device, known_arguments, own_randomness, training_schedule
-from conr.methods.objective import build_objective, conr_settings
+from conr.methods.objective import build_objective, conr_settings, criterion_kind
 from conr.methods.scale import LabelScale, flat
 from conr.metrics.shot import regression_metrics
 from conr.tables.columns import Columns
@@ -188,6 +188,10 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         super().set_params(**params)
         return self
 
+    @torch.inference_mode(mode=False)  # wherever it is called from
+    @torch.enable_grad()
+    @torch.inference_mode(mode=False)  # wherever it is called from
+    @torch.enable_grad()
     def fit(
         self,
         X: Any,  # noqa: N803  scikit-learn's name
@@ -239,6 +243,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
             self.bins_,
             self._scale,
             batch_size=schedule.batch_size,
+            criterion=criterion_kind(self.method),
             window=self.window,
             beta=self.beta,
             temperature=self.temperature,

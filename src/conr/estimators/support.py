@@ -65,10 +65,10 @@ def chosen_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device: expected 'auto', 'cpu', 'cuda' or the like, got {name!r}: {error}") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device: expected one that is here, got {name!r} without a GPU that torch can use")
+        torch.zeros(1, dtype=torch.float64, device=device).item()  # a GPU that is not there says so now
+    except (RuntimeError, TypeError, AssertionError) as error:  # AssertionError: torch without CUDA
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"device: expected 'auto' or one that computes here, got {name!r}: {reason}") from error
     return device
 
 

@@ -62,7 +62,7 @@ def resolve(
 
 
 def is_automatic(part: nn.Module) -> bool:
-    """Whether a setting of a module or of its submodules waits for the training labels."""
+    """Tell whether a setting of a module or of its submodules waits for the training labels."""
     return any(_waiting(module) for module in part.modules())
 
 

@@ -1,4 +1,4 @@
-"""What training does with dense labels: maps (n, k, h, w) in the place of rows; rows pass through unchanged."""
+"""Dense labels in training: maps (n, k, h, w) in the place of rows; rows pass through unchanged."""
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ KEPT_PIXELS = 64
 
 
 def is_dense(labels: Tensor) -> bool:
-    """Whether labels are maps (n, k, h, w), and not (n,) or (n, k)."""
+    """Tell maps (n, k, h, w) from labels (n,) or (n, k)."""
     return labels.ndim == 4
 
 
@@ -31,12 +31,12 @@ def label_weights(density: SampleWeights | None, labels: Tensor) -> Tensor | Non
 
 
 def criterion_rows(outputs: Tensor, labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """What a criterion sees: of maps the valid pixels as rows; see `conr.losses.masked_rows`."""
+    """Rows for a criterion: of maps the valid pixels; see `conr.losses.masked_rows`."""
     return masked_rows(outputs, labels, weights) if is_dense(labels) else (outputs, labels, weights)
 
 
 def collapse_rows(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """What the measure of collapse sees: of maps a sample of valid pixels, as it compares every row with every other.
+    """Rows for the measure of collapse: of maps a sample of valid pixels, as it compares every row with every other.
 
     Rows beyond the valid pixels of the batch are NaN, which agrees with nothing.
     """
@@ -56,7 +56,7 @@ def at_label_size(predictions: Tensor, labels: Tensor) -> Tensor:
 
 
 def kept_outputs(features: Tensor, predictions: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """What a result file keeps of a test batch: rows as they are; of maps at most ``KEPT_PIXELS`` pixels per image.
+    """Rows for the result file: those of a test batch as they are, of maps at most ``KEPT_PIXELS`` pixels per image.
 
     Returns:
         ``features``, ``predictions`` and ``labels`` by row, and of maps also ``pixels``, shape (rows, 3): position of

@@ -46,6 +46,7 @@ def conr_settings(
     scale: LabelScale,
     *,
     batch_size: int,
+    criterion: str = "l1",
     window: float | str = AUTO,
     beta: float | str = AUTO,
     temperature: float | str = AUTO,
@@ -61,6 +62,7 @@ def conr_settings(
         bins: of the labels, in label units.
         scale: of the labels.
         batch_size: rows per step.
+        criterion: what ConR is added to, "l1" or "mse"; see `criterion_kind`.
         window: in label units, in deviations if there are several targets; likewise the others.
         beta: coefficient of the regularizer.
         temperature: of the similarities.
@@ -70,7 +72,7 @@ def conr_settings(
         TypeError, ValueError: something else than "auto" and a number in its range; the message names it.
     """
     targets = (labels - scale.mean) / scale.deviation  # (n, k)
-    rule = suggest_settings(targets, scale.bins(bins), batch_size=max(2, batch_size))
+    rule = suggest_settings(targets, scale.bins(bins), criterion=criterion, batch_size=max(2, batch_size))
     unit = float(scale.deviation[0]) if labels.shape[1] == 1 else 1.0
     return ConRSettings(
         window=_number("window", window, rule.window * unit, open_low=True),
@@ -78,6 +80,16 @@ def conr_settings(
         distance_scale=_number("distance_scale", distance_scale, rule.distance_scale / unit),
         coefficient=_number("beta", beta, rule.coefficient),
     )
+
+
+def criterion_kind(method: str) -> str:
+    """The kind of a method's criterion for `conr.density.suggest_settings`: "mse" or "l1".
+
+    Raises:
+        ValueError: as `build_objective`.
+    """
+    criterion = _preset(method)["model"].get("criterion", {})
+    return "mse" if criterion.get("class_path", "").endswith(".MSE") else "l1"
 
 
 def build_objective(
@@ -157,7 +169,7 @@ def _number(name: str, value: float | str, automatic: float, *, open_low: bool =
 
 
 def head_maker(method: str, targets: Tensor, bins: Bins) -> Callable[[int], nn.Module]:
-    """What makes the head of a method from a number of features.
+    """Make a function from a number of features to the head of a method.
 
     Args:
         method: methods joined with ``+``.

@@ -9,7 +9,7 @@ from conr.density import LabelDensity, SampleWeights
 from conr.methods.terms import Terms
 
 EPOCHS = ("best", "last")
-"""Which epoch of the first stage the encoder can be from."""
+"""Epochs of the first stage that the encoder can be from."""
 
 
 @dataclass

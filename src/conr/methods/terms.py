@@ -42,7 +42,7 @@ class Regularizer:
 
 
 class Step(NamedTuple):
-    """What `Terms` returns for a batch.
+    """Terms of a batch, and the rows that regularizers saw.
 
     Attributes:
         terms: scalars by name: "criterion", each regularizer, and "loss", their sum with coefficients.
@@ -112,7 +112,7 @@ class Terms:
 
     @property
     def waits(self) -> bool:
-        """Whether a number is "auto" still, of the criterion or a regularizer."""
+        """True while a number of the criterion or of a regularizer is "auto"."""
         coefficients = [term.coefficient == AUTO for term in self.regularizers.values()]
         return any(coefficients) or any(map(is_automatic, (self.criterion, *self.losses)))
 

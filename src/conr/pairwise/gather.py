@@ -6,8 +6,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from conr._torch import outside_graphs
+from conr._compile import outside_graphs
 from conr.pairwise.pairs import Samples
+
+_DTYPES = tuple(dict.fromkeys(value for value in vars(torch).values() if isinstance(value, torch.dtype)))
 
 
 def world_size() -> int:
@@ -29,24 +31,23 @@ def gather_samples(samples: Samples) -> list[Samples]:
         One batch per process; at the own rank the given one.
 
     Raises:
-        ValueError: d or k differ between processes; raised on all of them.
+        ValueError: d, k or a dtype differ between processes; raised on all of them.
 
     Notes:
         Three all_gather and, backward, one all_reduce of all features. A GPU is waited for once, to learn the sizes.
     """
-    shape = torch.tensor(
-        [*samples.features.shape, samples.labels.shape[1]], device=samples.features.device
-    )  # (3,): n, d, k
+    k = samples.labels.shape[1]
+    own_keys = torch.cat((samples.labels, samples.predictions), dim=1).detach()  # (n, 2 k)
+    dtypes = (_DTYPES.index(samples.features.dtype), _DTYPES.index(own_keys.dtype))
+    shape = torch.tensor([*samples.features.shape, k, *dtypes], device=samples.features.device)  # (5,)
     shapes = [torch.empty_like(shape) for _ in range(world_size())]
     dist.all_gather(shapes, shape)
-    sizes = torch.stack(shapes)  # (world, 3)
-    columns = sizes[:, 1:].tolist()
-    if any(column != columns[0] for column in columns):
-        raise ValueError(f"gather: expected equal feature and label dimensions on all processes, got {columns}")
-    lengths = sizes[:, 0].tolist()
+    lengths, *kinds = zip(*torch.stack(shapes).tolist(), strict=True)  # each of a number per process
+    if any(len(set(kind)) > 1 for kind in kinds):
+        told = [[d, columns, *(_DTYPES[one] for one in types)] for d, columns, *types in zip(*kinds, strict=True)]
+        raise ValueError(f"gather: expected equal feature and label dimensions and dtypes on all processes, got {told}")
     features = _GatherRows.apply(samples.features, lengths)
-    keys = _gather_rows(torch.cat((samples.labels, samples.predictions), dim=1).detach(), lengths)
-    k = samples.labels.shape[1]
+    keys = _gather_rows(own_keys, lengths)
     gathered = [
         Samples(part, key[:, :k].to(samples.labels.dtype), key[:, k:].to(samples.predictions.dtype))
         for part, key in zip(features, keys, strict=True)

@@ -62,7 +62,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def is_from_restoring(error: BaseException) -> bool:
-    """Whether an exception came up while a checkpoint's content was given to the parts of a run."""
+    """Tell whether an exception came up while a checkpoint's content was given to the parts of a run."""
     trace = error.__traceback__
     while trace is not None:
         if Path(trace.tb_frame.f_code.co_filename).name == _RESTORING:
@@ -72,7 +72,7 @@ def is_from_restoring(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, in one line; its type if it says nothing."""
+    """Message of an exception in one line; its type if it says nothing."""
     text = str(error)
     if _NEEDS_CODE in text:  # before it torch explains how to run the code nevertheless
         text = text.partition(_NEEDS_CODE)[2].partition(". Please")[0]

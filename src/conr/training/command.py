@@ -30,7 +30,6 @@ from conr.runs.folder import (
     resume_checkpoint,
 )
 from conr.runs.reading import read_yaml
-from conr.tables.typed import quote_columns
 from conr.training.callbacks import EpochClock, EpochSeed, MapWriter, MemoryClock, PredictionWriter, ResultWriter
 from conr.training.checkpoints import ReadError, first_line, is_from_restoring, keep_checkpoints_whole
 from conr.training.metrics_table import metrics_table
@@ -54,7 +53,7 @@ OWN_WAYS: dict[str, Any] = {  # of this command line, where Lightning's differ
 
 @dataclass
 class Output:
-    """Where a run is kept and what it is called in tables.
+    """Folder of a run, and its name in tables.
 
     Args:
         root: folder of all runs; a run goes to ROOT/DATASET/METHOD/seed-SEED, or the next free name.
@@ -213,6 +212,21 @@ class RunCommand(LightningCLI):
             "with their options as --protocol.OPTION (default: the dataset's own splits)",
         )
 
+    def instantiate_classes(self) -> None:
+        """Build what the options describe; a class that refuses one says so itself.
+
+        Raises:
+            ValueError: an option that its class refuses.
+        """
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            # For a union of types jsonargparse lists what each of them says, and all that it was given.
+            cause: BaseException = error
+            while str(cause).startswith("Does not validate against any") and cause.__cause__ is not None:
+                cause = cause.__cause__
+            raise ValueError(str(cause)) from error
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Choose the run's folder, as all options are known to be right now, and build the trainer.
 
@@ -257,7 +271,7 @@ class RunCommand(LightningCLI):
             self.trainer.strategy.barrier()
 
     def _second_stage(self) -> HeadRetraining | None:
-        """What makes this training the second stage; None in a first one, or if there is one stage only."""
+        """The callback of a second stage; None in a first one, or if there is one stage only."""
         rrt: RRT | None = self._get(self.config_init, "rrt")
         if rrt is None:
             return None
@@ -371,7 +385,7 @@ def _take_option(options: list[str], flag: str) -> tuple[list[str], str | None]:
 def _expand_presets(options: list[str]) -> list[str]:
     expanded = []
     expects_config = False
-    for option in quote_columns(options):
+    for option in options:
         prefix, value = ("", option) if expects_config else _split_config(option)
         expects_config = option in ("--config", "-c")
         if value is None or Path(value).is_file():

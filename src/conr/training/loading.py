@@ -18,7 +18,7 @@ _OF_FIT = ("ckpt_path", "weights_only")  # arguments of the verb, which a run wi
 
 
 class LoadedRun(NamedTuple):
-    """What `load_run` gives.
+    """Dataset and network of a run, as `load_run` gives them.
 
     Attributes:
         data: the dataset.

@@ -1,4 +1,4 @@
-"""How much memory training takes: that of the GPU, or of the whole process on a CPU."""
+"""Peak memory of a training: that of the GPU, or of the whole process on a CPU."""
 
 import gc
 import re

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from conr._checks import check_number
 from conr.data import Inputs
 from conr.losses import CrossBatchMemory
+from conr.methods.terms import predicted
 from conr.training.module import RegressionModule
 
 
@@ -104,10 +105,7 @@ class MomentumMemory(Callback):
         # Regularizers see all rows of the encoder's inputs or the last of them: see `conr.data.make_views`.
         inputs = cast("Inputs", self._inputs)
         rows = inputs[-n:] if isinstance(inputs, Tensor) else {name: part[-n:] for name, part in inputs.items()}
-        features = encoder(rows)  # (n, d)
-        outputs = head(features)  # (n,) or (n, k), or what the criterion expects
-        point = getattr(head, "point", None)
-        return features, outputs if point is None else point(outputs)
+        return predicted(head, encoder(rows))
 
 
 def _memories(module: RegressionModule) -> list[CrossBatchMemory]:

@@ -1,4 +1,4 @@
-"""What others print and raise around a run that says nothing about it."""
+"""Silence third-party messages that do not concern the run."""
 
 import logging
 import threading

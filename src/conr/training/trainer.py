@@ -3,6 +3,7 @@
 from typing import Any
 
 from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from conr._checks import check_number
 
@@ -14,13 +15,15 @@ class RunTrainer(Trainer):
     out the equal ``Optional[Union[float, int]]`` if any module has asked for that before: then 1 would become 1.0.
 
     Raises:
-        ValueError: fewer epochs than 0 that are not -1, for a training without end.
+        ValueError: fewer epochs than 0 that are not -1, for a training without end; other settings that Lightning
+            refuses.
     """
 
     def __init__(
         self,
         *,
         max_epochs: int | None = None,
+        accumulate_grad_batches: int = 1,
         limit_train_batches: int | float | None = None,
         limit_val_batches: int | float | None = None,
         limit_test_batches: int | float | None = None,
@@ -30,12 +33,17 @@ class RunTrainer(Trainer):
     ) -> None:
         if max_epochs is not None:
             check_number("trainer.max_epochs", max_epochs, low=-1)
-        super().__init__(
-            max_epochs=max_epochs,
-            limit_train_batches=limit_train_batches,
-            limit_val_batches=limit_val_batches,
-            limit_test_batches=limit_test_batches,
-            limit_predict_batches=limit_predict_batches,
-            val_check_interval=val_check_interval,
-            **settings,
-        )
+        check_number("trainer.accumulate_grad_batches", accumulate_grad_batches, low=1)
+        try:
+            super().__init__(
+                max_epochs=max_epochs,
+                accumulate_grad_batches=accumulate_grad_batches,
+                limit_train_batches=limit_train_batches,
+                limit_val_batches=limit_val_batches,
+                limit_test_batches=limit_test_batches,
+                limit_predict_batches=limit_predict_batches,
+                val_check_interval=val_check_interval,
+                **settings,
+            )
+        except MisconfigurationException as error:
+            raise ValueError(f"trainer: {error}") from error
