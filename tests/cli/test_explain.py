@@ -29,7 +29,7 @@ QUICK = [
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     random = np.random.default_rng(0)
-    rows = [f"{a:.2f},{'<b>' if a > 1 else 'x'},{a + b:.2f}" for a, b in random.exponential(size=(400, 2))]
+    rows = [f"{a:.4f},{'<b>' if a > 1 else 'x'},{a + b:.4f}" for a, b in random.exponential(size=(400, 2))]
     (root / "fish.csv").write_text("\n".join(["size,<kind>,weight", *rows]))
     table = ["--data.path", f"{root}/fish.csv", "--data.target", "weight", "--model.collapse_window", "0.5"]
     for words in (["table-conr", *table], ["table-vanilla", *table]):

@@ -21,7 +21,7 @@ def fish(rows: int = ROWS, changes: dict[int, str] | None = None, encoding: str 
     """A table with semicolons and decimal commas; line numbers count from 1."""
     random = np.random.default_rng(0)
     lines = ["länge;place;empty;gewicht"]
-    lines += [f"{a:.2f};{'lake' if a > 1 else 'sea'};1;{a + b:.2f}" for a, b in random.exponential(size=(rows, 2))]
+    lines += [f"{a:.4f};{'lake' if a > 1 else 'sea'};1;{a + b:.4f}" for a, b in random.exponential(size=(rows, 2))]
     for number, line in (changes or {}).items():
         lines[number - 1] = line
     path = Path("fish.csv")
@@ -136,7 +136,7 @@ def test_a_file_without_names_of_columns_is_recognised(capsys: pytest.CaptureFix
 
 
 def test_many_problems_are_listed_or_skipped(capsys: pytest.CaptureFixture[str]) -> None:
-    fish(changes=dict.fromkeys(range(10, 40), "1;sea;1;?"))
+    fish(changes={row: f"{row};sea;1;?" for row in range(10, 40)})
     words = ["inspect", "fish.csv", "--target", "gewicht"]
     assert main(words) == 2
     printed = capsys.readouterr().err

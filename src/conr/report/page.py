@@ -86,7 +86,7 @@ def _section(group: DatasetRuns, styles: MethodStyles, out: Path, *, compared: b
         "sentences": summary_sentences(group),
         "notes": [*group.notes, *unequal_runs(group), *_left_out(group)],
         "errors": metric_table(group, metrics[:main], f"Test error of {name}", changes=True),
-        "other_errors": metric_table(group, metrics[main:], "Other metrics", changes=True),
+        "other_errors": metric_table(group, metrics[main:], "Other metrics", changes=True) if metrics[main:] else None,
         "pictures": _pictures(group, styles),
         "published": published_table(group) if compared else None,
         "compact": len(group.methods) > MOST_COMPARED + 1,
