@@ -48,7 +48,6 @@ docs: $(INSTALLED) ## build the documentation into site/ and check its links (wa
 
 results: $(INSTALLED) ## rebuild every table of the README and the docs from the committed result files
 	$(BIN)/python -m docs.tables
-	$(BIN)/python -m benchmarks.engines_page
 
 clean: ## remove the virtual environment and all caches (never runs/)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis site

@@ -1,8 +1,7 @@
 """Time forward and backward of ``conr_loss`` against the plain form and against the least any such loss must do.
 
 The least with autograd is ``normalize`` and one n x n product with its backward; the least at all are two products of
-matrices, one forward and one backward. The smallest batch is measured before and after larger ones, from which on the
-process keeps memory that it frees (`conr.pairwise.freed_memory`). Run: ``python -m benchmarks.conr_loss``.
+matrices, one forward and one backward. Run: ``python -m benchmarks.conr_loss``.
 """
 
 from collections.abc import Callable
@@ -16,9 +15,8 @@ from torch import Tensor
 from benchmarks.plain_conr import plain_conr
 from benchmarks.timing import environment, interleaved, write_results
 from conr import conr_loss
-from conr.pairwise.freed_memory import keep_freed_memory
 
-SIZES = ((128, 2048), (512, 512), (2048, 128), (128, 2048))  # again, as a larger batch makes freed memory stay
+SIZES = ((128, 2048), (512, 512), (2048, 128))
 SETTINGS: dict[str, Any] = {"window": 1.0, "temperature": 0.07, "distance_scale": 0.01}
 
 
@@ -68,7 +66,6 @@ def measure(n: int, d: int, *, seconds: float = 4.0) -> dict[str, Any]:
         "n": n,
         "d": d,
         **SETTINGS,
-        "memory_is_kept": keep_freed_memory.cache_info().currsize > 0,
         "times": times,
         "difference_of_values": abs(float(difference.detach())),
         "plain_over_ours": times["plain"]["full"]["median_ms"] / ours,

@@ -1,12 +1,13 @@
 """What ``engine="auto"`` chooses on a CPU against what is faster: ``python -m benchmarks.engine_choice``.
 
 Batches around the size where tiles begin to pay: squares and rectangles (a memory of more candidates), one and two
-label dimensions, few and many pairs, and predictions that all agree; eight minutes. The constants of
-`conr.pairwise.engines` are those with the fewest points over 15 % in the result file
-``benchmarks/results/engine_choice.json``.
+label dimensions, few and many pairs, and predictions that all agree. The constants of `conr.pairwise.engines` are those
+with the fewest points over 15 % in the result file ``benchmarks/results/engine_choice.json``. A run of some minutes is
+one round; each further run adds one.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator
 from functools import partial
 from statistics import median
 from typing import Any, NamedTuple
@@ -16,18 +17,15 @@ from torch import Tensor
 
 from benchmarks.engines import SETTINGS, Batch, Point, batch
 from benchmarks.engines_page import over_best
-from benchmarks.timing import environment, interleaved, write_results
+from benchmarks.timing import RESULTS, environment, interleaved, write_results
 from conr import conr_loss
 from conr.pairwise import Rule, Samples
-from conr.pairwise.engines import tile_similarities
+from conr.pairwise.engines import tile_counts
 
 RECTANGLES = (
     *((64, 512), (64, 4096), (128, 512), (128, 2048), (128, 8192), (256, 256), (256, 1024), (256, 2048)),
     *((512, 512), (512, 1024), (512, 2048), (1024, 1024), (1024, 4096)),
 )
-
-ROUNDS = 3
-"""How often all points are measured: memory from the system costs now more, now less, for minutes."""
 
 
 class Choice(NamedTuple):
@@ -79,32 +77,37 @@ def measure(choice: Choice) -> dict[str, Any]:
     samples = Samples(given.features, *(one.reshape(point.n, -1) for one in given[1:3]))
     rule = Rule(given.window, "l2", SETTINGS["distance_scale"], "exp", SETTINGS["temperature"])
     tiled = "windowed" if point.k == 1 else "blockwise"
-    in_tiles, kept = tile_similarities(samples, given.candidates, rule)
+    in_tiles, kept = tile_counts(samples, given.candidates, rule)
     times = interleaved({engine: partial(loss, given, engine) for engine in ("dense", tiled)}, seconds=0.5)
+    dense_ms, tiled_ms = (times[engine]["full"]["median_ms"] for engine in ("dense", tiled))
     return {
         **point._asdict(),
         "crowd": choice.crowd,
         "tile_similarities": in_tiles,
         "kept": kept,
         "tiled": tiled,
-        "dense_ms": times["dense"]["full"]["median_ms"],
-        "tiled_ms": times[tiled]["full"]["median_ms"],
+        "rounds": [(dense_ms, tiled_ms)],
+        "dense_ms": dense_ms,
+        "tiled_ms": tiled_ms,
     }
 
 
 def main() -> None:
-    """Measure all points several times, print a line for each round, and write the result file."""
-    ran_on, rounds = environment(), []
-    for _ in range(ROUNDS):
-        rounds.append([measure(choice) for choice in choices()])
-        print(f"worst of this round {max(map(over_best, rounds[-1])):.2f}", flush=True)
-    cases = [_median(found) for found in zip(*rounds, strict=True)]
+    """Measure all points once, and write the result file: with the rounds that it holds of the same commit, if any."""
+    ran_on = environment()
+    file = RESULTS / "engine_choice.json"
+    before = json.loads(file.read_text()) if file.exists() else {}
+    cases = [measure(choice) for choice in choices()]
+    if before.get("commit") == ran_on["commit"]:
+        cases = [_joined(*two) for two in zip(before["cases"], cases, strict=True)]
     print(f"worst {max(map(over_best, cases)):.2f}:", write_results("engine_choice", cases, ran_on=ran_on))
 
 
-def _median(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A case from those of all rounds."""
-    return {**found[0], **{name: median(case[name] for case in found) for name in ("dense_ms", "tiled_ms")}}
+def _joined(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """A case of all rounds: every time, and the medians."""
+    rounds = [*before["rounds"], *now["rounds"]]
+    dense, tiled = (median(times) for times in zip(*rounds, strict=True))
+    return {**now, "rounds": rounds, "dense_ms": dense, "tiled_ms": tiled}
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def visits(samples: Samples, rule: Rule, tiles: Tiles) -> float:
     """How many similarities one kernel for positives and one for negatives compute."""
     found = 0
     for positives in (True, False):
-        ordered = side(samples, rule, positives=positives)
+        ordered = side(rule.prepare(samples), rule, positives=positives)
         ranges = walk(ordered, ordered, block_rows=tiles.rows, block_columns=tiles.columns)
         found += int((ranges.lasts - ranges.firsts).clamp(min=0).sum())
     return float(found * tiles.rows * tiles.columns)

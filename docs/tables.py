@@ -3,8 +3,10 @@
 A table stands between ``<!-- KIND: PATHS -->`` and ``<!-- /KIND -->``; PATHS are folders with result files below the
 project's root. KIND is ``table`` (headline metric of each dataset), one of the tables of a comparison (``grid``,
 ``paired``, ``where``, ``ranks``, ``cost``, ``published``), ``trade-off`` for a picture per dataset, which goes to
-``docs/images/PAGE/``, or ``estimator``, ``estimator-search`` and ``memory``, whose path is a file of
-``benchmarks/results``.
+``docs/images/PAGE/``, one of the tables of a single page, whose path is a file or folder (``estimator``,
+``estimator-search``, ``memory``, ``sts-b-metrics``, ``sts-b-tuning``, ``dense-memory``, ``start``), or ``engines``, a
+table of `benchmarks.engines_page` by its name. A number within a sentence stands between
+``<!-- change: PATH DATASET METHOD METHOD -->`` and ``<!-- /change -->``; see `docs.page_tables.change`.
 ``--check`` changes nothing and fails if a table is not what its files say.
 """
 
@@ -13,9 +15,11 @@ import re
 import sys
 from pathlib import Path
 
+from benchmarks import engines_page
+
 from conr.report import comparison_markdown, load_runs, summary_markdown, trade_off_pictures
 from conr.report.comparison import TABLES
-from docs import estimator_tables, memory_table
+from docs import estimator_tables, memory_table, page_tables
 
 ROOT = Path(__file__).parents[1]
 _PICTURES = "trade-off"
@@ -23,12 +27,17 @@ _OF_FILES = {
     "estimator": estimator_tables.comparison,
     "estimator-search": estimator_tables.search,
     "memory": memory_table.comparison,
+    "sts-b-metrics": page_tables.sts_b_metrics,
+    "sts-b-tuning": page_tables.sts_b_tuning,
+    "dense-memory": page_tables.dense_memory,
+    "start": page_tables.start,
 }
 _KINDS = "|".join(("table", *TABLES, *_OF_FILES, _PICTURES))
 _TABLE = re.compile(
     rf"(<!-- (?P<kind>{_KINDS}): (?P<paths>[^>]+?) -->\n).*?(<!-- /(?P=kind) -->)",
     re.DOTALL,
 )
+_CHANGE = re.compile(r"(<!-- change: (?P<path>\S+) (?P<of>[^>]+?) -->).*?(<!-- /change -->)", re.DOTALL)
 
 
 def rebuilt(text: str, root: Path = ROOT, page: Path | None = None) -> str:
@@ -55,7 +64,10 @@ def rebuilt(text: str, root: Path = ROOT, page: Path | None = None) -> str:
             made = comparison_markdown(paths, match["kind"])
         return f"{match[1]}\n{made}\n{match[4]}"
 
-    return _TABLE.sub(table, text)
+    def change(match: re.Match[str]) -> str:
+        return f"{match[1]}{page_tables.change(root / match['path'], *match['of'].split())}{match[4]}"
+
+    return engines_page.rebuilt(_CHANGE.sub(change, _TABLE.sub(table, text)))
 
 
 def draw_pictures(text: str, page: Path, root: Path = ROOT) -> list[Path]:
@@ -85,6 +97,8 @@ def main() -> int:
         after = rebuilt(before, page=page)
         if "--check" not in sys.argv:
             draw_pictures(after, page)
+            if page == engines_page.PAGE:
+                engines_page.draw()
         if before != after:
             stale.append(str(page.relative_to(ROOT)))
             if "--check" not in sys.argv:

@@ -1,9 +1,12 @@
 import subprocess
 import sys
+from functools import partial
 
+import pytest
 import torch
 
-from conr._compile import outside_graphs
+from conr import conr_loss
+from conr._torch import outside_graphs
 
 
 def test_the_compiler_is_not_loaded_with_the_package() -> None:
@@ -24,3 +27,29 @@ def test_a_function_outside_of_graphs_runs_as_it_is() -> None:
     compiled = torch.compile(lambda value: double(value + 1) + 1, backend="eager")
     assert compiled(torch.ones(1)).item() == 5
     assert seen == [torch.Tensor, torch.Tensor]  # no stand-in of a tracer
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_a_compiled_loss_is_the_loss(k: int) -> None:
+    """One graph for all sizes, down to a batch of one, where there is no pair."""
+    torch.compiler.reset()
+    compiled = torch.compile(partial(conr_loss, window=1.0, temperature=0.1), fullgraph=True, dynamic=True)
+    generator = torch.Generator().manual_seed(k)
+    for n in (16, 24, 1):
+        features = torch.randn(n, 5, generator=generator).requires_grad_()
+        labels = torch.randint(0, 5, (n, k), generator=generator) / 10
+        batch = features, labels, torch.zeros_like(labels)
+        found, expected = compiled(*batch), conr_loss(*batch, window=1.0, temperature=0.1)
+        torch.testing.assert_close(found, expected)
+        gradients = (torch.autograd.grad(loss, features)[0] for loss in (found, expected))
+        torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
+
+
+def test_a_compiled_loss_decides_the_windows_edge_as_eager_does() -> None:
+    torch.compiler.reset()
+    steps = torch.arange(-3, 4) / 10
+    angles = torch.cartesian_prod(steps, steps)
+    features = torch.randn(49, 5, generator=torch.Generator().manual_seed(0))
+    loss = partial(conr_loss, window=0.1, temperature=0.1, distance="angular", reduction="none")
+    batch = features, angles, torch.zeros_like(angles)
+    torch.testing.assert_close(torch.compile(loss)(*batch), loss(*batch), rtol=1e-4, atol=1e-4)

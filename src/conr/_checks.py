@@ -9,7 +9,7 @@ def check_number(name: str, value: float, *, low: float = -math.inf, open_low: b
     """Require a finite number, at least ``low`` (more than ``low`` if ``open_low``)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    if not math.isfinite(value):
+    if not -math.inf < value < math.inf:  # math.isfinite would break a compiled graph
         raise ValueError(f"{name}: expected a finite number, got {value}")
     if value < low or (open_low and value == low):
         raise ValueError(f"{name}: expected a number {'above' if open_low else 'of at least'} {low:g}, got {value}")

@@ -65,7 +65,7 @@ def names(dataset: str) -> list[str]:
 
 
 Change = dict[str, Any]
-"""What a method changes on some datasets: ``on`` these, values to ``set``, names that it goes ``without``."""
+"""Difference of a method on some datasets: ``on`` these, values to ``set``, names that it goes ``without``."""
 
 
 def changed(config: Flat, name: str, changes: Mapping[str, list[Change]], dataset: str) -> Flat:
@@ -101,7 +101,7 @@ def write() -> None:
                     groups.append({"on": [dataset], **change})
                 else:
                     same["on"].append(dataset)
-    sections = {"bases": bases, "changes": dict(sorted(changes.items()))}
+    sections: dict[str, dict[str, Any]] = {"bases": bases, "changes": dict(sorted(changes.items()))}
     lines = [
         f"{json.dumps(name)}: {{\n"
         + ",\n".join(f"{json.dumps(key)}: {json.dumps(one)}" for key, one in section.items())

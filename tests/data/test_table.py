@@ -245,5 +245,5 @@ def test_rows_that_repeat_others_are_counted(tmp_path: Path) -> None:
     rows = [f"{i},{i % 30 or ''},{i % 7},{'abc'[i % 3]},{i % 30}" for i in range(300)]
     file.write_text("\n".join(["id,size,weight,colour,age", *rows]) + "\n")
     with pytest.warns(UserWarning, match=r"rows.csv: 90 of 300 rows repeat an earlier .*, the first is row 212$"):
-        assert len(Table(path=file, target="age", ignore=["id"]).splits.train) > 0
-    Table(path=file, target="age").load()  # no two rows have the same number
+        assert len(Table(path=str(file), target="age", ignore=["id"]).splits.train) > 0
+    Table(path=str(file), target="age").load()  # no two rows have the same number

@@ -1,11 +1,16 @@
-"""Docstrings of the public API: arguments are those of the signature, and examples give what they print."""
+"""Docstrings: arguments, shapes and errors of what is public, first sentences, and examples that run."""
 
+import ast
+import dataclasses
 import doctest
 import importlib
 import inspect
 import pkgutil
 import re
+import textwrap
+import typing
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -23,7 +28,7 @@ def modules() -> Iterator[ModuleType]:
 MODULES = list(modules())
 
 
-def public_callables() -> Iterator[tuple[str, Callable[..., Any]]]:
+def callables_of_modules() -> Iterator[tuple[str, Callable[..., Any]]]:
     for module in MODULES:
         for name, value in vars(module).items():
             if name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
@@ -32,40 +37,103 @@ def public_callables() -> Iterator[tuple[str, Callable[..., Any]]]:
                 yield f"{module.__name__}.{name}", value
 
 
-CALLABLES = dict(public_callables())
+def public_callables() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """What packages hand out by name."""
+    for package in (conr, *MODULES):
+        for name in getattr(package, "__all__", ()):
+            value = getattr(package, name)
+            own = str(getattr(value, "__module__", "")).startswith("conr.")
+            if own and (inspect.isfunction(value) or inspect.isclass(value)):
+                yield name, value
 
 
-def documented_arguments(text: str) -> list[str]:
-    """Names of the entries of the section "Args:"."""
-    lines = inspect.cleandoc(text).splitlines()
-    if "Args:" not in lines:
-        return []
-    names = []
-    for line in lines[lines.index("Args:") + 1 :]:
-        if line and not line.startswith(" "):
-            break
-        found = re.match(r"^ {4}\*{0,2}(\w+)(?:, \w+)*: ", line)
-        if found:
-            names.append(found[1])
-    return names
+CALLABLES = dict(callables_of_modules())
+PUBLIC = dict(public_callables())
 
 
-@pytest.mark.parametrize("name", sorted(CALLABLES))
-def test_documented_arguments_are_those_of_the_signature(name: str) -> None:
-    value = CALLABLES[name]
-    documented = documented_arguments(value.__doc__ or "")
-    if not documented:
-        return
-    parameters = [p for p in inspect.signature(value).parameters if p not in ("self", "args", "kwargs")]
-    assert documented == [p for p in parameters if p in documented], f"{name}: order or names differ from {parameters}"
-    assert set(parameters) == set(documented), f"{name}: {sorted(set(parameters) ^ set(documented))}"
+def entries(value: object, *sections: str) -> dict[str, str]:
+    """Names and texts of the entries of sections such as "Args" in a docstring."""
+    lines = inspect.cleandoc(getattr(value, "__doc__", None) or "").splitlines()
+    found: dict[str, str] = {}
+    for section in sections:
+        if f"{section}:" not in lines:
+            continue
+        for line in lines[lines.index(f"{section}:") + 1 :]:
+            if line and not line.startswith(" "):
+                break
+            entry = re.match(r"^ {4}((?:\*{0,2}\w+)(?:, \*{0,2}\w+)*): (.*)", line)
+            if entry:
+                names = [name.strip("* ") for name in entry[1].split(",")]
+                found |= dict.fromkeys(names, entry[2])
+            elif found and line.strip():
+                last = list(found)[-1]
+                found[last] += " " + line.strip()
+    return found
 
 
-def test_the_search_finds_the_api() -> None:
-    assert {"conr.losses.conr.conr_loss", "conr.density.bins.Bins", "conr.report.page.write_report"} <= set(CALLABLES)
-    assert documented_arguments(conr.conr_loss.__doc__ or "")[:3] == ["features", "labels", "predictions"]
+def parameters(value: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    if typing.is_typeddict(value):
+        return {}
+    found = inspect.signature(value).parameters
+    return {name: one for name, one in found.items() if name not in ("self", "args", "kwargs")}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def documented(value: Callable[..., Any]) -> dict[str, str]:
+    """Entries of its own, then of the functions that its text refers to."""
+    found = entries(value, "Args", "Attributes")
+    for name in re.findall(r"`(?:conr\.[\w.]*\.)?(\w+)`", value.__doc__ or ""):
+        if name in PUBLIC:
+            found = entries(PUBLIC[name], "Args", "Attributes") | found
+    return found
+
+
+def is_record(value: object) -> bool:
+    """Whether it is a class of named values, which is read rather than called."""
+    return inspect.isclass(value) and (issubclass(value, tuple) or dataclasses.is_dataclass(value))
+
+
+WITH_ARGUMENTS = sorted(n for n, value in PUBLIC.items() if len(parameters(value)) > 1 and not is_record(value))
+DESCRIBED = sorted(name for name, value in CALLABLES.items() if entries(value, "Args"))
+SHAPE = re.compile(
+    r"\bshapes?\b|\(\w+, ?\w*|\blike(?:wise)?\b|\btheir\b|\bas\b|\bsee\b|\bscalar\b|\bsame\b|\bof (?:them|each)\b"
+)
+
+
+@pytest.mark.parametrize("name", WITH_ARGUMENTS)
+def test_what_is_public_says_its_arguments_shapes_and_errors(name: str) -> None:
+    value = PUBLIC[name]
+    known, texts = parameters(value), documented(value)
+    missing = known.keys() - texts.keys()
+    assert not missing, f"{name}: nothing is said about {sorted(missing)}"
+    tensors = [
+        one
+        for one, parameter in known.items()
+        if str(parameter.annotation).count("Tensor") and "float" not in str(parameter.annotation)
+    ]
+    without = [one for one in tensors if not SHAPE.search(texts[one])]
+    assert not without, f"{name}: no shape of {without}"
+    if inspect.isfunction(value):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(value)))
+        raises = any(isinstance(node, ast.Raise) and node.exc is not None for node in ast.walk(tree))
+        assert not raises or "Raises:" in (value.__doc__ or ""), f"{name}: raises, and does not say when"
+
+
+def test_documented_arguments_are_those_of_the_signature() -> None:
+    wrong = []
+    for name in DESCRIBED:
+        said, known = list(entries(CALLABLES[name], "Args")), list(parameters(CALLABLES[name]))
+        if [one for one in said if one not in ("self", "args", "kwargs")] != known:
+            wrong.append(f"{name}: {said} for {known}")
+    assert wrong == []
+    assert len(DESCRIBED) > 250
+    assert list(entries(conr.conr_loss, "Args"))[:3] == ["features", "labels", "predictions"]
+
+
+EXAMPLES = [module for module in MODULES if ">>> " in Path(module.__file__ or "").read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("module", EXAMPLES, ids=lambda module: module.__name__)
 def test_examples_run(module: ModuleType) -> None:
-    assert doctest.testmod(module).failed == 0
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0

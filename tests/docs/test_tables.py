@@ -1,19 +1,35 @@
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 from docs.tables import ROOT, draw_pictures, rebuilt
 
+from conr.runs.runs import read_runs, write_runs
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MARK = re.compile(r"<!-- /([a-z-]+) -->")
 
 
-def test_every_table_is_what_its_result_files_say() -> None:
-    with_tables = [page for page in PAGES if re.search(r"^<!-- /\w", page.read_text(encoding="utf-8"), re.MULTILINE)]
-    assert ROOT / "README.md" in with_tables
-    for page in with_tables:
+def test_every_number_between_marks_is_what_its_result_files_say() -> None:
+    found: set[str] = set()
+    for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        assert text == rebuilt(text, page=page), f"{page.name} is stale: run `make results`"
+        found |= set(MARK.findall(text))
+        # A changed number is noticed, in a table or a sentence: what stands between marks is made anew.
+        broken = re.sub(r"(<!-- ([a-z-]+): [^>]+ -->\n).*?(<!-- /\2 -->)", r"\1\3", text, flags=re.DOTALL)
+        broken = re.sub(r"(<!-- change: [^>]+ -->).*?<", r"\1?<", broken)
+        assert rebuilt(broken, page=page) == text, f"{page.name} is stale: run `make results`"
+    assert found >= {
+        "table",
+        "grid",
+        "trade-off",
+        "estimator",
+        "memory",
+        "sts-b-metrics",
+        "dense-memory",
+        "engines",
+        "change",
+    }
 
 
 def test_only_the_text_between_the_marks_changes() -> None:
@@ -32,9 +48,10 @@ def test_a_table_without_files_is_an_error(tmp_path: Path) -> None:
 
 def test_all_kinds_of_tables(tmp_path: Path) -> None:
     """Each mark becomes what its kind says, links lead to the pictures that are drawn, and nothing changes twice."""
-    for method in ("vanilla", "conr", "sqinv", "sqinv+conr"):
-        for name, source in (("abalone", "grid"), ("rotated-digits", "demo")):
-            shutil.copytree(ROOT / "results" / source / name / method, tmp_path / "results" / name / method)
+    for name, source in (("abalone", "grid"), ("rotated-digits", "demo")):
+        runs = [run for run in read_runs([ROOT / "results" / source]) if run.result.dataset == name]
+        chosen = [run for run in runs if run.result.method in ("vanilla", "conr", "sqinv", "sqinv+conr")]
+        write_runs(tmp_path / "results" / f"{name}.runs.jsonl", chosen)
     page = tmp_path / "docs" / "how-to" / "what-works.md"
     marks = "\n".join(
         f"<!-- {kind}: results -->\n<!-- /{kind} -->"

@@ -106,7 +106,8 @@ def test_files_are_read_and_inspected(examples: int) -> None:
             path.write_bytes(content)
 
             def inspect() -> Any:
-                return inspect_table(Table(path=str(path), target=target, skip_bad=skip, **options_of(words)))
+                table = Table(path=str(path), target=target, skip_bad=skip, **options_of(words))
+                return inspect_table(table), table.splits
 
             found = attempt(inspect)
             if isinstance(found, Refused):
@@ -114,11 +115,11 @@ def test_files_are_read_and_inspected(examples: int) -> None:
                 assert all("expected" in line or line.startswith("... and ") for line in rows), found.message
                 assert not rows or advice.startswith("(skip_bad: "), found.message
                 return
-            splits = found.data.splits
+            inspection, splits = found
             for part in (splits.train, splits.val, splits.test):
                 assert part.inputs.isfinite().all()
                 assert part.labels.isfinite().all()
-            assert all(math.isfinite(value) for value in found.suggestion.settings)
+            assert all(math.isfinite(value) for value in inspection.suggestion.settings)
             accepted.append(target)
 
     search(check, examples, data=st.data())

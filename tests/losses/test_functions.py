@@ -9,9 +9,10 @@ from conr.losses import accon_loss, elementwise_loss, focal_r_loss
 from conr.losses._common import FeatureLoss, SampleLoss
 from conr.testing import CriterionCase, RegularizerCase
 
-CASES: dict[str, RegularizerCase | CriterionCase] = {
+ALL: dict[str, RegularizerCase | CriterionCase] = {**REGULARIZERS, **CRITERIA}
+CASES = {
     name: case
-    for name, case in {**REGULARIZERS, **CRITERIA}.items()
+    for name, case in ALL.items()
     if case.refused and isinstance(case.make, type) and issubclass(case.make, FeatureLoss | SampleLoss)
 }
 

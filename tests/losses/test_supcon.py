@@ -55,7 +55,7 @@ def test_a_large_batch_is_computed_by_tiles(monkeypatch: pytest.MonkeyPatch) -> 
     at_once = supcon_loss(features, labels, bin_width=0.25)
     (expected,) = torch.autograd.grad(at_once, features)
     monkeypatch.setattr(engines, "MAX_DENSE_BYTES", 8 * 950**2 - 1)
-    monkeypatch.delattr(engines, "contrast_dense")
+    monkeypatch.delattr(engines, "contrast_pairs")
     by_tiles = supcon_loss(features, labels, bin_width=0.25)
     (gradient,) = torch.autograd.grad(by_tiles, features)
     torch.testing.assert_close(by_tiles, at_once)

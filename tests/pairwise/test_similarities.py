@@ -4,7 +4,8 @@ from tests.tolerances import TOLERANCE
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from conr.pairwise import bin_numbers, cosine_similarities, equal_labels, euclidean_distances
+from conr import conr_loss
+from conr.pairwise import cosine_similarities, euclidean_distances, unit_vectors
 from conr.pairwise.similarities import both_ways, products
 
 EXACT = TOLERANCE[torch.float64]
@@ -44,6 +45,13 @@ def test_equal_and_zero_features_get_no_gradient() -> None:
     assert gradient.tolist() == [[0, 0], [0, 0], [0, 0]]
 
 
+def test_rows_get_length_one_and_the_gradient_of_it() -> None:
+    rows = features(5, 3).requires_grad_()
+    torch.testing.assert_close(unit_vectors(rows).norm(dim=1), torch.ones(5, dtype=torch.float64))
+    assert torch.autograd.gradcheck(unit_vectors, rows)
+    assert unit_vectors(torch.tensor([[-7.0]])).item() == -1
+
+
 def test_precision_survives_autocast() -> None:
     rows = features(20, 8).float()
     exact = cosine_similarities(rows)
@@ -59,7 +67,28 @@ def test_both_ways_does_not_change_its_argument() -> None:
         assert torch.equal(grad, kept)
 
 
-def test_bins_are_centred_at_multiples_of_the_width() -> None:
-    labels = torch.tensor([[0.3, 0.349], [0.36, -0.04], [0.2501, 1.0]])
-    assert bin_numbers(labels, 0.1).tolist() == [[3, 3], [4, 0], [3, 10]]
-    assert equal_labels(torch.tensor([[1, 2], [1, 3], [1, 2]])).int().tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
+@pytest.mark.parametrize("scale", [1e-43, 1e-37, 1e-30, 1e-16, 1e16, 1e18, 1e20, 1e38])
+def test_length_does_not_matter(scale: float) -> None:
+    """Squares of most of these lengths are 0 or infinite in float32."""
+    rows = (scale * torch.tensor([[3.0, -2.0], [0.0, 2.0], [0.0, 0.0]])).requires_grad_()
+    exact = rows.detach().double().requires_grad_()
+    found, expected = unit_vectors(rows), unit_vectors(exact)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=0)
+    for unit in (found, expected):
+        (unit * unit.new_tensor([[1, 2], [1, 2], [1, 2]])).sum().backward()  # type: ignore[no-untyped-call]
+    assert rows.grad is not None
+    assert exact.grad is not None
+    assert not rows.grad[2].any()
+    assert not rows.grad.isnan().any()
+    if scale > 1e-40:  # else the gradient itself is larger than float32 can hold
+        torch.testing.assert_close(rows.grad.double() * scale, exact.grad * scale, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["dense", "blockwise", "windowed"])
+@pytest.mark.parametrize("scale", [1e-30, 1e18, 1e20])
+@pytest.mark.parametrize("d", [4, 200])
+def test_length_of_features_does_not_change_the_loss(engine: str, scale: float, d: int) -> None:
+    rows, labels = features(50, d).float(), torch.arange(50) % 7
+    expected = conr_loss(rows, labels, labels % 3, window=1.0, engine=engine)
+    rows[::2] *= scale
+    torch.testing.assert_close(conr_loss(rows, labels, labels % 3, window=1.0, engine=engine), expected)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from conr.pairwise import label_distance, sweeps
-from conr.pairwise.sweeps import Blocks, Cut, Sweep, box_sweep, cut, full_area, full_sweep, interval_sweep
+from conr.pairwise.sweeps import Blocks, Cut, Points, Sweep, box_sweep, cut, full_area, full_sweep, interval_sweep
 
 
 def numbers(blocks: Blocks) -> list[int]:
@@ -28,6 +28,12 @@ def visits(sweep: Sweep) -> Tensor:
     ordered = torch.empty_like(counts[:n, :m])
     ordered[sweep.rows.unsqueeze(1), sweep.columns.unsqueeze(0)] = counts[:n, :m]
     return ordered
+
+
+def reaching(values: Tensor, window: float) -> Points:
+    """Labels as a sweep takes them: (n, k), and half of the window."""
+    points = values.reshape(len(values), -1)
+    return points, torch.full((len(points),), window / 2)
 
 
 def above_diagonal(sweep: Sweep) -> Tensor:
@@ -57,10 +63,12 @@ def test_intervals_hold_every_pair_once(seed: int, cut: Cut, window: float) -> N
     values = torch.randint(0, 50, (40,), generator=generator) / 10
     others = torch.randint(0, 50, (25,), generator=generator) / 10
     pairs = (values.unsqueeze(1) - others).abs() <= window
-    found = visits(interval_sweep(values, others, window=window, cut=cut, positives=True))
+    found = visits(
+        interval_sweep(reaching(values, window), reaching(others, window), distance="l2", cut=cut, positives=True)
+    )
     assert found.max() == 1
     assert (found[pairs] == 1).all()
-    mutual = interval_sweep(values, None, window=window, cut=cut, positives=True)
+    mutual = interval_sweep(reaching(values, window), None, distance="l2", cut=cut, positives=True)
     pairs = ((values.unsqueeze(1) - values).abs() <= window) & above_diagonal(mutual)
     assert (visits(mutual)[pairs] == 1).all()
 
@@ -71,7 +79,7 @@ def test_long_intervals_are_several_strips(window: float, padding: int, monkeypa
     monkeypatch.setattr(sweeps, "STRIP", 36)
     values = torch.rand(300, generator=torch.Generator().manual_seed(0)) ** 3
     cut = Cut(4, 60, 1, padding)
-    mutual = interval_sweep(values, None, window=window, cut=cut, positives=True)
+    mutual = interval_sweep(reaching(values, window), None, distance="l2", cut=cut, positives=True)
     pairs = ((values.unsqueeze(1) - values).abs() <= window) & above_diagonal(mutual)
     found = visits(mutual)
     assert (found[pairs] == 1).all()
@@ -79,7 +87,7 @@ def test_long_intervals_are_several_strips(window: float, padding: int, monkeypa
     assert all(batch.tiles == 1 or batch.area <= 60 * 4**2 for batch in mutual.batches)
     assert max(batch.width for batch in mutual.batches) <= 36
     if padding == 0:  # no strip is longer than its own interval, in steps of 16
-        whole = interval_sweep(values, None, window=window, cut=Cut(4, 1, 1, 0), positives=True)
+        whole = interval_sweep(reaching(values, window), None, distance="l2", cut=Cut(4, 1, 1, 0), positives=True)
         assert mutual.area == whole.area
 
 
@@ -91,10 +99,12 @@ def test_boxes_hold_every_pair_once(distance: str, k: int, cut: Cut, window: flo
     values = torch.randint(-15, 15, (60, k), generator=generator) / 10
     others = torch.randint(-15, 15, (25, k), generator=generator) / 10
     pairs = label_distance(values, others, distance) <= window
-    found = visits(box_sweep(values, others, window=window, distance=distance, cut=cut, positives=False))
+    found = visits(
+        box_sweep(reaching(values, window), reaching(others, window), distance=distance, cut=cut, positives=False)
+    )
     assert found.max() == 1
     assert (found[pairs] == 1).all()
-    mutual = box_sweep(values, None, window=window, distance=distance, cut=cut, positives=False)
+    mutual = box_sweep(reaching(values, window), None, distance=distance, cut=cut, positives=False)
     pairs = (label_distance(values, values, distance) <= window) & above_diagonal(mutual)
     assert (visits(mutual)[pairs] == 1).all()
 
@@ -102,20 +112,19 @@ def test_boxes_hold_every_pair_once(distance: str, k: int, cut: Cut, window: flo
 def test_narrow_windows_leave_most_tiles_out() -> None:
     generator = torch.Generator().manual_seed(0)
     values = torch.rand(2000, generator=generator)
-    share = interval_sweep(values, None, window=0.01, cut=cut(32, 1), positives=True).area / 2000**2
+    share = interval_sweep(reaching(values, 0.01), None, distance="l2", cut=cut(32, 1), positives=True).area / 2000**2
     assert share < 0.01 + 2 * 32 / 2000  # half of the pairs' 2 %, and two blocks more
     points = torch.rand(2000, 2, generator=generator)
-    boxes = box_sweep(points, None, window=0.02, distance="l2", cut=cut(16, 1), positives=True)
+    boxes = box_sweep(reaching(points, 0.02), None, distance="l2", cut=cut(16, 1), positives=True)
     assert boxes.area / 2000**2 < 0.1
 
 
 def test_what_is_not_a_number_is_visited_with_everything_that_could_be_its_pair() -> None:
     values = torch.tensor([3.0, math.nan, 1.0, math.inf, 2.0, -math.inf, 2.5])
-    mutual = interval_sweep(values, None, window=0.5, cut=Cut(1, 1, 1), positives=True)
+    mutual = interval_sweep(reaching(values, 0.5), None, distance="l2", cut=Cut(1, 1, 1), positives=True)
     pairs = ((values.unsqueeze(1) - values).abs() <= 0.5) & above_diagonal(mutual)
     assert pairs.sum() == 2
     assert (visits(mutual)[pairs] == 1).all()
-    points = values.unsqueeze(1)
-    boxes = box_sweep(points, None, window=0.5, distance="l2", cut=Cut(2, 4, 4), positives=True)
+    boxes = box_sweep(reaching(values, 0.5), None, distance="l2", cut=Cut(2, 4, 4), positives=True)
     pairs = ((values.unsqueeze(1) - values).abs() <= 0.5) & above_diagonal(boxes)
     assert (visits(boxes)[pairs] == 1).all()

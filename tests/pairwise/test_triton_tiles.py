@@ -42,7 +42,7 @@ def test_every_pair_is_visited_once_and_far_tiles_never(
     rule = Rule(0.2, distance, 0.1, "exp", 0.1)
     batch, others = samples(203, k, 0), samples(150, k, 1)
     for candidates in (batch, others):
-        rows, columns = side(batch, rule, positives=positives), side(candidates, rule, positives=positives)
+        rows, columns = (side(rule.prepare(part), rule, positives=positives) for part in (batch, candidates))
         found = walk(rows, columns, block_rows=ROWS, block_columns=COLUMNS)
         seen = visited(found, rows, columns)
         assert seen.max() == 1
@@ -58,7 +58,7 @@ def test_equal_and_odd_values_break_nothing(k: int) -> None:
     rule = Rule(0.2, "l2", 0.1, "exp", 0.1)
     for values in (torch.zeros(50, k), torch.full((50, k), torch.nan), torch.full((50, k), torch.inf)):
         values[0] = 0
-        found = side(Samples(torch.zeros(50, 1), values, values), rule, positives=True)
+        found = side(rule.prepare(Samples(torch.zeros(50, 1), values, values)), rule, positives=True)
         seen = visited(walk(found, found, block_rows=ROWS, block_columns=COLUMNS), found, found)
         assert seen.max() <= 1
         assert seen[0, 0] == 1

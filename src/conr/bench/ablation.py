@@ -1,4 +1,4 @@
-"""What each varied setting of ConR does: test errors over its values, as numbers, pictures and one HTML page."""
+"""Test errors over the values of each varied setting of ConR, as numbers, pictures and one HTML page."""
 
 import json
 import math

@@ -102,6 +102,10 @@ def read_space(words: Sequence[str]) -> Space:
 def with_grid(tasks: Sequence[Task], grid: Grid) -> list[Task]:
     """Add to each task with ConR in its method those that differ from it in one of the grid's values.
 
+    Args:
+        tasks: runs of a grid.
+        grid: values of each setting.
+
     Raises:
         ValueError: no task has ConR.
     """

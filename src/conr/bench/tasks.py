@@ -68,6 +68,11 @@ class Task:
 def grid_tasks(datasets: Iterable[str | GridDataset], methods: Iterable[str], seeds: int) -> list[Task]:
     """All runs of a grid, seed by seed, so that a grid that is stopped early has compared all methods.
 
+    Args:
+        datasets: names of presets, or datasets with options.
+        methods: names, or several joined with ``+``.
+        seeds: runs of each method on each dataset, with the seeds from 0 on.
+
     Raises:
         ValueError: an unknown dataset or method, methods that contradict each other, or fewer than one seed.
     """
@@ -102,7 +107,12 @@ def check_options(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
 
 
 def task_epochs(task: Task, options: Mapping[str, Any] | None = None) -> int:
-    """Epochs of a task with the options of its grid, of both stages together; see `run_grid`. 1 for a baseline."""
+    """Epochs of a task, of both stages together; 1 for a baseline.
+
+    Args:
+        task: a run.
+        options: settings of all runs of its grid, as `run_grid` takes them.
+    """
     if is_baseline(task.method):
         return 1
     given = {**(options or {}), **dict(task.options)}

@@ -90,7 +90,7 @@ class Tuning:
 
     @property
     def folder(self) -> Path:
-        """Where study, numbers, pictures and the chosen configuration go."""
+        """Folder of study, numbers, pictures and the chosen configuration."""
         return self.root / "tuning" / self.tasks({}, 0)[0].title / self.method
 
     def tasks(self, point: Mapping[str, Value], number: int) -> list[Task]:
@@ -106,7 +106,7 @@ class Tuning:
         return self.root / task.title / task.name / f"seed-{task.seed}"
 
     def question(self) -> dict[str, Any]:
-        """What must be the same for a search to go on."""
+        """Choices that must be the same for a search to go on."""
         return {
             "dataset": self.dataset.name,
             "options": {key: str(value) for key, value in (*self.dataset.options, *self.options.items())},

@@ -1,11 +1,11 @@
 """The verb ``inspect``: the labels of a table, and settings to start with."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from conr.cli.parsing import add_file_format, parse, verb_parser
+from conr.tables.typed import typed_columns
 
 DESCRIPTION = """Look at the labels of a CSV or Parquet file before any training.
 
@@ -50,7 +50,7 @@ def inspect(options: Sequence[str]) -> int:
     chosen = vars(parse(parser, options))
     out = chosen.pop("out")
     for name in ("target", "ignore", "categorical"):
-        chosen[name] = _columns(chosen[name])
+        chosen[name] = typed_columns(chosen[name])
     targets = chosen["target"]
     if len(targets) == 1:
         (chosen["target"],) = targets
@@ -87,7 +87,3 @@ def inspect(options: Sequence[str]) -> int:
         console.print(f"written: {path.resolve()}", markup=False, soft_wrap=True)
     console.print(f"to train with these settings: conr fit --config {paths[-1]}", markup=False, soft_wrap=True)
     return 0
-
-
-def _columns(words: Sequence[str]) -> list[int | str]:
-    return [int(word) if re.fullmatch(r"-?\d+", word) else word for word in words]

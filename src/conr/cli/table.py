@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from conr._checks import check_choice
 from conr.cli.parsing import add_file_format, parse, verb_parser
+from conr.tables.typed import typed_columns
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -38,13 +39,13 @@ def _fit(words: list[str]) -> None:
     parser = verb_parser("table fit", "Train a model on a CSV or Parquet file.")
     parser.add_argument("file", type=str, help="the table")
     parser.add_argument(
-        "--target", type=int | str | list[int | str], required=True, help="column of the label, by name or position"
+        "--target", type=str, required=True, help="column of the label, by name or position; several as '[a, b]'"
     )
     parser.add_argument("--out", type=str | None, default=None, help="folder of the model (default: models/FILE)")
     parser.add_argument("--seed", type=int, default=0, help="of the network and of the split")
-    parser.add_argument("--ignore", type=list[int | str], default=[], help="columns that are no inputs: '[id, name]'")
+    parser.add_argument("--ignore", type=str, default="[]", help="columns that are no inputs: id, or '[id, name]'")
     parser.add_argument(
-        "--categorical", type=list[int | str], default=[], help="columns that are categories although they hold numbers"
+        "--categorical", type=str, default="[]", help="columns that are categories although they hold numbers"
     )
     parser.add_argument("--test_share", type=float, default=0.1, help="share of the rows kept to test the model")
     parser.add_argument("--unit", type=str, default="", help="unit of the label, for the report")
@@ -64,17 +65,17 @@ def _fit(words: list[str]) -> None:
     from conr.report import write_report
     from conr.runs.atomic import write_folder
 
-    path = Path(chosen.file)
+    path, targets = Path(chosen.file), typed_columns([chosen.target])
     folder = Path("models") / path.stem if chosen.out is None else Path(chosen.out)
     _check_free(folder)
     console = Console()
     regressor = ConRRegressor(**{"random_state": chosen.seed, **chosen.model})
     fitted = fit_table(
         path,
-        chosen.target,
+        targets if len(targets) > 1 else targets[0],
         regressor,
-        ignore=chosen.ignore,
-        categorical=chosen.categorical,
+        ignore=typed_columns([chosen.ignore]),
+        categorical=typed_columns([chosen.categorical]),
         test_share=chosen.test_share,
         split_seed=chosen.seed,
         written=_format(chosen),

@@ -77,8 +77,8 @@ class Table(RegressionData):
         *,
         path: str,
         target: int | str | Sequence[int | str],
-        ignore: Sequence[int | str] = (),
-        categorical: Sequence[int | str] = (),
+        ignore: int | str | Sequence[int | str] = (),
+        categorical: int | str | Sequence[int | str] = (),
         split_column: int | str | None = None,
         header: bool = True,
         separator: str | None = None,
@@ -102,12 +102,14 @@ class Table(RegressionData):
         super().__init__(batch_size=automatic("batch_size", batch_size, 1), num_workers=num_workers)
         check_number("few", few, low=0)
         check_number("many", many, low=few)
-        targets = [target] if isinstance(target, int | str) else list(target)
+        targets, ignored, also_categories = (
+            [one] if isinstance(one, int | str) else list(one) for one in (target, ignore, categorical)
+        )
         self.file = TableFile(
             Path(path),
             targets,
-            ignore=list(ignore),
-            categorical=list(categorical),
+            ignore=ignored,
+            categorical=also_categories,
             split_column=split_column,
             written=FileFormat(header=header, separator=separator, encoding=encoding, decimal=decimal),
             bin_width=bin_width,

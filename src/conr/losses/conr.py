@@ -6,12 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from conr._auto import Auto, given, number
-from conr._checks import check_choice, check_number, check_whole
+from conr._checks import check_choice, check_whole
 from conr._tensor_checks import check_device, check_features, check_labels, check_weights
 from conr.pairwise import (
-    DISTANCES,
     ENGINES,
-    PUSHES,
     Contrast,
     Distance,
     Push,
@@ -23,6 +21,7 @@ from conr.pairwise import (
     pair_sets,
     world_size,
 )
+from conr.pairwise.pairs import spoilt
 
 REDUCTIONS = ("mean", "sum", "none")
 GATHERS = ("auto", "off")
@@ -83,6 +82,10 @@ def conr_loss(
     - The released code multiplies masked logits, so that every key that is not a positive (the anchor too) adds 1 to
       the denominator; here they add nothing. ``reference=True`` restores the released numbers.
     - An anchor without positives is NaN in the released code; here it is left out.
+    - Distances that exceed the window by rounding alone count as within, as labels in steps of 0.1 are 0.1 apart only
+      up to rounding: up to $2 \epsilon (\omega + |y_i| + |y_j|)$, with $\epsilon$ = 1.2e-7, or 2.2e-16 for labels in
+      float64, and $|y|$ the sum over dimensions (integers and a function as distance: $2 \epsilon \omega$). With
+      ``reference=True`` they are compared as they are.
 
     Args:
         features: shape (n, d), float16, bfloat16, float32 or float64: the encoder's output, not normalised.
@@ -130,8 +133,8 @@ def conr_loss(
         Dense: n^2 d time and n^2 memory; blockwise: up to n^2 d time and n d memory; windowed: time by the number of
         pairs and n d memory. Labels, predictions and weights are constants; differentiable once in features.
         Arithmetic is float32 at least, also under autocast. Values are not checked, as that would make a GPU wait: a
-        NaN in the input is a NaN in the loss, and so is a negative weight. With a gather every process must call the
-        loss and its backward pass, and ``candidates`` are not gathered.
+        NaN or an infinity in the input is a NaN in the loss, and so is a negative weight. With a gather every process
+        must call the loss and its backward pass, and ``candidates`` are not gathered.
 
     Example:
         >>> import torch
@@ -141,7 +144,7 @@ def conr_loss(
         >>> conr_loss(features, labels, predictions, window=1.0, temperature=0.5)
         tensor(0.4137)
     """
-    _check_hyperparameters(
+    rule = conr_rule(
         window=window,
         temperature=temperature,
         distance_scale=distance_scale,
@@ -149,9 +152,33 @@ def conr_loss(
         distance=distance,
         reference=reference,
     )
+    return rule_loss(
+        Samples(features, labels, predictions),
+        weights,
+        rule,
+        weight_anchors=weight_anchors,
+        reduction=reduction,
+        engine=engine,
+        candidates=candidates,
+        gather=gather,
+    )
+
+
+def rule_loss(
+    samples: Samples,
+    weights: Tensor | None,
+    rule: Rule,
+    *,
+    weight_anchors: bool,
+    reduction: str = "mean",
+    engine: str = "auto",
+    candidates: Samples | None = None,
+    gather: str = "auto",
+) -> Tensor:
+    """`conr_loss` of unchecked samples by a checked rule; an exact rule reproduces the released code."""
     check_choice("reduction", reduction, REDUCTIONS)
     check_choice("gather", gather, GATHERS)
-    samples = _checked(features, labels, predictions)
+    samples = _checked(*samples)
     others = [] if candidates is None else [_checked_candidates(candidates, samples)]
     n = total = len(samples.features)
     world = world_size() if gather == "auto" else 1
@@ -161,14 +188,13 @@ def conr_loss(
         others += [batch for batch in batches if batch is not samples]
     if weights is None:
         weights = samples.features.new_ones(n)
-    weights = check_weights(weights, n, features.device).detach().to(samples.features.dtype)  # (n,)
+    weights = check_weights(weights, n, samples.features.device).detach().to(samples.features.dtype)  # (n,)
 
-    rule = Rule(window, distance, distance_scale, push, temperature)
     found = contrast(samples, weights, rule, engine=engine, others=join(others) if others else None)
-    if reference:
+    if rule.exact:
         keys = n + sum(len(batch.features) for batch in others)
-        per_anchor = _reference_term(found, keys, push)  # (n,)
-        weight_anchors = push == "exp"
+        per_anchor = _reference_term(found, keys, rule.push)  # (n,)
+        weight_anchors = rule.push == "exp"
     else:
         per_anchor = found.log_total - found.mean_positive  # (n,)
     shares = torch.minimum(found.positives, found.negatives).clamp_(max=1)  # (n,): 1 for anchors, else 0
@@ -178,6 +204,21 @@ def conr_loss(
         return per_anchor * shares
     shares.mul_(world / max(total, 1) if reduction == "mean" else world)
     return (per_anchor * shares).sum()
+
+
+def conr_rule(
+    *,
+    window: float,
+    temperature: float,
+    distance_scale: float,
+    push: Push,
+    distance: Distance = "l2",
+    reference: bool = False,
+) -> Rule:
+    """The checked rule of pairs by arguments of `conr_loss`, which says what raises ValueError or TypeError."""
+    if callable(push) and reference:
+        raise ValueError("reference: expected push 'exp' or 'linear', the released variants, got a function")
+    return Rule(window, distance, distance_scale, push, temperature, exact=reference).check()
 
 
 def _checked(features: Tensor, labels: Tensor, predictions: Tensor) -> Samples:
@@ -239,7 +280,8 @@ def conr_statistics(
         num_regions: how many regions there are.
 
     Returns:
-        Counts as float tensors, so that they add up over batches before ``collapse`` divides them.
+        Counts as float tensors, so that they add up over batches before ``collapse`` divides them; NaN if a label or a
+        prediction is infinite or NaN.
 
     Raises:
         ValueError, TypeError: as for `conr_loss`; regions of another shape or not integers.
@@ -250,7 +292,6 @@ def conr_statistics(
         >>> found.negatives.tolist(), found.collapse.tolist()
         ([1.0, 0.0, 1.0], [1.0])
     """
-    check_number("window", window, low=0, open_low=True)
     check_whole("num_regions", num_regions, low=1)
     if not isinstance(labels, Tensor):
         raise TypeError(f"labels: expected a torch.Tensor, got {type(labels).__name__}")
@@ -264,13 +305,14 @@ def conr_statistics(
     check_device("regions", regions, labels.device)
     positives, negatives, _ = pair_sets(labels, predictions, window=window, distance=distance)
     agree = pair_sets(predictions, labels, window=window, distance=distance).positives  # (n, n); roles exchanged
-    colliding = negatives.sum(dim=1, dtype=torch.float32)  # (n,)
-    agreeing = agree.sum(dim=1, dtype=torch.float32)  # (n,)
+    bad = spoilt(labels) + spoilt(predictions)  # scalar
+    colliding = negatives.sum(dim=1, dtype=torch.float32) + bad  # (n,)
+    agreeing = agree.sum(dim=1, dtype=torch.float32) + bad  # (n,)
     by_region = torch.zeros(2, num_regions, device=labels.device)
     by_region.index_add_(1, regions.long(), torch.stack((agreeing, colliding)))
-    positive_count = positives.sum(dim=1, dtype=torch.float32)  # (n,)
+    positive_count = positives.sum(dim=1, dtype=torch.float32) + bad  # (n,)
     return ConRStatistics(
-        anchors=((positive_count > 0) & (colliding > 0)).sum(dtype=torch.float32),
+        anchors=((positive_count > 0) & (colliding > 0)).sum(dtype=torch.float32) + bad,
         positives=positive_count,
         negatives=colliding,
         agreeing=by_region[0],
@@ -278,21 +320,50 @@ def conr_statistics(
     )
 
 
-def _check_hyperparameters(
-    *, window: float, temperature: float, distance_scale: float, push: Push, distance: Distance, reference: bool
-) -> None:
-    check_number("window", window, low=0, open_low=True)
-    check_number("temperature", temperature, low=0, open_low=True)
-    check_number("distance_scale", distance_scale, low=0)
-    if not callable(push):
-        check_choice("push", push, PUSHES)
-    elif reference:
-        raise ValueError("reference: expected push 'exp' or 'linear', the released variants, got a function")
-    if not callable(distance):
-        check_choice("distance", distance, DISTANCES)
+class PairLoss(nn.Module):
+    """A module that compares pairs by the rule of ConR: stores and checks what makes and weighs them."""
+
+    def __init__(
+        self,
+        *,
+        window: float | Auto,
+        temperature: float | Auto,
+        distance_scale: float | Auto,
+        push: Push,
+        distance: Distance = "l2",
+        reference: bool,
+    ) -> None:
+        super().__init__()
+        conr_rule(
+            window=given(window),
+            temperature=given(temperature),
+            distance_scale=given(distance_scale),
+            push=push,
+            distance=distance,
+            reference=reference,
+        )
+        self.window = window
+        self.temperature = temperature
+        self.distance_scale = distance_scale
+        self.push = push
+        self.distance = distance
+        self.reference = reference
+
+    @property
+    def rule(self) -> Rule:
+        """The rule by which pairs are found; ValueError while a number is still "auto"."""
+        numbers = {name: number(name, getattr(self, name)) for name in ("window", "temperature", "distance_scale")}
+        return conr_rule(**numbers, push=self.push, distance=self.distance, reference=self.reference)
+
+    def extra_repr(self) -> str:
+        """Hyper-parameters, for printing."""
+        return (
+            f"window={self.window}, temperature={self.temperature}, distance_scale={self.distance_scale}, "
+            f"push={self.push!r}, distance={self.distance!r}"
+        )
 
 
-class ConRLoss(nn.Module):
+class ConRLoss(PairLoss):
     """ConR as a module: stores and checks the hyper-parameters; `conr_loss` has the equation and all arguments.
 
     Window, temperature and distance scale may be "auto": they follow from the training labels when training starts
@@ -321,11 +392,10 @@ class ConRLoss(nn.Module):
         engine: str = "auto",
         gather: str = "auto",
     ) -> None:
-        super().__init__()
-        _check_hyperparameters(
-            window=given(window),
-            temperature=given(temperature),
-            distance_scale=given(distance_scale),
+        super().__init__(
+            window=window,
+            temperature=temperature,
+            distance_scale=distance_scale,
             push=push,
             distance=distance,
             reference=reference,
@@ -333,14 +403,8 @@ class ConRLoss(nn.Module):
         check_choice("reduction", reduction, REDUCTIONS)
         check_choice("engine", engine, ENGINES)
         check_choice("gather", gather, GATHERS)
-        self.window = window
-        self.temperature = temperature
-        self.distance_scale = distance_scale
-        self.push = push
-        self.distance = distance
         self.weight_anchors = weight_anchors
         self.reduction = reduction
-        self.reference = reference
         self.engine = engine
         self.gather = gather
 
@@ -353,19 +417,12 @@ class ConRLoss(nn.Module):
         candidates: Samples | None = None,
     ) -> Tensor:
         """Loss of a batch: features (n, d), labels and predictions (n,) or (n, k), weights (n,) or None."""
-        return conr_loss(
-            features,
-            labels,
-            predictions,
-            window=number("window", self.window),
-            temperature=number("temperature", self.temperature),
-            distance_scale=number("distance_scale", self.distance_scale),
-            push=self.push,
-            distance=self.distance,
-            weights=weights,
+        return rule_loss(
+            Samples(features, labels, predictions),
+            weights,
+            self.rule,
             weight_anchors=self.weight_anchors,
             reduction=self.reduction,
-            reference=self.reference,
             engine=self.engine,
             candidates=candidates,
             gather=self.gather,
@@ -373,8 +430,4 @@ class ConRLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """Hyper-parameters, for printing."""
-        return (
-            f"window={self.window}, temperature={self.temperature}, distance_scale={self.distance_scale}, "
-            f"push={self.push!r}, distance={self.distance!r}, weight_anchors={self.weight_anchors}, "
-            f"engine={self.engine!r}"
-        )
+        return f"{super().extra_repr()}, weight_anchors={self.weight_anchors}, engine={self.engine!r}"

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from conr._auto import Auto, given
 from conr._checks import check_choice, check_number
-from conr._product import product
+from conr._torch import product
 from conr.losses._common import FeatureLoss, checked_features, no_terms, nothing
 from conr.pairwise import (
     DISTANCES,

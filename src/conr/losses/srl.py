@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from conr._auto import AUTO, Auto, given, number
 from conr._checks import check_number, check_whole
-from conr._product import product
 from conr._tensor_checks import check_device
+from conr._torch import product
 from conr.density import Bins
 from conr.losses._common import checked_features, no_terms, nothing
 from conr.pairwise import unit_vectors

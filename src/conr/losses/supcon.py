@@ -67,7 +67,7 @@ def supcon_loss(
     bins = bin_numbers(labels, bin_width)  # (n, k)
     # As ConR sees it: bins in place of labels, predictions that agree everywhere, and a push of 1.
     samples = Samples(features, bins, torch.zeros_like(bins))
-    rule = Rule(window=0.5, distance="linf", distance_scale=0.0, push="exp", temperature=temperature)
+    rule = Rule(window=0.5, distance="linf", distance_scale=0.0, push="exp", temperature=temperature, exact=True)
     log_total, mean_positive, positives, _ = contrast(samples, torch.ones_like(weights), rule)  # (n,) each
     # NOTE[DIFF]: an anchor without positives is left out, and no factor of temperature over base temperature.
     terms = torch.where(positives > 0, (log_total - mean_positive) * weights, 0)  # (n,)

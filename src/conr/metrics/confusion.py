@@ -5,11 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from conr._checks import check_number
 from conr._tensor_checks import check_features, check_labels, check_weights
-from conr.pairwise import Distance, Push, pair_sets
-from conr.pairwise.push import log_push
-from conr.pairwise.unit import unit_vectors
+from conr.pairwise import Distance, Push, Rule, cosine_similarities, pair_sets
+from conr.pairwise.pairs import log_push, spoilt
 
 
 class Confusion(NamedTuple):
@@ -82,9 +80,7 @@ def conr_confusion(
         >>> [[round(value, 4) for value in part.tolist()] for part in (found.confusion, found.bound)]
         [[0.1192, 0.1192, nan], [0.1192, 0.1192, nan]]
     """
-    check_number("window", window, low=0, open_low=True)
-    check_number("temperature", temperature, low=0, open_low=True)
-    check_number("distance_scale", distance_scale, low=0)
+    Rule(window, distance, distance_scale, push, temperature).check()
     check_features(features)
     n = len(features)
     labels = check_labels("labels", labels, n, features.device)  # (n, k)
@@ -94,9 +90,7 @@ def conr_confusion(
     if n == 0:  # nothing to take the least push of
         return Confusion(*(features.new_empty(0) for _ in Confusion._fields))
     positives, negatives, distances = pair_sets(labels, predictions, window=window, distance=distance)
-    positives, negatives = positives.bool(), negatives.bool()  # (n, n)
-    unit = unit_vectors(features)  # (n, d)
-    similarity = unit @ unit.T / temperature  # (n, n)
+    similarity = cosine_similarities(features) / temperature + spoilt(labels) + spoilt(predictions)  # (n, n)
     pushes = weights.log().unsqueeze(1) + log_push(distance_scale * distances.to(features.dtype), push)  # (n, n)
 
     nothing = -torch.inf

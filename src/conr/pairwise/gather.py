@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from conr._compile import outside_graphs
+from conr._torch import outside_graphs
 from conr.pairwise.pairs import Samples
 
 _DTYPES = tuple(dict.fromkeys(value for value in vars(torch).values() if isinstance(value, torch.dtype)))

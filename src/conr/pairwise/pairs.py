@@ -1,17 +1,26 @@
-"""Which pairs attract and which repel: the pair sets of ConR, and what every engine takes and returns."""
+"""The pair rule of ConR: which pairs attract, which repel and how strongly; and what every engine takes and returns."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from conr._checks import check_choice, check_number
 from conr.pairwise.distances import DISTANCES, Distance, label_distance, real
-from conr.pairwise.push import Push
 
 LOG2_E = math.log2(math.e)
 NOTHING = -1e30
 """Logarithm of an empty sum: exp2 of it is 0, and unlike minus infinity it can be subtracted from itself."""
+
+Push = str | Callable[[Tensor], Tensor]
+"""``"exp"``, ``"linear"``, or an elementwise function of scaled label distances (n, m) to positive factors (n, m)."""
+
+PUSHES = ("exp", "linear")
+
+ROUNDING = 2.0
+"""Allowance for rounding at the window's edge, in machine epsilons times the size of a label."""
 
 
 class Samples(NamedTuple):
@@ -22,6 +31,20 @@ class Samples(NamedTuple):
     predictions: Tensor  # (n, k)
 
 
+class Prepared(NamedTuple):
+    """Samples as the engines compare them.
+
+    Two labels are within the window if their distance is at most the sum of their reaches: half of the window each, and
+    what rounding may have added. The same holds for predictions.
+    """
+
+    features: Tensor  # (..., n, d)
+    labels: Tensor  # (..., n, k)
+    predictions: Tensor  # (..., n, k)
+    label_reach: Tensor  # (..., n)
+    prediction_reach: Tensor  # (..., n)
+
+
 class Rule(NamedTuple):
     """What makes two samples a pair, and how much the pair weighs: arguments of `conr.conr_loss`."""
 
@@ -30,22 +53,58 @@ class Rule(NamedTuple):
     distance_scale: float
     push: Push
     temperature: float
+    exact: bool = False  # compare with the window itself, without an allowance for rounding
 
-    def between(self, first: Tensor, second: Tensor) -> Tensor:
-        """Distances (n, m) of labels (n, k) and (m, k) that were checked before, as `label_distance` gives them.
+    def check(self) -> "Rule":
+        """Return the rule; raise ValueError or TypeError for a number out of its range or an unknown name."""
+        check_number("window", self.window, low=0, open_low=True)
+        check_number("temperature", self.temperature, low=0, open_low=True)
+        check_number("distance_scale", self.distance_scale, low=0)
+        if not callable(self.push):
+            check_choice("push", self.push, PUSHES)
+        if not callable(self.distance):
+            check_choice("distance", self.distance, DISTANCES)
+        return self
 
-        The result is the caller's to change.
+    def prepare(self, samples: Samples, dtype: torch.dtype = torch.float32) -> Prepared:
+        """Samples with their reaches; labels and predictions at least in a dtype."""
+        keys = [real(one).to(torch.promote_types(real(one).dtype, dtype)) for one in samples[1:]]  # (n, k) each
+        reaches = [self._reach(one, given.dtype) for one, given in zip(keys, samples[1:], strict=True)]  # (n,) each
+        return Prepared(samples.features, *keys, *reaches)
+
+    def _reach(self, values: Tensor, given: torch.dtype) -> Tensor:
+        r"""Half of the window, plus what rounding may add to a distance from a label: (n, k) to (n,).
+
+        Labels in steps of 0.1 lie 0.1 apart only up to rounding. So a distance counts as within the window $\omega$ if
+        it is at most $\omega (1 + 2 \epsilon) + 2 \epsilon (|y_i| + |y_j|)$, where $|y|$ is the sum over dimensions and
+        $\epsilon$ is 1.2e-7, or 2.2e-16 for labels given in float64. Integers are exact, and of a function as distance
+        nobody knows how it magnifies rounding: there the last term is missing.
         """
-        if callable(self.distance):
-            return label_distance(first, second, self.distance).clone()
-        return DISTANCES[self.distance](first, second)
+        relative = 0.0 if self.exact else ROUNDING * torch.finfo(torch.promote_types(given, torch.float32)).eps
+        of_size = relative if given.is_floating_point and not callable(self.distance) else 0.0
+        size = values.abs()  # (n, k)
+        size = size.squeeze(1) if size.shape[1] == 1 else size.sum(dim=1)  # (n,); NaN or infinite if the label is
+        if self.distance == "angular":
+            size += 2  # for coordinates of unit vectors
+        return size.mul_(of_size).add_(self.window / 2 * (1 + relative))
 
-    def between_tiles(self, first: Tensor, second: Tensor, *, out: Tensor) -> Tensor:
-        """The same for many sets (t, n, k) and (t, m, k) at once, (t, n, m); may write to ``out``, of that shape."""
-        if callable(self.distance):
-            pairs = zip(first, second, strict=True)
-            return torch.stack([label_distance(*pair, self.distance) for pair in pairs])
-        return DISTANCES[self.distance](first, second, out=out)
+    def between(self, first: Tensor, second: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Distances (..., n, m) of labels (..., n, k) and (..., m, k) that were checked before.
+
+        The result is the caller's to change; it may be ``out``, of its shape.
+        """
+        if not callable(self.distance):
+            return DISTANCES[self.distance](first, second, out=out)
+        if first.ndim == 2:
+            return label_distance(first, second, self.distance).clone()
+        return torch.stack([label_distance(*pair, self.distance) for pair in zip(first, second, strict=True)])
+
+
+def sort_keys(samples: Prepared, *, positives: bool) -> tuple[Tensor, Tensor]:
+    """What brings pairs together, and its reach: labels for positives, predictions for negatives; (n, k) and (n,)."""
+    if positives:
+        return samples.labels, samples.label_reach
+    return samples.predictions, samples.prediction_reach
 
 
 class Contrast(NamedTuple):
@@ -60,47 +119,126 @@ class Contrast(NamedTuple):
 class PairSets(NamedTuple):
     """Pair sets of a batch; row i belongs to anchor i. m is n, plus the number of other candidates if there are any."""
 
-    positives: Tensor  # (n, m) bool: labels agree, without the anchor itself
-    negatives: Tensor  # (n, m) bool: predictions agree, labels do not
-    label_distance: Tensor  # (n, m)
+    positives: Tensor  # (..., n, m): labels agree, without the anchor itself
+    negatives: Tensor  # (..., n, m): predictions agree, labels do not
+    label_distance: Tensor  # (..., n, m)
 
 
-def pair_sets(
-    labels: Tensor,
-    predictions: Tensor,
+Take = Callable[[str, tuple[int, ...], Tensor], Tensor]
+"""Numbers of any value for a purpose with a name, of a shape, like a tensor: new memory, or used for it before."""
+
+
+def _new(name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:  # noqa: ARG001
+    return like.new_empty(shape)
+
+
+def find_pairs(
+    rows: Prepared,
+    columns: Prepared,
+    rule: Rule,
     *,
-    window: float,
-    distance: Distance,
-    other_labels: Tensor | None = None,
-    other_predictions: Tensor | None = None,
+    like: Tensor,
+    diagonal: bool,
+    positives: bool = True,
+    negatives: bool = True,
+    take: Take = _new,
 ) -> PairSets:
-    r"""Positives and negatives of every anchor.
+    r"""Tell which pairs of anchors and candidates attract and which repel: the one place that decides it.
 
     $P_i = \{j \neq i : d(y_i, y_j) \le \omega\}$ and
     $Q_i = \{q : d(y_i, y_q) > \omega,\; d(\hat y_i, \hat y_q) \le \omega\}$ (ConR, section 3.2).
 
     Args:
+        rows: anchors, (..., n, k).
+        columns: candidates, (..., m, k).
+        rule: window and distance.
+        like: a tensor of the masks' dtype: floats, with which arithmetic is much faster on a CPU than with bools.
+        diagonal: whether the first n candidates are the anchors themselves.
+        positives: whether positives are wanted; if not, their mask is empty.
+        negatives: whether negatives are wanted.
+        take: where results and intermediate results are put.
+
+    Returns:
+        Masks of 1 for pairs and 0 for others, and distances.
+    """
+    shape = (*rows.labels.shape[:-1], columns.labels.shape[-2])
+    alike = apart = like.new_empty(0)
+    between = rule.between(rows.labels, columns.labels, out=take("label distances", shape, rows.labels))  # (..., n, m)
+    limit = torch.add(  # (..., n, m)
+        rows.label_reach.unsqueeze(-1),
+        columns.label_reach.unsqueeze(-2),
+        out=take("limits", shape, rows.label_reach),
+    )
+    if positives:
+        alike = torch.le(between, limit, out=take("positives", shape, like))  # (..., n, m)
+        if diagonal and alike.ndim == 2:
+            alike.fill_diagonal_(0)  # compiled without a warning, unlike the view of many diagonals
+        elif diagonal:
+            alike.diagonal(dim1=-2, dim2=-1).zero_()
+    if negatives:
+        apart = torch.gt(between, limit, out=take("negatives", shape, like))  # (..., n, m); 0 on the diagonal
+        limit = torch.add(  # (..., n, m)
+            rows.prediction_reach.unsqueeze(-1),
+            columns.prediction_reach.unsqueeze(-2),
+            out=take("limits", shape, rows.prediction_reach),
+        )
+        predicted = rule.between(
+            rows.predictions, columns.predictions, out=take("prediction distances", shape, rows.predictions)
+        )  # (..., n, m)
+        apart.mul_(predicted.le_(limit))
+    return PairSets(alike, apart, between)
+
+
+def pair_sets(labels: Tensor, predictions: Tensor, *, window: float, distance: Distance) -> PairSets:
+    """Positives and negatives of every anchor of a batch, (n, n) bool; see `find_pairs`.
+
+    Args:
         labels: shape (n, k).
         predictions: shape (n, k).
-        window: $\omega$, in label units.
+        window: in label units.
         distance: see `label_distance`.
-        other_labels: labels of candidates beside the batch, shape (others, k).
-        other_predictions: their predictions.
     """
-    all_labels = labels if other_labels is None else torch.cat((labels, other_labels))  # (m, k)
-    all_predictions = predictions if other_predictions is None else torch.cat((predictions, other_predictions))
-    between_labels = label_distance(labels, all_labels, distance)  # (n, m)
-    between_predictions = label_distance(predictions, all_predictions, distance)  # (n, m)
-    alike = between_labels <= window  # (n, m)
-    # Where predictions agree and labels do not; false on the diagonal, where labels are alike.
-    negatives = torch.gt(between_predictions <= window, alike)  # (n, m)
-    return PairSets(alike.fill_diagonal_(0), negatives, between_labels)
+    rule = Rule(window, distance, distance_scale=0.0, push="exp", temperature=1.0).check()
+    batch = rule.prepare(Samples(labels, labels, predictions))
+    found = find_pairs(batch, batch, rule, like=batch.label_reach, diagonal=True)
+    return found._replace(positives=found.positives.bool(), negatives=found.negatives.bool())
+
+
+def log_push(scaled_distance: Tensor, push: Push) -> Tensor:
+    r"""Logarithm of the push factor: $u$ for ``"exp"``, $\log u$ for ``"linear"``, $\log f(u)$ for a function.
+
+    Args:
+        scaled_distance: $u = \eta\, d(y_i, y_q)$, shape (n, m).
+        push: see `Push`.
+
+    Returns:
+        Shape (n, m), without gradient.
+
+    Raises:
+        ValueError: a function that returns another shape.
+    """
+    if callable(push):
+        factors = push(scaled_distance)
+        if factors.shape != scaled_distance.shape:
+            expected, got = tuple(scaled_distance.shape), tuple(factors.shape)
+            raise ValueError(f"push: expected shape {expected} from the given function, got {got}")
+        return factors.detach().to(scaled_distance.dtype).log()
+    return scaled_distance if push == "exp" else scaled_distance.log()
+
+
+def spoilt(numbers: Tensor) -> Tensor:
+    """0 as a float32 scalar, or NaN if a number is infinite or none: added to a result, it hides neither."""
+    return (0 * numbers).sum(dtype=torch.float32)  # times 0 before the sum, which could overflow
 
 
 def bin_numbers(labels: Tensor, bin_width: float) -> Tensor:
     """Number of the bin of each label (n, k), whole numbers as floats: bins are centred at multiples of the width.
 
     Rounding rather than cutting at multiples: the float32 label 0.3 cannot fall out of the bin of 0.3 by its last bit.
+
+    Args:
+        labels: shape (n, k).
+        bin_width: of every bin, in label units.
     """
     return torch.floor(real(labels) / bin_width + 0.5)
 

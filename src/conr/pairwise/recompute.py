@@ -1,11 +1,34 @@
-r"""The recomputing engine: walks over tiles of the similarities and keeps few or none of them.
+r"""The tiled engines: walks over tiles of the similarities that keep few or none of them.
 
-Forward saves, for every anchor, only the log of its sum and its count of positives; backward computes tiles again that
-forward did not keep.
+Forward saves, for every anchor, only the log of its sum and its count of positives; backward computes each tile again,
+unless forward kept it. With the log $A_i$ of the sum, a similarity's gradient is known from itself alone, so no tile
+has to wait for another.
+
+A worked example: six samples, tiles of two, and only positives. In the order of their labels, the samples and their
+blocks are
+
+    labels   1.0  1.2 | 1.9  5.0 | 5.1  9.0        window 1.0
+    block       0     |    1     |    2
+
+Sorted, all pairs within the window lie near the diagonal, and `conr.pairwise.sweeps` lists the tiles that can hold
+some: (0, 0), (0, 1), (1, 1), (1, 2), (2, 2). Tile (0, 2) is left out, as 5.1 - 1.2 is beyond the window, and what lies
+below the diagonal mirrors what lies above. For tile (0, 1), forward computes 2 x 2 similarities $s$ and the mask:
+
+    s      1.9   5.0        mask  1.9  5.0
+    1.0    0.5   0.1        1.0    1    0
+    1.2    0.7   0.2        1.2    1    0
+
+It adds $e^s$ of the pairs to the sums of its rows ($e^{0.5}$ for 1.0, $e^{0.7}$ for 1.2) and, as each pair is there
+only once, to those of its columns ($e^{0.5} + e^{0.7}$ for 1.9; nothing for 5.0). Then it forgets the tile. After all
+tiles the sum of 1.0 is $e^{s(1.0, 1.2)} + e^{0.5}$, and $A$ is its log. Backward computes the tile again: the gradient
+of the similarity of 1.0 and 1.9 is $g_{1.0} e^{0.5 - A_{1.0}} + g_{1.9} e^{0.5 - A_{1.9}}$, one term for each of the
+two anchors, where $g$ is the gradient of $A$. These gradients times the features of the columns are added to the
+gradient of the rows, their transpose times the features of the rows to that of the columns. Negatives are found in the
+same way, in the order of predictions.
+
 Arithmetic is made for many tiles at once, (t, r, c), in memory that all of them use in turn: on a CPU, calls cost as
-much as short arithmetic, and new memory costs more.
-
-Logarithms have base 2: on a CPU ``exp2`` is faster than ``exp``, which slows down on what underflows.
+much as short arithmetic, and new memory costs more. Logarithms have base 2: ``exp2`` is faster than ``exp``, which
+slows down on what underflows.
 """
 
 import math
@@ -15,15 +38,14 @@ import torch
 from torch import Tensor
 
 from conr.pairwise.blocks import Scratch, add, add_product, at, shifted
-from conr.pairwise.pairs import LOG2_E, NOTHING, Contrast, Rule, Samples
-from conr.pairwise.push import log_push
+from conr.pairwise.pairs import LOG2_E, NOTHING, Contrast, Prepared, Rule, find_pairs, log_push
+from conr.pairwise.similarities import through_unit_, unit_and_inverse
 from conr.pairwise.sweeps import Batch, Blocks, Sweep
-from conr.pairwise.unit import through_unit_, unit_and_inverse
 
 
 def contrast_recomputed(
-    samples: Samples,
-    others: Samples | None,
+    batch: Prepared,
+    others: Prepared | None,
     log_weights: Tensor,
     rule: Rule,
     sweeps: list[Sweep],
@@ -31,11 +53,11 @@ def contrast_recomputed(
     bounded: bool,
     keepable: int = 0,
 ) -> Contrast:
-    r"""What `contrast_dense` computes, without ever holding n x n numbers.
+    r"""Both terms of every anchor, without ever holding n x n numbers.
 
     Args:
-        samples: the batch: its features (n, d), labels (n, k) and predictions (n, k).
-        others: more candidates, which are no anchors: (m, d), (m, k), (m, k).
+        batch: features (n, d), labels (n, k), predictions (n, k) and reaches (n,).
+        others: more candidates, which are no anchors, (m, ...).
         log_weights: shape (n,): logarithm of each anchor's weight, which multiplies its negatives.
         rule: what makes and weighs pairs.
         sweeps: the walks; together they must visit every pair that counts once.
@@ -45,25 +67,25 @@ def contrast_recomputed(
             negatives only.
 
     Returns:
-        The terms, differentiable once with respect to both features.
+        The terms, differentiable once with respect to both features. A feature that is not finite makes each NaN.
 
     Notes:
         Time follows the area of the sweeps. Saves the unit features, O(n) numbers and what may be kept; needs two more
         copies of the features and a few batches of tiles while it runs.
     """
-    keys, other_keys = samples[1:], None if others is None else others[1:]
     keepable = keepable if bounded and torch.is_grad_enabled() else 0
-    problem = _Problem(keys, other_keys, log_weights * LOG2_E, rule, sweeps, bounded, keepable)
+    problem = _Problem(rule, sweeps, bounded, keepable)
     other_features = None if others is None else others.features
-    return Contrast(*_Recomputed.apply(samples.features, other_features, problem))
+    found = _Recomputed.apply(batch.features, other_features, batch, others, log_weights * LOG2_E, problem)
+    return Contrast(*found)
 
 
-def exponentials_fit(samples: Samples, others: Samples | None, rule: Rule) -> bool:
+def exponentials_fit(batch: Prepared, others: Prepared | None, rule: Rule) -> bool:
     """Whether sums of exponentials of similarities and pushes neither overflow nor vanish, without further care.
 
     Looks at values, for which a GPU would have to wait.
     """
-    labels = samples.labels if others is None else torch.cat((samples.labels, others.labels))
+    labels = batch.labels if others is None else torch.cat((batch.labels, others.labels))
     if callable(rule.push) or callable(rule.distance) or len(labels) == 0:
         return False
     farthest = math.pi  # of two labels
@@ -73,11 +95,11 @@ def exponentials_fit(samples: Samples, others: Samples | None, rule: Rule) -> bo
     push = rule.distance_scale * farthest
     highest = push if rule.push == "exp" else math.log(max(push, 1))
     logit = LOG2_E * (1 / rule.temperature + highest)
-    return logit <= math.log2(torch.finfo(samples.features.dtype).max) / 2  # a NaN does not fit
+    return logit <= math.log2(torch.finfo(batch.features.dtype).max) / 2  # a NaN does not fit
 
 
 class _Side(NamedTuple):
-    """The anchors that see a batch of tiles, by rows or by columns."""
+    """Anchors along the rows or along the columns of a batch of tiles."""
 
     blocks: Blocks
     length: int  # of each tile on this side
@@ -85,7 +107,7 @@ class _Side(NamedTuple):
     skipped: int = 0  # anchors at the beginning of each tile that do not count here
 
     def part(self, tiles: Tensor) -> Tensor:
-        """What the anchors see of tiles (t, r, c)."""
+        """Part of tiles (t, r, c) that counts for these anchors."""
         return tiles[:, :, self.skipped :] if self.skipped else tiles
 
     def values(self, tensor: Tensor) -> Tensor:
@@ -101,7 +123,7 @@ class _Set(NamedTuple):
     positive: bool
 
     def exponentials_(self) -> Tensor:
-        """What each pair adds to the sums, (t, r, c), 0 outside the set; overwrites the logits."""
+        """Exponentials of the logits, (t, r, c), 0 outside the set; overwrites the logits."""
         return self.logits.exp2_().mul_(self.mask)
 
     def masked_logits(self) -> Tensor:
@@ -110,18 +132,35 @@ class _Set(NamedTuple):
 
 
 class _Walk(NamedTuple):
-    """A sweep with its two sides in order, (blocks, block, ...)."""
+    """A sweep with its anchors and candidates in order, (blocks, block, ...)."""
 
-    rows: Samples
-    columns: Samples
+    rows: Prepared
+    columns: Prepared
     sweep: Sweep
     rule: Rule
     scratch: Scratch
 
+    @classmethod
+    def over(cls, batch: Prepared, others: Prepared | None, sweep: Sweep, rule: Rule, scratch: Scratch) -> "_Walk":
+        """Put the samples in the order of a sweep."""
+        # Padding rows get NaN keys, so they never match, and copied values elsewhere, so they stay finite.
+        keys = (math.nan, None) if sweep.positives else (None, math.nan)
+
+        def ordered(side: str, part: Prepared, order: Tensor) -> Prepared:
+            fields = zip(Prepared._fields, part, (0, *keys, None, None), strict=True)
+            return Prepared(
+                *(scratch.blocks(f"{side} {name}", one, order, sweep, fill=fill) for name, one, fill in fields)
+            )
+
+        rows = columns = ordered("row", batch, sweep.rows)
+        if not sweep.own and others is not None:
+            columns = ordered("column", others, sweep.columns)
+        return cls(rows, columns, sweep, rule, scratch)
+
     def sides(self, batch: Batch, *, slopes: bool = False) -> list[_Side]:
         """The sides whose anchors see the tiles.
 
-        What lies on the diagonal holds both orders of each pair: its rows see all, but its slopes are those of both.
+        A tile on the diagonal holds both orders of each pair: its rows see all, but its slopes are those of both.
         """
         rows = _Side(batch.rows, batch.height, 2)
         if not self.sweep.symmetric:
@@ -141,39 +180,39 @@ class _Walk(NamedTuple):
 
         Everything is in memory that the next batch uses again, but for the similarities that are to be kept.
         """
-        rule, sets, take = self.rule, [], self.scratch.take
-        rows = Samples(*(at(tensor, batch.rows, batch.height) for tensor in self.rows))
-        columns = Samples(*(at(tensor, batch.columns, batch.width) for tensor in self.columns))
+        rule, sweep, take = self.rule, self.sweep, self.scratch.take
+        rows = Prepared(*(at(tensor, batch.rows, batch.height) for tensor in self.rows))
+        columns = Prepared(*(at(tensor, batch.columns, batch.width) for tensor in self.columns))
         shape, like = (batch.tiles, batch.height, batch.width), rows.features
         similarity = like.new_empty(shape) if keep else take("similarity", shape, like)  # (t, r, c)
         transposed = columns.features.transpose(1, 2)  # (t, d, c)
         torch.baddbmm(similarity, rows.features, transposed, beta=0, alpha=LOG2_E / rule.temperature, out=similarity)
-        between_labels = rule.between_tiles(
-            rows.labels, columns.labels, out=take("between labels", shape, rows.labels)
-        )  # (t, r, c)
-        if self.sweep.negatives:
-            between_predictions = rule.between_tiles(
-                rows.predictions, columns.predictions, out=take("between predictions", shape, rows.predictions)
-            )  # (t, r, c)
-            mask = take("negative mask", shape, like)  # (t, r, c); 0 on the diagonal, where labels are alike
-            torch.gt(between_labels, rule.window, out=mask).mul_(between_predictions.le_(rule.window))
-            logits = take("repelling", shape, like) if self.sweep.positives else similarity  # (t, r, c)
+        found = find_pairs(
+            rows,
+            columns,
+            rule,
+            like=like,
+            diagonal=batch.diagonal,
+            positives=sweep.positives,
+            negatives=sweep.negatives,
+            take=take,
+        )
+        sets = []
+        if sweep.negatives:
+            logits = take("repelling", shape, like) if sweep.positives else similarity  # (t, r, c)
             if rule.push == "exp":
-                torch.add(similarity, between_labels, alpha=LOG2_E * rule.distance_scale, out=logits)
+                torch.add(similarity, found.label_distance, alpha=LOG2_E * rule.distance_scale, out=logits)
             else:
-                scaled = (between_labels.to(like.dtype) * rule.distance_scale).flatten(0, 1)  # (t r, c)
+                scaled = (found.label_distance.to(like.dtype) * rule.distance_scale).flatten(0, 1)  # (t r, c)
                 torch.add(similarity, log_push(scaled, rule.push).view(shape), alpha=LOG2_E, out=logits)
-            sets.append(_Set(mask, logits, positive=False))
-        if self.sweep.positives:
-            mask = torch.le(between_labels, rule.window, out=take("positive mask", shape, like))  # (t, r, c)
-            if batch.diagonal:
-                mask.diagonal(dim1=1, dim2=2).zero_()  # the first candidates of a strip
-            sets.append(_Set(mask, similarity, positive=True))
+            sets.append(_Set(found.negatives, logits, positive=False))
+        if sweep.positives:
+            sets.append(_Set(found.positives, similarity, positive=True))
         return similarity, sets
 
 
 class _Sums(NamedTuple):
-    """What a sweep gathers for every anchor, each of shape (n,), or (blocks, block) in the order of a sweep."""
+    """Sums over the pairs of every anchor, each of shape (n,), or (blocks, block) in the order of a sweep."""
 
     positive: Tensor  # sum of exponentials, or its log2
     negative: Tensor  # the same
@@ -230,7 +269,7 @@ def _log_sum(logits: Tensor, dim: int) -> Tensor:
 
 
 class _Slopes(NamedTuple):
-    """What backward needs of every anchor, each of shape (n,), or (blocks, block) in the order of a sweep."""
+    """Factors of every anchor in the gradient, each of shape (n,), or (blocks, block) in the order of a sweep."""
 
     positive: Tensor  # of log_total over the exponential of a positive: log2, or times `total` if that fits
     negative: Tensor  # the same for a negative
@@ -276,37 +315,24 @@ def _both(values: Tensor, sides: list[_Side], out: Tensor) -> Tensor:
 
 
 class _Problem(NamedTuple):
-    """All that is constant."""
+    """All that is constant and no tensor."""
 
-    keys: tuple[Tensor, Tensor]  # labels and predictions of the batch, (n, k) each
-    other_keys: tuple[Tensor, Tensor] | None  # those of the others, (m, k) each
-    log_weights: Tensor  # (n,); log2
     rule: Rule
     sweeps: list[Sweep]
     bounded: bool
     keepable: int  # most similarities that forward keeps for backward
 
-    def walk(self, sweep: Sweep, features: Tensor, other_features: Tensor | None, scratch: Scratch) -> _Walk:
-        """Anchors and candidates in the order of a sweep."""
-        # What is spare has no number where the sweep looks for pairs, and another sample's where it weighs them.
-        labels, predictions = (math.nan, None) if sweep.positives else (None, math.nan)
-
-        def ordered(side: str, order: Tensor, *tensors: Tensor) -> Samples:
-            named = zip(Samples._fields, tensors, (0, labels, predictions), strict=True)
-            return Samples(
-                *(scratch.blocks(f"{side} {name}", one, order, sweep, fill=fill) for name, one, fill in named)
-            )
-
-        rows = columns = ordered("row", sweep.rows, features, *self.keys)
-        if not sweep.own and other_features is not None and self.other_keys is not None:
-            columns = ordered("column", sweep.columns, other_features, *self.other_keys)
-        return _Walk(rows, columns, sweep, self.rule, scratch)
-
 
 class _Recomputed(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, features: Tensor, other_features: Tensor | None, problem: _Problem
+    def forward(  # noqa: PLR0917 - autograd passes arguments by position
+        ctx: Any,
+        features: Tensor,
+        other_features: Tensor | None,
+        batch: Prepared,
+        others: Prepared | None,
+        log_weights: Tensor,
+        problem: _Problem,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         bounded, scratch, keepable = problem.bounded, Scratch(), problem.keepable
         kept: list[Tensor | None] = []  # of every batch
@@ -315,48 +341,53 @@ class _Recomputed(torch.autograd.Function):
         other_inverse = None
         with torch.autocast(features.device.type, enabled=False):
             features, inverse = unit_and_inverse(features)  # (n, d), (n, 1)
-            if other_features is not None:
+            batch = batch._replace(features=features)
+            if others is not None and other_features is not None:
                 other_features, other_inverse = unit_and_inverse(other_features)  # (m, d), (m, 1)
+                others = others._replace(features=other_features)
             for sweep in problem.sweeps:
-                walk = problem.walk(sweep, features, other_features, scratch)
+                walk = _Walk.over(batch, others, sweep, problem.rule, scratch)
                 found = _Sums.empty(features, tuple(walk.rows.features.shape[:2]), nothing)
-                for batch in sweep.batches:
-                    keep = batch.area <= keepable and sweep.positives != sweep.negatives
-                    keepable -= batch.area if keep else 0
-                    kept.append(found.absorb(walk, batch, bounded=bounded, keep=keep))
+                for tiles in sweep.batches:
+                    keep = tiles.area <= keepable and sweep.positives != sweep.negatives
+                    keepable -= tiles.area if keep else 0
+                    kept.append(found.absorb(walk, tiles, bounded=bounded, keep=keep))
                 total.merge(sweep.rows, found, bounded=bounded)
-        log_total = total.log_total(problem.log_weights, bounded=bounded)  # (n,)
+        log_total = total.log_total(log_weights, bounded=bounded)  # (n,)
         log_total = torch.where(log_total < NOTHING / 2, 0, log_total)
-        for tensor in (features, other_features, *problem.keys, *(problem.other_keys or ())):
-            if tensor is not None:
-                log_total += 0 * tensor.sum()  # a NaN reaches every anchor, also those whose tiles it is not in
+        log_total += 0 * features.sum()  # a NaN reaches every anchor, also those whose tiles it is not in
+        if other_features is not None:
+            log_total += 0 * other_features.sum()
         count = total.positives.clamp(min=1)  # (n,)
-        ctx.save_for_backward(features, inverse, other_features, other_inverse, log_total, count, *kept)
+        # Labels and predictions are saved by autograd, which tells if they have changed when backward needs them.
+        more = others or (None,) * len(batch)
+        ctx.save_for_backward(*batch, *more, inverse, other_inverse, log_weights, log_total, count, *kept)
         ctx.problem = problem
         ctx.mark_non_differentiable(total.positives, total.negatives)
         return log_total / LOG2_E, total.similarity / (count * LOG2_E), total.positives, total.negatives
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(
-        ctx: Any, grad_log_total: Tensor, grad_mean_positive: Tensor, *_: Tensor
-    ) -> tuple[Tensor, Tensor | None, None]:
-        features, inverse, other_features, other_inverse, log_total, count, *kept = ctx.saved_tensors
+    def backward(ctx: Any, grad_log_total: Tensor, grad_mean_positive: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        fields = len(Prepared._fields)
+        batch, saved = Prepared(*ctx.saved_tensors[:fields]), ctx.saved_tensors[2 * fields :]
+        inverse, other_inverse, log_weights, log_total, count, *kept = saved
+        others = None if other_inverse is None else Prepared(*ctx.saved_tensors[fields : 2 * fields])
         problem: _Problem = ctx.problem
         scratch, remaining = Scratch(), iter(kept)
         slopes = _Slopes(
             positive=-log_total,
-            negative=problem.log_weights - log_total,
+            negative=log_weights - log_total,
             total=grad_log_total / problem.rule.temperature,
             mean=grad_mean_positive / (count * problem.rule.temperature),
         )
         slopes = slopes.factors() if problem.bounded else slopes
-        grad = torch.zeros_like(features)  # (n, d)
+        grad = torch.zeros_like(batch.features)  # (n, d)
         # (m, d); None for a memory's, which have no gradient
-        grad_others = torch.zeros_like(other_features) if ctx.needs_input_grad[1] else None
-        with torch.autocast(features.device.type, enabled=False):
+        grad_others = torch.zeros_like(others.features) if others is not None and ctx.needs_input_grad[1] else None
+        with torch.autocast(grad.device.type, enabled=False):
             for sweep in problem.sweeps:
-                walk = problem.walk(sweep, features, other_features, scratch)
+                walk = _Walk.over(batch, others, sweep, problem.rule, scratch)
                 rows, columns = walk.rows.features, walk.columns.features  # (blocks, block, d) each
                 grad_rows = scratch.take("grad rows", rows.shape, rows).zero_()  # (blocks, block, d)
                 grad_columns = grad_rows
@@ -364,16 +395,16 @@ class _Recomputed(torch.autograd.Function):
                     grad_columns = scratch.take("grad columns", columns.shape, columns).zero_()
                 named = zip(_Slopes._fields, slopes, strict=True)
                 ordered = _Slopes(*(scratch.blocks(*one, sweep.rows, sweep) for one in named))
-                for batch in sweep.batches:
-                    tiles = ordered.grad_tiles(walk, batch, next(remaining), bounded=problem.bounded)  # (t, r, c)
-                    add_product(grad_rows, batch.rows, tiles, at(columns, batch.columns, batch.width))
-                    for side in walk.candidates(batch) if sweep.own or grad_others is not None else ():
-                        seen = side.part(tiles).transpose(1, 2)  # (t, c, r)
-                        add_product(grad_columns, side.blocks, seen, at(rows, batch.rows, batch.height))
+                for tiles in sweep.batches:
+                    slope = ordered.grad_tiles(walk, tiles, next(remaining), bounded=problem.bounded)  # (t, r, c)
+                    add_product(grad_rows, tiles.rows, slope, at(columns, tiles.columns, tiles.width))
+                    for side in walk.candidates(tiles) if sweep.own or grad_others is not None else ():
+                        seen = side.part(slope).transpose(1, 2)  # (t, c, r)
+                        add_product(grad_columns, side.blocks, seen, at(rows, tiles.rows, tiles.height))
                 grad.index_add_(0, sweep.rows, grad_rows.flatten(0, 1)[: len(grad)])
                 if grad_others is not None and not sweep.own:
                     grad_others.index_add_(0, sweep.columns, grad_columns.flatten(0, 1)[: len(grad_others)])
-        through_unit_(grad, features, inverse)
-        if grad_others is not None:
-            through_unit_(grad_others, other_features, other_inverse)
-        return grad, grad_others, None
+        through_unit_(grad, batch.features, inverse)
+        if grad_others is not None and others is not None:
+            through_unit_(grad_others, others.features, other_inverse)
+        return grad, grad_others, None, None, None, None

@@ -1,17 +1,33 @@
-r"""Which tiles of the n x m similarities a recomputing engine visits: all of them, or those that can hold pairs.
+r"""Tiles of the n x m similarities that a tiled engine visits: all of them, or those that can hold pairs.
 
 A sweep is one walk: anchors and candidates in an order that brings pairs together, cut into blocks, and a list of
 tiles, each a block of anchors against a block of candidates. Tiles may be too many, never too few: each pair is decided
-again inside its tile, by the same arithmetic as in the dense engine. Tiles of one shape are visited many at once, in
-batches.
+again inside its tile, by the one pair rule (`conr.pairwise.pairs.find_pairs`). Tiles of one shape are visited many at
+once, in batches.
 
-Pairs of one set with itself are symmetric (for every named distance), so a symmetric sweep visits tiles on and above
-the diagonal only, and those above it for both of their sides.
+A worked example: six labels, blocks of two, a window of 1. The sweep sorts the labels, and lists the tiles whose blocks
+come within 1 of each other: each block with itself, 1.2 with 1.9 and 5.0 with 5.1.
 
-Where the pairs of a block of anchors are one interval that begins with the block itself, the whole interval is one
-tile, a strip: it ends closer to the window's edge than whole blocks do, and operations are longer.
+    >>> labels = torch.tensor([[5.0], [1.0], [9.0], [1.9], [5.1], [1.2]])
+    >>> halves = torch.full((6,), 0.5)  # of the window: labels are pairs if their distance is at most the sum
+    >>> cut_ = Cut(block=2, in_place=3, copied=3)
+    >>> sweep = box_sweep((labels, halves), None, distance="l2", cut=cut_, positives=True)
+    >>> [round(label, 1) for label in labels[sweep.rows].flatten().tolist()]
+    [1.0, 1.2, 1.9, 5.0, 5.1, 9.0]
+    >>> for batch in sweep.batches:  # of tiles (row, column): (0, 1), (1, 2); and (0, 0), (1, 1), (2, 2)
+    ...     print(batch.rows, batch.columns, (batch.tiles, batch.height, batch.width), batch.diagonal)
+    tensor([0, 1]) tensor([1, 2]) (2, 2, 2) False
+    slice(0, 3, None) slice(0, 3, None) (3, 2, 2) True
+
+Tile (0, 2) is left out, as 1.2 and 5.1 are too far apart. Tiles below the diagonal are left out as well: pairs of one
+set with itself are symmetric (for every named distance), so those above it serve both of their sides.
+
+Labels of one dimension need no boxes: all pairs of a block are one interval of the sorted labels, that of 1.0 and 1.2
+ends at 1.9. The whole interval is then one tile, a strip (`interval_sweep`): it ends closer to the window's edge than
+whole blocks do, and operations are longer.
 """
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -20,7 +36,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conr.pairwise.distances import Distance, box_coordinates
+from conr.pairwise.distances import NORMS, box_coordinates
 
 BATCH_NUMBERS = 2**18
 """Most similarities of a batch of tiles: 1 MB of float32 stays in cache, and is enough work for several threads."""
@@ -36,6 +52,9 @@ STRIP_STEP = 16
 
 STRIP_PADDING = 2**22
 """Most products of features that strips of a batch may waste to have one shape: about what another batch takes."""
+
+Points = tuple[Tensor, Tensor]
+"""Labels or predictions (n, k), and how far each reaches, (n,): see `conr.pairwise.pairs.Prepared`."""
 
 Blocks = slice | Tensor
 """Numbers of blocks: consecutive ones, or int64 of shape (t,), which may repeat."""
@@ -106,29 +125,27 @@ def full_sweep(n: int, m: int, *, own: bool, symmetric: bool, cut: Cut, device: 
     return Sweep(rows, columns, cut.block, batches, positives=True, negatives=True, own=own, symmetric=symmetric)
 
 
-def interval_sweep(values: Tensor, others: Tensor | None, *, window: float, cut: Cut, positives: bool) -> Sweep:
-    """Tiles that hold all pairs of one-dimensional values within a window: in sorted order, one interval per block.
+def interval_sweep(points: Points, others: Points | None, *, distance: str, cut: Cut, positives: bool) -> Sweep:
+    """Tiles that hold all pairs of one-dimensional labels within a window: in sorted order, one interval per block.
 
     Args:
-        values: labels (for positives) or predictions (for negatives) of the anchors, shape (n,), float32 or float64.
-        others: those of the candidates, shape (m,); None: the anchors themselves, symmetric.
-        window: largest distance.
+        points: labels (for positives) or predictions (for negatives) of the anchors, (n, 1), and their reaches.
+        others: those of the candidates, (m, 1); None: the anchors themselves, symmetric.
+        distance: the name of a distance.
         cut: size of tiles and batches.
         positives: whether the sweep finds positives; else negatives.
     """
-    block, n = cut.block, len(values)
-    ordered, rows = _sorted(values)  # (n,), (n,)
-    ordered_others, columns = (ordered, rows) if others is None else _sorted(others)  # (m,), (m,)
-    # The rounded difference of two values is within the window only if the exact one is within a few roundings of it.
-    reach = window * (1 + 8 * torch.finfo(values.dtype).eps)
-    blocks = torch.arange(_count(n, block), device=values.device)  # (blocks,)
-    highest = ordered[((blocks + 1) * block - 1).clamp_(max=n - 1)]  # (blocks,)
-    ends = torch.searchsorted(ordered_others, highest + reach, right=True)  # (blocks,)
+    block, n = cut.block, len(points[0])
+    lows, highs, rows = _sorted(*points, distance)  # (n,) each
+    other_lows, other_highs, columns = (lows, highs, rows) if others is None else _sorted(*others, distance)  # (m,)
+    blocks = torch.arange(_count(n, block), device=rows.device)  # (blocks,)
+    last = ((blocks + 1) * block - 1).clamp_(max=n - 1)  # (blocks,)
+    ends = torch.searchsorted(other_lows, highs[last], right=True)  # (blocks,)
     found = {"positives": positives, "negatives": not positives}
     if others is None:
         batches, spare = _strips((ends - blocks * block).tolist(), cut)
         return Sweep(rows, columns, block, batches, **found, own=True, symmetric=True, spare=spare)
-    starts = torch.searchsorted(ordered_others, ordered[blocks * block] - reach)  # (blocks,)
+    starts = torch.searchsorted(other_highs, lows[blocks * block])  # (blocks,)
     firsts = starts // block  # (blocks,): of candidates
     counts = (_count(ends, block) - firsts).clamp_(min=0)  # (blocks,)
     top = blocks.repeat_interleave(counts)  # (tiles,)
@@ -138,38 +155,31 @@ def interval_sweep(values: Tensor, others: Tensor | None, *, window: float, cut:
     return Sweep(rows, columns, block, batches, **found, own=False, symmetric=False)
 
 
-def box_sweep(
-    points: Tensor, others: Tensor | None, *, window: float, distance: Distance, cut: Cut, positives: bool
-) -> Sweep:
+def box_sweep(points: Points, others: Points | None, *, distance: str, cut: Cut, positives: bool) -> Sweep:
     """Tiles that hold all pairs of labels (n, k) within a window: blocks whose bounding boxes come close enough.
 
     Args:
-        points: labels (for positives) or predictions (for negatives) of the anchors, shape (n, k).
-        others: those of the candidates, shape (m, k); None: the anchors themselves, symmetric.
-        window: largest distance.
+        points: labels (for positives) or predictions (for negatives) of the anchors, (n, k), and their reaches.
+        others: those of the candidates, (m, k); None: the anchors themselves, symmetric.
         distance: the name of a distance.
         cut: size of tiles and batches.
         positives: whether the sweep finds positives; else negatives.
     """
     own, block = others is None, cut.block
-    points, p, reach = box_coordinates(points, distance, window)  # (n, c)
-    rows = _compact_order(points, block)  # (n,)
-    lows, highs = _boxes(points[rows], block)  # (blocks, c), (blocks, c)
-    if others is None:
-        m, columns, column_lows, column_highs = len(points), rows, lows, highs
-    else:
-        others, _, _ = box_coordinates(others, distance, window)  # (m, c)
-        m, columns = len(others), _compact_order(others, block)  # (m,)
-        column_lows, column_highs = _boxes(others[columns], block)  # (column blocks, c)
+    rows, lows, highs, reaches = _boxes(*points, distance, block)
+    columns, column_lows, column_highs, column_reaches = (
+        (rows, lows, highs, reaches) if others is None else _boxes(*others, distance, block)
+    )
     near = []
     for index in range(len(lows)):
         skipped = index if own else 0
         gaps = torch.maximum(column_lows[skipped:] - highs[index], lows[index] - column_highs[skipped:])
-        far = torch.linalg.vector_norm(gaps.clamp_(min=0), ord=p, dim=1) > reach  # (column blocks,); NaN is not far
+        apart = torch.linalg.vector_norm(gaps.clamp_(min=0), ord=NORMS[distance], dim=1)  # (column blocks,)
+        far = apart > column_reaches[skipped:] + reaches[index]  # (column blocks,); NaN is not far
         left = (~far).nonzero() + skipped  # (tiles, 1)
         near.append(torch.cat((torch.full_like(left, index), left), dim=1))
     tiles = torch.cat(near) if near else rows.new_empty(0, 2)  # (tiles, 2)
-    batches = list(_batches(tiles, len(points), m, cut, own=own))
+    batches = list(_batches(tiles, len(rows), len(columns), cut, own=own))
     return Sweep(rows, columns, block, batches, positives=positives, negatives=not positives, own=own, symmetric=own)
 
 
@@ -239,21 +249,27 @@ def _count(n: Any, block: int) -> Any:
     return (n + block - 1) // block
 
 
-def _sorted(values: Tensor) -> tuple[Tensor, Tensor]:
-    # NaN is within no window, and would lead a binary search astray.
-    values = torch.nan_to_num(values, nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
-    if values.device.type != "cpu":
-        return torch.sort(values, stable=True)
-    order = torch.from_numpy(np.argsort(values.numpy()))  # several times as fast as torch's
-    return values[order], order
+def _sorted(values: Tensor, reach: Tensor, distance: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Labels (n, 1) in order: the least and the greatest value that each reaches, and its place before, (n,) each."""
+    values, reach = box_coordinates(values, reach, distance)  # (n, 1), (n,)
+    values = values.squeeze(1)  # (n,)
+    on_cpu = values.device.type == "cpu"  # where NumPy's is several times as fast as torch's
+    order = torch.from_numpy(np.argsort(values.numpy())) if on_cpu else values.argsort(stable=True)  # (n,)
+    values, reach = values[order], reach[order]  # (n,), (n,)
+    # NaN, which both sort to the end, is within no window, and would lead a binary search astray.
+    reach = reach.nan_to_num(0, 0, 0)  # (n,)
+    return *((values + side * reach).nan_to_num(math.inf, math.inf, -math.inf) for side in (-1, 1)), order
 
 
-def _boxes(ordered: Tensor, block: int) -> tuple[Tensor, Tensor]:
-    """Smallest and largest coordinates of each block, (blocks, c) each."""
-    blocks = torch.split(ordered, block)
-    if len(ordered) == 0:
-        return ordered, ordered
-    return torch.stack([part.amin(dim=0) for part in blocks]), torch.stack([part.amax(dim=0) for part in blocks])
+def _boxes(points: Tensor, reach: Tensor, distance: str, block: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """An order (n,); smallest and largest coordinates of each block, (blocks, c) each; and its widest reach."""
+    points, reach = box_coordinates(points, reach, distance)  # (n, c), (n,)
+    order = _compact_order(points, block)  # (n,)
+    if len(points) == 0:
+        return order, points, points, reach
+    blocks = torch.split(points[order], block)
+    lows, highs = (torch.stack([one(part, dim=0) for part in blocks]) for one in (torch.amin, torch.amax))
+    return order, lows, highs, torch.stack([part.amax() for part in torch.split(reach[order], block)])
 
 
 def _compact_order(points: Tensor, block: int) -> Tensor:

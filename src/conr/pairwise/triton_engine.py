@@ -1,4 +1,4 @@
-r"""The Triton engine: what the recomputing engine does, with one kernel for each pair set, never waiting for the GPU.
+r"""The Triton engine (experimental): the tiled engines as one kernel for each pair set, never waiting for a GPU.
 
 Positives are found in the order of labels, negatives in the order of predictions; `conr.pairwise.triton_tiles` says
 which tiles a block of anchors visits. Forward keeps, for every anchor, only the log of its sum and its count of
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from conr.pairwise.distances import Distance
-from conr.pairwise.pairs import LOG2_E, NOTHING, Contrast, Rule, Samples
+from conr.pairwise.pairs import LOG2_E, NOTHING, Contrast, Prepared, Rule
 from conr.pairwise.triton_tiles import Side, side, walk
 
 MAX_PARTS = 8
@@ -21,13 +21,13 @@ MAX_PARTS = 8
 
 
 def contrast_triton(
-    samples: Samples, others: Samples | None, log_weights: Tensor, rule: Rule, *, block: int | None = None
+    samples: Prepared, others: Prepared | None, log_weights: Tensor, rule: Rule, *, block: int | None = None
 ) -> Contrast:
     r"""What `contrast_dense` computes, without ever holding n x n numbers, on a GPU.
 
     Args:
-        samples: the batch: its unit features (n, d), labels (n, k) and predictions (n, k).
-        others: more candidates, which are no anchors: (m, d), (m, k), (m, k).
+        samples: the batch: its unit features (n, d), labels (n, k), predictions (n, k) and reaches (n,).
+        others: more candidates, which are no anchors, (m, ...).
         log_weights: shape (n,): logarithm of each anchor's weight, which multiplies its negatives.
         rule: what makes and weighs pairs.
         block: rows and columns of a tile, a power of 2 of at least 16; chosen by d and dtype if None.
@@ -50,14 +50,11 @@ def contrast_triton(
             raise ValueError(f"engine: 'triton' expects the name of a {name}, got a function")  # noqa: TRY004
     if block is not None and (block < 16 or block & (block - 1)):
         raise ValueError(f"block: engine 'triton' expects a power of 2 of at least 16, got {block}")
-    given = [part for part in (samples, others) if part is not None]
-    taint = torch.stack([(0 * part.labels).sum() + (0 * part.predictions).sum() for part in given]).sum()
     problem = _Problem(
         rule,
         _sides(samples, rule),
         None if others is None or len(others.features) == 0 else _sides(others, rule),
         log_weights,
-        taint.to(log_weights.dtype),
         _precision(samples.features.dtype),
         block,
     )
@@ -92,7 +89,6 @@ class _Problem(NamedTuple):
     own: _Sides
     others: _Sides | None
     log_weights: Tensor  # (n,)
-    taint: Tensor  # scalar: 0, or NaN if a label or prediction is
     precision: str  # of products
     block: int | None
 
@@ -140,7 +136,7 @@ def has_room(device: torch.device) -> bool:
     return bool(getattr(properties, "shared_memory_per_block_optin", 0) > 162 * 1024)
 
 
-def _sides(samples: Samples, rule: Rule) -> _Sides:
+def _sides(samples: Prepared, rule: Rule) -> _Sides:
     return _Sides(*(side(samples, rule, positives=positives) for positives in (True, False)))
 
 
@@ -176,11 +172,10 @@ class _Launch(NamedTuple):
             *(self.row_features, self.column_features, rows.order, columns.order),
             *(rows.labels, columns.labels, rows.predictions, columns.predictions),
             *(found.firsts, found.lasts, found.firsts if found.near is None else found.near, scales),
-            *(keys.new_full((1,), rule.window) for keys in (rows.labels, rows.predictions)),
         ]
         constants = {
             "D": self.row_features.shape[1],
-            "KEYS": len(rows.labels),
+            "KEYS": len(rows.labels) - 1,
             "DISTANCE": rule.distance,
             "PUSH": rule.push,
             "POSITIVES": self.positives,
@@ -291,7 +286,7 @@ class _Recomputed(torch.autograd.Function):
         log_positive, similarity, positives = _sums(problem, unit, other_unit, positives=True)  # (n,) each
         log_negative, _, negatives = _sums(problem, unit, other_unit, positives=False)  # (n,) each
         log_total = torch.logaddexp(log_positive, log_negative + problem.log_weights)  # (n,)
-        log_total = torch.where(log_total < NOTHING / 2, 0, log_total) + problem.taint
+        log_total = torch.where(log_total < NOTHING / 2, 0, log_total)
         for tensor in (features, other_features):
             if tensor is not None:
                 log_total += (0 * tensor).sum()  # a NaN reaches every anchor, also those whose tiles it is not in

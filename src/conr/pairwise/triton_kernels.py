@@ -83,6 +83,22 @@ def _distances(
 
 
 @triton.jit
+def _are_within(
+    distance,
+    row_keys,
+    column_keys,
+    row,
+    column,
+    rows,
+    columns,
+    KEYS: tl.constexpr,
+):
+    """Whether labels or predictions reach each other at their distances, as `conr.pairwise.pairs.find_pairs` has it."""
+    reach = tl.load(row_keys + KEYS * rows + row, mask=row < rows, other=0)[:, None]
+    return distance <= reach + tl.load(column_keys + KEYS * columns + column, mask=column < columns, other=0)[None, :]
+
+
+@triton.jit
 def _columns(index, block, near, spans, span, LISTED: tl.constexpr, BLOCK: tl.constexpr):
     """Where the columns of the tile stand that a block of rows visits as its index-th; some may be beyond the last."""
     if LISTED:
@@ -135,8 +151,6 @@ def _pairs(
     rows,
     columns,
     scales,
-    label_window,
-    prediction_window,
     zeros,
     D: tl.constexpr,
     KEYS: tl.constexpr,
@@ -153,40 +167,21 @@ def _pairs(
     ) * tl.load(scales)
     between = _distances(row_labels, column_labels, row, column, rows, columns, KEYS, DISTANCE)
     mask = (row < rows)[:, None] & (column < columns)[None, :]
-    alike = between <= tl.load(label_window)
+    alike = _are_within(between, row_labels, column_labels, row, column, rows, columns, KEYS)
     if POSITIVES:
         mask = mask & alike
         if OWN:
             mask = mask & (row_at[:, None] != column_at[None, :])
     else:
         agree = _distances(row_predictions, column_predictions, row, column, rows, columns, KEYS, DISTANCE)
-        mask = mask & (agree <= tl.load(prediction_window)) & (alike == 0)
+        agree = _are_within(agree, row_predictions, column_predictions, row, column, rows, columns, KEYS)
+        mask = mask & agree & (alike == 0)
         scaled = between.to(logits.dtype) * tl.load(scales + 1)
         if PUSH == "exp":
             logits += scaled * LOG2_E
         else:
             logits += tl.maximum(tl.log2(scaled), NOTHING)  # a push of 0 gives minus infinity
     return logits, mask
-
-
-@triton.jit
-def _add_tile(
-    highest,
-    total,
-    similarity,
-    count,
-    logits,
-    mask,
-    POSITIVES: tl.constexpr,
-):
-    """Add a tile to the sums of its rows: the largest logit, the sum relative to it, similarities, and the count."""
-    if POSITIVES:
-        similarity += tl.sum(tl.where(mask, logits, 0.0), axis=1)
-    count += tl.sum(mask.to(tl.int32), axis=1)
-    logits = tl.where(mask, logits, NOTHING)
-    higher = tl.maximum(highest, tl.max(logits, axis=1))
-    total = total * tl.exp2(highest - higher) + tl.sum(tl.exp2(logits - higher[:, None]), axis=1)
-    return higher, total, similarity, count
 
 
 @triton.jit
@@ -210,8 +205,6 @@ def forward_kernel(
     lasts,
     near,
     scales,
-    label_window,
-    prediction_window,
     log_sums,
     similarities,
     counts,
@@ -238,16 +231,14 @@ def forward_kernel(
         column_features: those of the candidates, (columns, D).
         row_order: which anchor stands where, (rows,) int32.
         column_order: which candidate stands where, (columns,) int32.
-        row_labels: (KEYS, rows), in that order.
-        column_labels: (KEYS, columns).
-        row_predictions: (KEYS, rows).
-        column_predictions: (KEYS, columns).
+        row_labels: (KEYS + 1, rows), in that order; the last row is how far each label reaches.
+        column_labels: (KEYS + 1, columns).
+        row_predictions: (KEYS + 1, rows).
+        column_predictions: (KEYS + 1, columns).
         firsts: for each block of rows the first tile it visits, (blocks,) int32.
         lasts: the one after the last.
         near: with LISTED, the tiles that each block visits, in spans: (blocks, spans) int32.
         scales: two numbers in the dtype of the sums: 1 / (temperature log 2), and the distance scale.
-        label_window: one number in the dtype of labels.
-        prediction_window: one number in the dtype of predictions.
         log_sums: to be written, by place of the anchor in the batch: (parts, rows).
         similarities: to be written like this, for positives.
         counts: to be written like this, int32.
@@ -256,7 +247,7 @@ def forward_kernel(
         spans: how many spans of tiles there are.
         span: tiles of a span.
         D: size of a feature vector.
-        KEYS: numbers per label.
+        KEYS: numbers per label, without its reach.
         DISTANCE: name of the distance; angular keys are unit vectors.
         PUSH: name of the push.
         POSITIVES: the pair set is that of positives, else of negatives.
@@ -281,7 +272,7 @@ def forward_kernel(
         column_at = tl.load(column_order + column, mask=column < columns, other=0).to(tl.int64)
         logits, mask = _pairs(
             row_features, column_features, row_at, column_at, row_labels, column_labels, row_predictions,
-            column_predictions, row, column, rows, columns, scales, label_window, prediction_window, zeros,
+            column_predictions, row, column, rows, columns, scales, zeros,
             D, KEYS, DISTANCE, PUSH, POSITIVES, OWN, BLOCK_DEPTH, PRECISION,
         )  # fmt: skip
         count += tl.sum(mask.to(tl.int32), axis=1)
@@ -333,8 +324,6 @@ def backward_kernel(
     lasts,
     near,
     scales,
-    label_window,
-    prediction_window,
     offsets,
     totals,
     means,
@@ -384,7 +373,7 @@ def backward_kernel(
         column_at = tl.load(column_order + column, mask=column < columns, other=0).to(tl.int64)
         logits, mask = _pairs(
             row_features, column_features, row_at, column_at, row_labels, column_labels, row_predictions,
-            column_predictions, row, column, rows, columns, scales, label_window, prediction_window, zeros,
+            column_predictions, row, column, rows, columns, scales, zeros,
             D, KEYS, DISTANCE, PUSH, POSITIVES, OWN, BLOCK_DEPTH, PRECISION,
         )  # fmt: skip
         slope = zeros

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from conr.pairwise.distances import box_coordinates
-from conr.pairwise.pairs import Rule, Samples
+from conr.pairwise.distances import NORMS, box_coordinates
+from conr.pairwise.pairs import Prepared, Rule, sort_keys
 
 MAX_SPANS = 1024
 """Most spans of tiles whose boxes are compared with that of a block: keeps lists of them linear in n."""
@@ -20,10 +20,10 @@ class Side(NamedTuple):
     """Anchors or candidates in an order that brings the pairs of one set together."""
 
     order: Tensor  # (n,) int32: which sample stands where
-    labels: Tensor  # (keys, n), in that order
-    predictions: Tensor  # (keys, n), in that order
+    labels: Tensor  # (keys + 1, n), in that order: numbers of a label, and its reach
+    predictions: Tensor  # (keys + 1, n), in that order
     points: Tensor  # (n, keys), in that order: what it follows
-    reach: float  # points further apart are no pairs
+    reach: Tensor  # (n,), in that order: points further apart than both their reaches are no pairs
     norm: float  # p of the norm in which they are apart
 
     @property
@@ -42,20 +42,25 @@ class Walk(NamedTuple):
     span: int  # tiles of a span
 
 
-def side(samples: Samples, rule: Rule, *, positives: bool) -> Side:
+def side(samples: Prepared, rule: Rule, *, positives: bool) -> Side:
     """Samples in the order of labels, which brings positives together, or of predictions, for negatives."""
-    labels, norm, reach = box_coordinates(samples.labels, rule.distance, rule.window)  # (n, keys)
-    predictions, _, prediction_reach = box_coordinates(samples.predictions, rule.distance, rule.window)  # (n, keys)
+    distance = str(rule.distance)
+    points, reach = box_coordinates(*sort_keys(samples, positives=positives), distance)  # (n, keys), (n,)
     # NaN is within no window, and would lead a binary search astray.
-    points = torch.nan_to_num(labels if positives else predictions, nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    points = torch.nan_to_num(points, nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
     order = _compact_order(points)  # (n,)
+
+    def stored(keys: Tensor, own_reach: Tensor) -> Tensor:
+        if distance == "angular":
+            keys, _ = box_coordinates(keys, own_reach, distance)  # (n, 3)
+        return torch.cat((keys, own_reach.unsqueeze(1)), dim=1)[order].T.contiguous()  # (keys + 1, n)
+
     return Side(
         order.to(torch.int32),
-        labels[order].T.contiguous(),
-        predictions[order].T.contiguous(),
+        *(stored(*sort_keys(samples, positives=by_labels)) for by_labels in (True, False)),
         points[order],
-        reach if positives else prediction_reach,
-        norm,
+        reach[order].nan_to_num(0, 0, 0),
+        NORMS[distance],
     )
 
 
@@ -69,27 +74,35 @@ def walk(rows: Side, columns: Side, *, block_rows: int, block_columns: int) -> W
         block_columns: columns of a tile.
     """
     tiles = math.ceil(columns.n / block_columns)
-    lows, highs = _boxes(rows.points, block_rows)  # (blocks, c), (blocks, c)
+    lows, highs, reaches = _boxes(rows, block_rows)  # (blocks, c), (blocks, c), (blocks, 1)
     if rows.points.shape[1] == 1:
-        column_lows, column_highs = _boxes(columns.points, block_columns)  # (tiles, 1), (tiles, 1)
-        firsts = torch.searchsorted(column_highs.squeeze(1), lows.squeeze(1) - rows.reach)  # (blocks,)
-        lasts = torch.searchsorted(column_lows.squeeze(1), highs.squeeze(1) + rows.reach, right=True)  # (blocks,)
+        column_lows, column_highs, column_reaches = _boxes(columns, block_columns)  # (tiles, 1) each
+        # With the widest reach of a tile, its ends need not rise from tile to tile: those up to here, and from here on.
+        most = (column_highs + column_reaches).squeeze(1).cummax(dim=0).values  # (tiles,)
+        least = (column_lows - column_reaches).squeeze(1).flip(0).cummin(dim=0).values.flip(0)  # (tiles,)
+        firsts = torch.searchsorted(most, (lows - reaches).squeeze(1))  # (blocks,)
+        lasts = torch.searchsorted(least, (highs + reaches).squeeze(1), right=True)  # (blocks,)
         return Walk(firsts.to(torch.int32), lasts.to(torch.int32), None, 1, 1)
     span = math.ceil(tiles / MAX_SPANS)
-    column_lows, column_highs = _boxes(columns.points, block_columns * span)  # (spans, c), (spans, c)
+    column_lows, column_highs, column_reaches = _boxes(columns, block_columns * span)  # (spans, ...) each
     gaps = torch.maximum(column_lows - highs.unsqueeze(1), lows.unsqueeze(1) - column_highs)  # (blocks, spans, c)
-    far = torch.linalg.vector_norm(gaps.clamp_(min=0), ord=rows.norm, dim=2) > rows.reach  # (blocks, spans)
+    apart = torch.linalg.vector_norm(gaps.clamp_(min=0), ord=rows.norm, dim=2)  # (blocks, spans)
+    far = apart > reaches + column_reaches.T  # (blocks, spans)
     near = far.to(torch.uint8).sort(dim=1, stable=True).indices.to(torch.int32)  # (blocks, spans)
     lasts = (~far).sum(dim=1, dtype=torch.int32) * span  # (blocks,)
     return Walk(torch.zeros_like(lasts), lasts, near, len(column_lows), span)
 
 
-def _boxes(points: Tensor, block: int) -> tuple[Tensor, Tensor]:
-    """Smallest and largest coordinates of each block, (blocks, c) each."""
-    blocks = math.ceil(len(points) / block)
-    padding = points[-1:].expand(blocks * block - len(points), -1)  # (rest, c)
-    blocked = torch.cat((points, padding)).reshape(blocks, block, -1)  # (blocks, block, c)
-    return blocked.amin(dim=1), blocked.amax(dim=1)
+def _boxes(side: Side, block: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Smallest and largest coordinates of each block, (blocks, c) each, and its widest reach, (blocks, 1)."""
+    blocks = math.ceil(side.n / block)
+
+    def cut(rows: Tensor) -> Tensor:
+        padding = rows[-1:].expand(blocks * block - len(rows), -1)  # (rest, c)
+        return torch.cat((rows, padding)).reshape(blocks, block, -1)  # (blocks, block, c)
+
+    blocked = cut(side.points)
+    return blocked.amin(dim=1), blocked.amax(dim=1), cut(side.reach.unsqueeze(1)).amax(dim=1)
 
 
 def _compact_order(points: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """An inspected table as text for a terminal, a picture, a JSON file, and a configuration to start from."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,13 @@ _MOST_NAMED = 5
 _TESTED_COLOR, _EMPTY_COLOR = "#1f83cb", "#d55e00"
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes text such as 1e3, which jsonargparse reads as a number and YAML 1.1 does not."""
+
+
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[\d.]+[eE][-+]?\d+"), list("-+.0123456789"))
+
+
 def write_inspection(inspection: Inspection, folder: Path, *, options: Mapping[str, Any]) -> list[Path]:
     """Write ``inspection.json``, ``inspection.png`` and ``settings.yaml``, a configuration for ``conr fit``.
 
@@ -42,7 +50,8 @@ def write_inspection(inspection: Inspection, folder: Path, *, options: Mapping[s
     """
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(inspection_content(inspection), indent=1, allow_nan=False, ensure_ascii=False)
-    configuration = yaml.safe_dump(suggested_configuration(inspection, options), sort_keys=False, allow_unicode=True)
+    suggested = suggested_configuration(inspection, options)
+    configuration = yaml.dump(suggested, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return [
         write_text(folder / NUMBERS, f"{text}\n"),
         _write_picture(inspection, folder / PICTURE),
@@ -98,7 +107,7 @@ def suggested_configuration(inspection: Inspection, options: Mapping[str, Any]) 
         options: see `write_inspection`.
     """
     config = preset_config(f"table-{suggested_method(inspection)}")
-    config["data"]["init_args"] |= options
+    config["data"]["init_args"] = {**config["data"].get("init_args", {}), **options}
     set_conr(config, inspection.suggestion.standardised)
     config["model"]["regularizers"]["conr"]["density"]["init_args"]["scheme"] = inspection.suggestion.scheme
     return config

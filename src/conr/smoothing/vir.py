@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conr._product import product
+from conr._torch import product
 from conr.density import Bins
 from conr.smoothing.bin_smoother import BinSmoother
 from conr.smoothing.calibration import LEAST_VARIANCE, BinCalibration

@@ -61,7 +61,12 @@ def make_batch(seed: int, n: int = 16, d: int = 5, k: int = 1, *, grid: float = 
 def batches(
     dimensions: tuple[int, ...], feature_sizes: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
 ) -> st.SearchStrategy[Batch]:
-    """Hypothesis' batches of 1 to 24 samples with one of the given label dimensions and feature sizes."""
+    """Hypothesis' batches of 1 to 24 samples.
+
+    Args:
+        dimensions: label dimensions k to choose from.
+        feature_sizes: numbers of features d to choose from.
+    """
     return st.builds(
         make_batch,
         seed=st.integers(0, 2**31),

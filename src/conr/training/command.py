@@ -30,6 +30,7 @@ from conr.runs.folder import (
     resume_checkpoint,
 )
 from conr.runs.reading import read_yaml
+from conr.tables.typed import quote_columns
 from conr.training.callbacks import EpochClock, EpochSeed, MapWriter, MemoryClock, PredictionWriter, ResultWriter
 from conr.training.checkpoints import ReadError, first_line, is_from_restoring, keep_checkpoints_whole
 from conr.training.metrics_table import metrics_table
@@ -385,7 +386,7 @@ def _take_option(options: list[str], flag: str) -> tuple[list[str], str | None]:
 def _expand_presets(options: list[str]) -> list[str]:
     expanded = []
     expects_config = False
-    for option in options:
+    for option in quote_columns(options):
         prefix, value = ("", option) if expects_config else _split_config(option)
         expects_config = option in ("--config", "-c")
         if value is None or Path(value).is_file():

@@ -1,9 +1,14 @@
-"""A matrix product whose backward pass keeps its precision under autocast."""
+"""Operations that torch lacks: a product that keeps its precision, and functions that torch.compile leaves alone."""
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 def product(first: Tensor, second: Tensor) -> Tensor:
@@ -27,3 +32,16 @@ class _Product(torch.autograd.Function):
                 grad @ second.T if ctx.needs_input_grad[0] else None,
                 first.T @ grad if ctx.needs_input_grad[1] else None,
             )
+
+
+def outside_graphs(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Like ``torch.compiler.disable``, which loads the compiler at once: here only where something is compiled."""
+
+    @functools.wraps(function)
+    def run(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
+        if torch.compiler.is_compiling():
+            disabled: Callable[Arguments, Result] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+            return disabled(*arguments, **options)
+        return function(*arguments, **options)
+
+    return run
