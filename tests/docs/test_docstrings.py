@@ -129,6 +129,19 @@ def test_documented_arguments_are_those_of_the_signature() -> None:
     assert list(entries(conr.conr_loss, "Args"))[:3] == ["features", "labels", "predictions"]
 
 
+def test_a_first_sentence_names_a_thing_or_commands() -> None:
+    def riddle(text: str | None) -> bool:
+        return re.match(r"(What|Which|Whether|Where|How)\b", inspect.cleandoc(text or "")) is not None
+
+    texts = {**{module.__name__: module.__doc__ for module in MODULES}}
+    texts |= {name: value.__doc__ for name, value in CALLABLES.items()}
+    for name, value in CALLABLES.items():
+        if inspect.isclass(value):
+            members = {one: member for one, member in vars(value).items() if not one.startswith("_")}
+            texts |= {f"{name}.{one}": getattr(member, "__doc__", None) for one, member in members.items()}
+    assert [name for name, text in texts.items() if riddle(text)] == []
+
+
 EXAMPLES = [module for module in MODULES if ">>> " in Path(module.__file__ or "").read_text(encoding="utf-8")]
 
 

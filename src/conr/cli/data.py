@@ -67,7 +67,7 @@ def data(options: Sequence[str]) -> int:
 
 
 def _preset_options(name: str) -> dict[str, Any]:
-    """What the dataset's presets say about it, so that it is looked at as it is trained on."""
+    """Options that the dataset's presets give it, so that it is looked at as it is trained on."""
     if name not in dataset_names():
         return {}
     options: dict[str, Any] = preset_config(f"{name}-{VANILLA}")["data"]["init_args"]

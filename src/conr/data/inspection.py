@@ -28,7 +28,7 @@ _MOST_LISTED = 20
 
 
 class Imbalance(NamedTuple):
-    """How unevenly the training labels are spread.
+    """Measures of how unevenly the training labels are spread.
 
     Attributes:
         ratio: rows of the fullest bin over those of the emptiest that is not empty.
@@ -48,7 +48,7 @@ class Imbalance(NamedTuple):
 
 
 class Suggestion(NamedTuple):
-    """Where to start.
+    """Settings to start with.
 
     Attributes:
         bin_width: of one label dimension, in label units; None with several.

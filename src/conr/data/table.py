@@ -146,7 +146,7 @@ class Table(RegressionData):
         return self._load(lambda content: protocol.rows(content.labels.float(), content.bins))
 
     def content(self) -> TableContent:
-        """What the file holds, before it is split and encoded.
+        """Content of the file, before it is split and encoded.
 
         Raises:
             FileNotFoundError, ValueError, ImportError: as `load`.

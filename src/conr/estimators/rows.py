@@ -1,4 +1,4 @@
-"""What comes into the estimator, checked: rows, labels, weights."""
+"""Checks of the estimator's input: rows, labels, weights."""
 
 import warnings
 from collections import Counter

@@ -85,7 +85,7 @@ class ModelState(NamedTuple):
 
 
 class Storable(Protocol):
-    """What `load_model` makes: an estimator that takes over a state."""
+    """Estimator that takes over a state, as `load_model` makes it."""
 
     def __init__(self, **settings: Any) -> None: ...
 

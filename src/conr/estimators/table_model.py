@@ -46,7 +46,7 @@ class TableModel:
     digest: str = ""
 
     def is_source(self, path: Path) -> bool:
-        """Whether a file is the one that training rows came from: errors over it say little about new rows."""
+        """Tell if a file is the one that training rows came from: errors over it say little about new rows."""
         return file_digest(path) == self.digest
 
     def rows(self, path: Path, *, labels: bool, written: FileFormat | None = None, skip_bad: bool = False) -> TableRows:
@@ -125,7 +125,7 @@ def file_digest(path: Path) -> str:
 
 
 class FittedTable(NamedTuple):
-    """What `fit_table` returns.
+    """A fitted model and its test rows, as `fit_table` returns them.
 
     Attributes:
         model: fitted on the rows that are not in ``test``.

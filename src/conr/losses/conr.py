@@ -28,7 +28,7 @@ GATHERS = ("auto", "off")
 
 
 class ConRStatistics(NamedTuple):
-    """What `conr_statistics` counts in a batch."""
+    """Counts of a batch, as `conr_statistics` gives them."""
 
     anchors: Tensor  # scalar: samples with positives and negatives
     positives: Tensor  # (n,): positives per sample
@@ -265,7 +265,7 @@ def conr_statistics(
     regions: Tensor | None = None,
     num_regions: int = 1,
 ) -> ConRStatistics:
-    r"""What ConR sees in a batch: how many anchors and pairs, and how often equal predictions hide different labels.
+    r"""Count a batch's anchors and pairs, and how often equal predictions hide different labels.
 
     The collapse of a shot region is the share of pairs (i, j), i in the region, with $d(\hat y_i, \hat y_j) \le \omega$
     whose labels differ by more than $\omega$: what ConR works against.

@@ -1,4 +1,4 @@
-"""How far features have collapsed, as the predictions of training batches show it."""
+"""Collapse of features, as the predictions of training batches show it."""
 
 import torch
 from torch import Tensor

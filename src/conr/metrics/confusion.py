@@ -1,4 +1,4 @@
-"""How likely a sample is taken for one of another label in feature space, and how ConR's loss bounds that."""
+"""Probability that a sample is taken for one of another label in feature space, and the bound by ConR's loss."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from conr.pairwise.pairs import log_push, spoilt
 
 
 class Confusion(NamedTuple):
-    """What `conr_confusion` gives; all of shape (n,), NaN for samples that are no anchors.
+    """Probabilities and bounds of `conr_confusion`, each of shape (n,); NaN for samples that are no anchors.
 
     Attributes:
         confusion: probability that a draw from the sample's keys is one of its negatives.

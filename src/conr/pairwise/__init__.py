@@ -1,4 +1,4 @@
-"""What all contrastive losses share: distances between labels, pair sets, and the engines that contrast features."""
+"""Common ground of all contrastive losses: label distances, pair sets, and the engines that contrast features."""
 
 from conr._lazy import lazy_package
 

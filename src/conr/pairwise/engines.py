@@ -54,12 +54,12 @@ class Plan(NamedTuple):
 
     @property
     def area(self) -> int:
-        """How many similarities the tiles hold."""
+        """Number of similarities in the tiles."""
         return sum(sweep.area for sweep in self.sweeps)
 
     @property
     def kept(self) -> int:
-        """How many of them forward keeps for backward, about."""
+        """Number of them that forward keeps for backward, about."""
         return min(self.keepable, sum(sweep.area for sweep in self.sweeps if sweep.positives != sweep.negatives))
 
 
@@ -126,7 +126,7 @@ def choose_engine(samples: Samples, others: Samples | None, rule: Rule) -> str:
 
 
 def tile_counts(samples: Samples, others: Samples | None, rule: Rule) -> tuple[int, int]:
-    """How many similarities the tiles hold that "auto" would visit on a CPU, and how many of them it keeps."""
+    """Numbers of similarities in the tiles that "auto" would visit on a CPU, and of those that it keeps."""
     plan = _plan(*_prepared(samples, others, rule), rule, windowed=_can_sort(samples, rule), block=None)
     return plan.area, plan.kept
 
@@ -183,7 +183,7 @@ def _chosen(batch: Prepared, others: Prepared | None, rule: Rule, block: int | N
 
 
 def _can_sort(samples: Samples | Prepared, rule: Rule) -> bool:
-    """Whether pairs are intervals in the order of labels and predictions."""
+    """Tell if pairs are intervals in the order of labels and predictions."""
     return samples.labels.shape[1] == 1 and not callable(rule.distance)
 
 

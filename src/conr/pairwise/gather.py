@@ -13,7 +13,7 @@ _DTYPES = tuple(dict.fromkeys(value for value in vars(torch).values() if isinsta
 
 
 def world_size() -> int:
-    """How many processes train together; 1 without torch.distributed."""
+    """Number of processes that train together; 1 without torch.distributed."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 

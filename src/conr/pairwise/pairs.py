@@ -46,7 +46,7 @@ class Prepared(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What makes two samples a pair, and how much the pair weighs: arguments of `conr.conr_loss`."""
+    """Definition and weight of a pair: arguments of `conr.conr_loss`."""
 
     window: float
     distance: Distance
@@ -101,7 +101,7 @@ class Rule(NamedTuple):
 
 
 def sort_keys(samples: Prepared, *, positives: bool) -> tuple[Tensor, Tensor]:
-    """What brings pairs together, and its reach: labels for positives, predictions for negatives; (n, k) and (n,)."""
+    """Keys (n, k) that bring pairs together and their reach (n,): labels for positives, predictions for negatives."""
     if positives:
         return samples.labels, samples.label_reach
     return samples.predictions, samples.prediction_reach
@@ -244,5 +244,5 @@ def bin_numbers(labels: Tensor, bin_width: float) -> Tensor:
 
 
 def equal_labels(labels: Tensor) -> Tensor:
-    """Which pairs of labels (n, k) are equal in all dimensions, (n, n) bool."""
+    """Mask (n, n) of the pairs of labels (n, k) that are equal in all dimensions."""
     return (labels.unsqueeze(1) == labels.unsqueeze(0)).all(dim=2)

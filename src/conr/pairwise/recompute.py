@@ -81,7 +81,7 @@ def contrast_recomputed(
 
 
 def exponentials_fit(batch: Prepared, others: Prepared | None, rule: Rule) -> bool:
-    """Whether sums of exponentials of similarities and pushes neither overflow nor vanish, without further care.
+    """Tell if sums of exponentials of similarities and pushes neither overflow nor vanish without further care.
 
     Looks at values, for which a GPU would have to wait.
     """

@@ -48,12 +48,12 @@ def unit_and_inverse(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def can_look(tensor: Tensor) -> bool:
-    """Whether values can be read at once: a GPU would have to wait, and a compiled graph would break."""
+    """Tell if values can be read at once: a GPU would have to wait, and a compiled graph would break."""
     return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def are_ordinary(norms: Tensor) -> bool:
-    """Whether all lengths are far from the ends of their dtype; False where a GPU would have to wait to know."""
+    """Tell if all lengths are far from the ends of their dtype; False where a GPU would have to wait to know."""
     if len(norms) == 0 or not can_look(norms):
         return False
     lowest, highest = torch.aminmax(norms)

@@ -72,7 +72,7 @@ class Batch(NamedTuple):
 
     @property
     def area(self) -> int:
-        """How many similarities the tiles hold."""
+        """Number of similarities in the tiles."""
         return self.tiles * self.height * self.width
 
 
@@ -91,12 +91,12 @@ class Sweep(NamedTuple):
 
     @property
     def area(self) -> int:
-        """How many similarities the walk computes."""
+        """Number of similarities that the walk computes."""
         return sum(batch.area for batch in self.batches)
 
 
 class Cut(NamedTuple):
-    """How a sweep is cut into tiles and batches."""
+    """Division of a sweep into tiles and batches."""
 
     block: int  # rows and columns of a tile
     in_place: int  # most tiles of a batch of neighbours
@@ -112,7 +112,7 @@ def cut(block: int, d: int) -> Cut:
 
 
 def full_area(n: int, m: int, *, symmetric: bool, block: int) -> int:
-    """How many similarities `full_sweep` computes."""
+    """Number of similarities that `full_sweep` computes."""
     return sum(min(block, n - top) * (m - (top if symmetric else 0)) for top in range(0, n, block))
 
 
@@ -245,7 +245,7 @@ def _batches(tiles: Tensor, n: int, m: int, cut: Cut, *, own: bool) -> Iterator[
 
 
 def _count(n: Any, block: int) -> Any:
-    """How many blocks hold n samples; n may be a tensor."""
+    """Number of blocks that hold n samples; n may be a tensor."""
     return (n + block - 1) // block
 
 

@@ -23,7 +23,7 @@ MAX_PARTS = 8
 def contrast_triton(
     samples: Prepared, others: Prepared | None, log_weights: Tensor, rule: Rule, *, block: int | None = None
 ) -> Contrast:
-    r"""What `contrast_dense` computes, without ever holding n x n numbers, on a GPU.
+    r"""Compute on a GPU the same as `contrast_dense`, without ever holding n x n numbers.
 
     Args:
         samples: the batch: its unit features (n, d), labels (n, k), predictions (n, k) and reaches (n,).
@@ -94,7 +94,7 @@ class _Problem(NamedTuple):
 
 
 class Tiles(NamedTuple):
-    """How a kernel is cut: all sizes are powers of 2."""
+    """Sizes of a kernel's tiles: all are powers of 2."""
 
     rows: int
     columns: int
@@ -107,7 +107,7 @@ class Tiles(NamedTuple):
     def fitting(
         cls, d: int, precision: str, distance: Distance, *, backward: bool, roomy: bool, block: int | None = None
     ) -> "Tiles":
-        """What registers and shared memory of a GPU have room for, by what the compiler says of an H100.
+        """Tiles that registers and shared memory of a GPU have room for, by the compiler's numbers for an H100.
 
         Args:
             d: size of a feature vector.
@@ -129,7 +129,7 @@ class Tiles(NamedTuple):
 
 
 def has_room(device: torch.device) -> bool:
-    """Whether a program may have 160 KiB of shared memory, as on an A100, an H100 and their successors."""
+    """Tell if a program may have 160 KiB of shared memory, as on an A100, an H100 and their successors."""
     if device.type != "cuda":
         return False
     properties = torch.cuda.get_device_properties(device)
@@ -163,7 +163,7 @@ class _Launch(NamedTuple):
     own: bool
 
     def arguments(self, tiles: Tiles) -> tuple[list[Any], list[Any], dict[str, Any]]:
-        """What both kernels take: arguments before their own, arguments after those, and constants."""
+        """Arguments of both kernels: those before their own, those after, and constants."""
         rule, rows, columns = self.problem.rule, self.rows, self.columns
         found = walk(rows, columns, block_rows=tiles.rows, block_columns=tiles.columns)
         scales = rows.points.new_full((2,), LOG2_E / rule.temperature, dtype=self.problem.log_weights.dtype)
@@ -191,7 +191,7 @@ class _Launch(NamedTuple):
         return before, [rows.n, columns.n, found.spans, found.span], constants
 
     def tiles(self, *, backward: bool) -> Tiles:
-        """How to cut it."""
+        """Tiles to cut it into."""
         return Tiles.fitting(
             self.row_features.shape[1],
             self.problem.precision,
@@ -246,7 +246,7 @@ def _parts(programs: int, device: torch.device) -> int:
 
 
 class _Slopes(NamedTuple):
-    """What backward needs of every anchor, each of shape (n,)."""
+    """Numbers that backward needs of every anchor, each of shape (n,)."""
 
     offset_positive: Tensor  # log2 of the anchor's sum
     offset_negative: Tensor  # the same, before the anchor's weight

@@ -93,14 +93,14 @@ def _are_within(
     columns,
     KEYS: tl.constexpr,
 ):
-    """Whether labels or predictions reach each other at their distances, as `conr.pairwise.pairs.find_pairs` has it."""
+    """Mask of pairs whose labels or predictions reach each other, as `conr.pairwise.pairs.find_pairs` has it."""
     reach = tl.load(row_keys + KEYS * rows + row, mask=row < rows, other=0)[:, None]
     return distance <= reach + tl.load(column_keys + KEYS * columns + column, mask=column < columns, other=0)[None, :]
 
 
 @triton.jit
 def _columns(index, block, near, spans, span, LISTED: tl.constexpr, BLOCK: tl.constexpr):
-    """Where the columns of the tile stand that a block of rows visits as its index-th; some may be beyond the last."""
+    """Places of the tile's columns that a block of rows visits as its index-th; some may be beyond the last."""
     if LISTED:
         tile = tl.load(near + block * spans + index // span) * span + index % span
     else:

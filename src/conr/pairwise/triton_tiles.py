@@ -1,4 +1,4 @@
-"""What the Triton engine's kernels walk over: orders that bring pairs together, and for each block its tiles.
+"""Orders that bring pairs together for the Triton engine's kernels, and for each block its tiles.
 
 All of it is computed where the samples are, by sizes that Python knows: nothing waits for a GPU.
 """
@@ -28,12 +28,12 @@ class Side(NamedTuple):
 
     @property
     def n(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         return len(self.order)
 
 
 class Walk(NamedTuple):
-    """Which tiles of columns each block of rows visits: its indices from first to last, into a list if there is one."""
+    """Tiles of columns that each block of rows visits: its indices from first to last, into a list if there is one."""
 
     firsts: Tensor  # (blocks,) int32
     lasts: Tensor  # (blocks,) int32

@@ -92,7 +92,7 @@ class Change(NamedTuple):
 
     @property
     def clear(self) -> bool:
-        """Whether all seeds, of which there are several, agree."""
+        """Agreement of all seeds, of which there are several."""
         return self.seeds > 1 and self.seeds in (self.lower, self.higher)
 
 

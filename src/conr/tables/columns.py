@@ -142,7 +142,7 @@ def category_problem(texts: Column) -> str | None:
 
 
 def missing(column: Column) -> NDArray[np.bool_]:
-    """Whether each value is missing, shape (n,)."""
+    """Mask of the values that are missing, shape (n,)."""
     if column.dtype == object:
         return np.fromiter((value is None for value in column), dtype=bool, count=len(column))
     return np.isnan(column)

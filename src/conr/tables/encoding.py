@@ -156,7 +156,7 @@ class Encoding:
         return [name for name, kind in self.kinds.items() if kind == NUMBER or self.categories == "ordinal"]
 
     def _numbers(self, columns: Columns) -> NDArray[np.float64]:
-        """What is scaled, shape (n, p): numbers, and the codes of ordinal categories."""
+        """Numbers to scale, and codes of ordinal categories, shape (n, p)."""
         found = [
             self._codes(name, columns).astype(np.float64) if name in self.known else columns.values[name]
             for name in self._number_names()

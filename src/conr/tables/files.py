@@ -36,7 +36,7 @@ Column = NDArray[Any]
 
 
 class RawTable(NamedTuple):
-    """What a file holds.
+    """Content of a file as it was read.
 
     Attributes:
         names: of the columns, each once.
@@ -70,7 +70,7 @@ class RawTable(NamedTuple):
 
 @dataclass(frozen=True)
 class FileFormat:
-    """How a CSV file is written.
+    """Form of a CSV file.
 
     Args:
         header: whether the first row holds the names; if not, they are ``column-1``, ``column-2``, ...

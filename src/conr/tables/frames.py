@@ -14,7 +14,7 @@ from conr.tables.columns import CATEGORY, Columns, as_texts, category_problem
 
 
 def is_frame(table: Any) -> bool:
-    """Whether a table has named columns, as those of pandas."""
+    """Tell if a table has named columns, as those of pandas."""
     return hasattr(table, "columns") and hasattr(table, "__getitem__") and hasattr(table, "dtypes")
 
 
@@ -32,7 +32,7 @@ def check_categorical(categorical: Any) -> None:
 
 
 def has_texts(table: Any, categorical: Sequence[int | str] | None) -> bool:
-    """Whether a table must be read column by column, as some of it is not plain numbers.
+    """Tell if a table must be read column by column, as some of it is not plain numbers.
 
     Raises:
         TypeError: as `check_categorical`.

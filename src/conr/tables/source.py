@@ -29,7 +29,7 @@ Name = int | str
 
 
 class TableContent(NamedTuple):
-    """What a file holds, without the rows that are left out.
+    """Content of a file, without the rows that are left out.
 
     Attributes:
         targets: names of the label's columns.
