@@ -1,4 +1,4 @@
-"""Operations that torch lacks: a product that keeps its precision, and functions that torch.compile leaves alone."""
+"""Additions to torch: a product that keeps its precision, what torch.compile leaves alone, rounding of labels."""
 
 import functools
 from collections.abc import Callable
@@ -9,6 +9,11 @@ from torch import Tensor
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+
+
+def rounding(dtype: torch.dtype) -> float:
+    """Allowance for the rounding of a label, relative to it: two machine epsilons of its type, float32 at least."""
+    return 2 * torch.finfo(torch.promote_types(dtype, torch.float32)).eps
 
 
 def product(first: Tensor, second: Tensor) -> Tensor:

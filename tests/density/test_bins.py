@@ -66,6 +66,21 @@ def test_a_label_that_reads_like_an_edge_starts_its_bin(dtype: torch.dtype) -> N
     assert bins.edges[0].tolist() == [float(f"{tenths // 10}.{tenths % 10}") for tenths in range(51)]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_arithmetic_takes_no_label_out_of_its_bin(dtype: torch.dtype) -> None:
+    """Such as 0.7 - 0.4, which is 0.29999999999999993."""
+    bins = Bins.by_width(width=0.1, low=-1, high=5)
+    tenths = torch.arange(-10, 51).to(dtype)
+    for labels in (tenths * 0.1, tenths / 10, 0.1 * (tenths - 3) + 0.3):
+        near_zero = (tenths.abs() < 3) & (labels != tenths / 10)  # where two numbers cancel, their rounding is left
+        assert bins.index(labels)[~near_zero].tolist() == torch.tensor([*range(60), 59])[~near_zero].tolist()
+    assert Bins([0, 0.3, 1]).index(torch.tensor([0.7 - 0.4, 0.1 + 0.2, 0.2999], dtype=torch.float64)).tolist() == [
+        1,
+        1,
+        0,
+    ]
+
+
 def test_large_integers_are_not_rounded() -> None:
     first = 2**24
     assert Bins([first, first + 1, first + 2]).index(torch.tensor([first, first + 1])).tolist() == [0, 1]

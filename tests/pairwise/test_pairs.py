@@ -64,7 +64,7 @@ def test_angles_on_a_grid(engine: str) -> None:
 def test_all_neighbours_in_steps_of_a_tenth_are_positives_but_not_for_the_released_code() -> None:
     labels = torch.arange(0, 51) / 10
     assert conr_statistics(labels, torch.zeros(51), window=0.1).positives.sum() == 100
-    released = {"window": 0.1, "reduction": "none", "reference": True}
+    released: dict[str, Any] = {"window": 0.1, "reduction": "none", "reference": True}
     features = torch.randn(51, 3, generator=torch.Generator().manual_seed(0))
     exact = (labels.unsqueeze(1) - labels).abs() <= 0.1
     for engine in ENGINES:
@@ -102,7 +102,7 @@ def test_distances_are_as_exact_as_the_features(engine: str, k: int, labels_dtyp
 @pytest.mark.parametrize(("engine", "k"), [*itertools.product(["dense", "blockwise"], [1, 2]), ("windowed", 1)])
 def test_what_is_infinite_or_no_number_reaches_every_anchor(engine: str, k: int, field: str, bad: float) -> None:
     generator = torch.Generator().manual_seed(0)
-    given: dict[str, Tensor] = {
+    given: dict[str, Any] = {
         "features": torch.randn(80, 8, generator=generator),
         "labels": torch.randint(0, 10, (80, k), generator=generator).float(),
         "predictions": torch.randint(0, 10, (80, k), generator=generator).float(),
@@ -111,7 +111,7 @@ def test_what_is_infinite_or_no_number_reaches_every_anchor(engine: str, k: int,
     given[field].view(-1)[7] = bad
     options: dict[str, Any] = {"window": 1.0, "engine": engine, "reduction": "none"}
     assert conr_loss(**given, **options).isnan().all()
-    good = {name: torch.rand_like(tensor) for name, tensor in given.items()}
+    good: dict[str, Any] = {name: torch.rand_like(tensor) for name, tensor in given.items()}
     if field != "weights":
         more = Samples(given["features"], given["labels"], given["predictions"])
         assert conr_loss(**good, **options, candidates=more).isnan().all()
@@ -144,7 +144,7 @@ def test_labels_may_be_as_large_as_their_type_holds(engine: str, scale: float) -
 def test_what_backward_needs_may_not_change_unseen(engine: str, changed: str) -> None:
     """Between forward and backward, such as predictions that are taken back to label units for a metric."""
     generator = torch.Generator().manual_seed(0)
-    given = {name: 100 * torch.rand(300, generator=generator) for name in ("labels", "predictions")}
+    given: dict[str, Any] = {name: 100 * torch.rand(300, generator=generator) for name in ("labels", "predictions")}
     features = torch.randn(300, 4, generator=generator).requires_grad_()
     loss = conr_loss(features, **given, window=1.0, engine=engine)
     (right,) = torch.autograd.grad(loss, features, retain_graph=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from conr._checks import check_number
+from conr._torch import rounding
 
 MOST_BINS = 10**7
 """In all; a mistyped width would fill the memory."""
@@ -33,8 +34,10 @@ class Bins:
             bins.
 
     Notes:
-        Labels and edges are compared in the labels' own floating-point type, so that the float32 label 0.3 lies in the
-        bin that starts at the edge 0.3. Half-precision labels are compared in float32, integers in float64.
+        A label lies in the bin that starts at an edge if it is below the edge by rounding alone: labels of 0.1 + 0.2, of
+        0.3 in float32, or of 0.9 / 3 all lie at the edge 0.3. The allowance is $4 \epsilon$ times the edge, with
+        $\epsilon$ = 1.2e-7, or 2.2e-16 for labels in float64, as in the pair rule of ConR; at most half of the bin
+        below. Half-precision labels are compared in float32, integers in float64.
 
     Example:
         >>> import torch
@@ -164,12 +167,13 @@ class Bins:
         # Without the outer two edges, labels beyond them fall into the end bins. Kept, as each copy makes a GPU wait.
         key = (device, dtype)
         if key not in self._inner:
-            self._inner[key] = [one[1:-1].to(device, dtype) for one in self.edges]
+            self._inner[key] = [inner_edges(one, dtype).to(device) for one in self.edges]
         return self._inner[key]
 
     def _check_inside(self, columns: Tensor) -> None:
         for dimension, (one, column) in enumerate(zip(self.edges, columns.T, strict=True)):
-            low, high = one[0].to(column.dtype), one[-1].to(column.dtype)
+            slack = 2 * rounding(column.dtype) * one.abs()  # (bins + 1,)
+            low, high = (one[0] - slack[0]).to(column.dtype), (one[-1] + slack[-1]).to(column.dtype)
             bad = column.isnan() if self.clamp else ~((column >= low) & (column <= high))  # (n,)
             if bad.any():
                 position = int(bad.nonzero()[0])
@@ -199,6 +203,12 @@ class Bins:
     def __repr__(self) -> str:
         ranges = ", ".join(f"{len(one) - 1} over [{one[0]:g}, {one[-1]:g}]" for one in self.edges)
         return f"Bins({ranges}{', clamp=True' if self.clamp else ''})"
+
+
+def inner_edges(edges: Tensor, dtype: torch.dtype) -> Tensor:
+    """Edges (bins + 1,) but for the outer two, in a dtype, lowered by what rounding may take from a label on them."""
+    slack = 2 * rounding(dtype) * edges.abs()  # (bins + 1,)
+    return (edges[1:-1] - torch.minimum(slack[1:-1], edges.diff()[:-1] / 2)).to(dtype)
 
 
 def label_columns(labels: Tensor) -> Tensor:

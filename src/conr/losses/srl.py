@@ -11,6 +11,7 @@ from conr._checks import check_number, check_whole
 from conr._tensor_checks import check_device
 from conr._torch import product
 from conr.density import Bins
+from conr.density.bins import inner_edges
 from conr.losses._common import checked_features, no_terms, nothing
 from conr.pairwise import unit_vectors
 
@@ -115,7 +116,7 @@ def srl_loss(
 
 def _bins(labels: Tensor, edges: Tensor) -> Tensor:
     # NOTE[DIFF]: by edges; the released code truncates labels to whole numbers.
-    inner = edges[1:-1].contiguous()  # (K - 1,)
+    inner = inner_edges(edges, edges.dtype).contiguous()  # (K - 1,)
     return torch.bucketize(labels.squeeze(1).to(edges.dtype).contiguous(), inner, right=True)  # (n,)
 
 

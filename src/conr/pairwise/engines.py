@@ -236,8 +236,9 @@ def _sweeps_over(batch: Prepared, others: Prepared | None, rule: Rule, *, window
     if not callable(rule.distance) and (windowed or device.type == "cpu"):
         sweep = interval_sweep if windowed else box_sweep
         for positives in (True, False):
-            sides = [None if part is None else sort_keys(part, positives=positives) for part in (batch, others)]
-            found.append(sweep(*sides, distance=rule.distance, cut=cut, positives=positives))
+            more = None if others is None else sort_keys(others, positives=positives)
+            points = sort_keys(batch, positives=positives)
+            found.append(sweep(points, more, distance=rule.distance, cut=cut, positives=positives))
     if found and sum(sweep.area for sweep in found) < full_area(n, m, symmetric=own, block=cut.block):
         return found
     return [full_sweep(n, m, own=own, symmetric=own and not callable(rule.distance), cut=cut, device=device)]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from conr._checks import check_choice, check_number
+from conr._torch import rounding
 from conr.pairwise.distances import DISTANCES, Distance, label_distance, real
 
 LOG2_E = math.log2(math.e)
@@ -18,9 +19,6 @@ Push = str | Callable[[Tensor], Tensor]
 """``"exp"``, ``"linear"``, or an elementwise function of scaled label distances (n, m) to positive factors (n, m)."""
 
 PUSHES = ("exp", "linear")
-
-ROUNDING = 2.0
-"""Allowance for rounding at the window's edge, in machine epsilons times the size of a label."""
 
 
 class Samples(NamedTuple):
@@ -80,7 +78,7 @@ class Rule(NamedTuple):
         $\epsilon$ is 1.2e-7, or 2.2e-16 for labels given in float64. Integers are exact, and of a function as distance
         nobody knows how it magnifies rounding: there the last term is missing.
         """
-        relative = 0.0 if self.exact else ROUNDING * torch.finfo(torch.promote_types(given, torch.float32)).eps
+        relative = 0.0 if self.exact else rounding(given)
         of_size = relative if given.is_floating_point and not callable(self.distance) else 0.0
         size = values.abs()  # (n, k)
         size = size.squeeze(1) if size.shape[1] == 1 else size.sum(dim=1)  # (n,); NaN or infinite if the label is

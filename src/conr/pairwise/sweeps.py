@@ -258,7 +258,8 @@ def _sorted(values: Tensor, reach: Tensor, distance: str) -> tuple[Tensor, Tenso
     values, reach = values[order], reach[order]  # (n,), (n,)
     # NaN, which both sort to the end, is within no window, and would lead a binary search astray.
     reach = reach.nan_to_num(0, 0, 0)  # (n,)
-    return *((values + side * reach).nan_to_num(math.inf, math.inf, -math.inf) for side in (-1, 1)), order
+    lows, highs = ((values + side * reach).nan_to_num(math.inf, math.inf, -math.inf) for side in (-1, 1))  # (n,) each
+    return lows, highs, order
 
 
 def _boxes(points: Tensor, reach: Tensor, distance: str, block: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -57,7 +57,8 @@ def side(samples: Prepared, rule: Rule, *, positives: bool) -> Side:
 
     return Side(
         order.to(torch.int32),
-        *(stored(*sort_keys(samples, positives=by_labels)) for by_labels in (True, False)),
+        stored(samples.labels, samples.label_reach),
+        stored(samples.predictions, samples.prediction_reach),
         points[order],
         reach[order].nan_to_num(0, 0, 0),
         NORMS[distance],
