@@ -34,10 +34,10 @@ class Bins:
             bins.
 
     Notes:
-        A label lies in the bin that starts at an edge if it is below the edge by rounding alone: labels of 0.1 + 0.2, of
-        0.3 in float32, or of 0.9 / 3 all lie at the edge 0.3. The allowance is $4 \epsilon$ times the edge, with
-        $\epsilon$ = 1.2e-7, or 2.2e-16 for labels in float64, as in the pair rule of ConR; at most half of the bin
-        below. Half-precision labels are compared in float32, integers in float64.
+        A label lies in the bin that starts at an edge if it is below the edge by rounding alone, as 0.7 - 0.4 is below
+        0.3. The allowance is $4 \epsilon$ times the edge, with $\epsilon$ = 1.2e-7, or 2.2e-16 for labels in float64,
+        as in the pair rule of ConR; at most half of the bin below. Half-precision labels are compared in float32,
+        integers in float64.
 
     Example:
         >>> import torch
