@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,20 @@ def test_ctrl_c_ends_without_a_traceback(capsys: pytest.CaptureFixture[str], mon
     monkeypatch.setattr("conr.cli.report.report", press)
     assert main(["tune"]) == main(["report"]) == 130
     assert capsys.readouterr().err == "\nconr tune: stopped; the same command goes on\n\nconr report: stopped\n"
+
+
+def test_a_training_that_ctrl_c_has_stopped_says_how_it_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = ["--trainer.max_epochs=2", "--trainer.limit_train_batches=2", "--trainer.log_every_n_steps=1"]
+    callback = "--trainer.callbacks=tests.training.pressing.Pressing"
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["fit", "--config=abalone-vanilla", *quick, callback, f"--output.root={tmp_path}"]) == 130
+    assert signal.getsignal(signal.SIGINT) is before
+    run = tmp_path / "abalone" / "vanilla" / "seed-0"
+    assert capsys.readouterr().err.endswith(f"\nconr fit: stopped; conr fit --resume {run} goes on\n")
+    assert main(["fit", "--resume", str(run), "--trainer.enable_progress_bar=false"]) == 0
+    assert "1" in {row.partition(",")[0] for path in run.rglob("metrics.csv") for row in path.read_text().split()}
 
 
 def test_an_unknown_verb_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

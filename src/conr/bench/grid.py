@@ -1,8 +1,6 @@
 """Runs tasks into their folders: what is finished stays, what was killed goes on, what failed is told."""
 
 import shlex
-import signal
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -121,7 +119,7 @@ def _run(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> None:
         on_epoch(0)
         return
     train_task(task, folder, on_epoch)
-    _command(["test", "--run", str(folder), *_QUIET], show=False)
+    run_command(["test", "--run", str(folder), *_QUIET], show=False)
 
 
 def train_task(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> None:
@@ -140,20 +138,7 @@ def train_task(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> Non
     begun = (folder / CONFIG).is_file()
     new = [*task.arguments, f"--output.root={folder.parents[2]}"]  # ROOT/DATASET/METHOD/seed-SEED
     start = ["fit", "--resume", str(folder)] if begun else ["fit", *new]
-    _command([*start, *_QUIET], folder=folder, on_epoch=on_epoch, show=False)
-
-
-def _command(words: list[str], **named: Any) -> None:
-    """Run a command whose Ctrl-C stops all: Lightning turns it into an exit, and ignores each that follows."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        run_command(words, **named)
-    except SystemExit as error:
-        if not isinstance(error.__context__, KeyboardInterrupt):
-            raise
-        if handler is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from error
+    run_command([*start, *_QUIET], folder=folder, on_epoch=on_epoch, show=False)
 
 
 def _run_here(task: Task, folder: Path, tell: Callable[[int], None]) -> None:

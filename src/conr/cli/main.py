@@ -57,8 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         go_on = "; the same command goes on" if words[0] in _GO_ON else ""
+        if words[0] == "fit" and stop.args:
+            go_on = f"; conr fit --resume {stop} goes on"
         print(f"\nconr {words[0]}: stopped{go_on}", file=sys.stderr)
         return STOPPED
     except (ValueError, TypeError, OSError, ImportError, FloatingPointError, MemoryError) as error:

@@ -35,7 +35,7 @@ from conr.training.callbacks import EpochClock, EpochSeed, MapWriter, MemoryCloc
 from conr.training.checkpoints import ReadError, first_line, is_from_restoring, keep_checkpoints_whole
 from conr.training.metrics_table import metrics_table
 from conr.training.module import RegressionModule
-from conr.training.quiet import errors_of_writers_once, silence_known_noise
+from conr.training.quiet import errors_of_writers_once, interruptions_end_all, silence_known_noise
 from conr.training.resolved import ResolvedNumbers
 from conr.training.retraining import HeadRetraining, encoder_checkpoint
 from conr.training.trainer import RunTrainer
@@ -89,6 +89,7 @@ def run_command(
     Raises:
         ValueError, FileNotFoundError: an unknown preset, or a folder that is no run's.
         SystemExit: options that do not parse; the message is printed.
+        KeyboardInterrupt: it was stopped by hand, with the run's folder if there is one.
     """
     silence_known_noise()
     verb, options = arguments[0], list(arguments[1:])
@@ -170,7 +171,7 @@ class RunCommand(LightningCLI):
         self._given_folder = folder
         self._on_epoch = on_epoch
         try:
-            with errors_of_writers_once():
+            with errors_of_writers_once(), interruptions_end_all():
                 super().__init__(
                     RegressionModule,
                     RegressionData,
@@ -178,6 +179,8 @@ class RunCommand(LightningCLI):
                     seed_everything_default=0,
                     args=list(arguments),
                 )
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt(*filter(None, [getattr(self, "folder", None)])) from stop
         except OSError as error:
             folder = getattr(self, "folder", None)
             if error.filename is not None or error.errno is None or folder is None:

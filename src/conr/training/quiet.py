@@ -1,6 +1,7 @@
 """Silence third-party messages that do not concern the run."""
 
 import logging
+import signal
 import threading
 import warnings
 from collections.abc import Iterator
@@ -21,6 +22,20 @@ def errors_of_writers_once() -> Iterator[None]:
         yield
     finally:
         threading.excepthook = before
+
+
+@contextmanager
+def interruptions_end_all() -> Iterator[None]:
+    """Let Ctrl-C end more than a training: Lightning turns it into an exit, and ignores each that follows."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from error
 
 
 def silence_known_noise() -> None:
