@@ -1,8 +1,4 @@
-"""Hugging Face Trainer: a subclass that adds ConR to a regression head.
-
-Run ``python examples/hf_trainer.py``. The texts are made here, of words that are only numbers, and the network is a
-small BERT with random weights: nothing is downloaded. With texts of your own, only ``make_texts`` changes.
-"""
+"""Hugging Face Trainer: a subclass that adds ConR to a regression head; texts are made here, nothing is downloaded."""
 
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,6 +18,7 @@ class ConRTrainer(Trainer):
 
     def __init__(self, *arguments: Any, density: LabelDensity, coefficient: float, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
+        self.model_accepts_loss_kwargs = False  # a mean per batch: accumulated gradients are divided by the batches
         self.density = density.to(self.args.device)
         self.coefficient = coefficient
         self.regularizer = ConRLoss(window=0.5, temperature=0.2, distance_scale=1 / HIGHEST)
@@ -57,8 +54,9 @@ def few_shot_error(coefficient: float, epochs: float, density: LabelDensity, tra
         arguments = TrainingArguments(
             folder,
             num_train_epochs=epochs,
-            per_device_train_batch_size=64,
-            learning_rate=2e-3,
+            per_device_train_batch_size=32,  # ConR compares within a batch; two of them are a step
+            gradient_accumulation_steps=2,
+            learning_rate=3e-3,
             save_strategy="no",
             report_to="none",
             dataloader_pin_memory=torch.cuda.is_available(),

@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from conr import Bins, LabelDensity
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -36,6 +39,47 @@ def test_an_example_trains_and_says_what_rare_labels_gained(
     assert len(set(found)) == 2, printed
     assert all(error > 0 for error in found), printed
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_step_of_the_hugging_face_trainer_is_that_of_the_mean_of_its_batches(tmp_path: Path) -> None:
+    example = importlib.import_module("examples.hf_trainer")
+    transformers = importlib.import_module("transformers")
+    torch.manual_seed(0)
+    labels = torch.arange(64) % (example.HIGHEST + 1.0)
+    density = LabelDensity(Bins.by_width(width=1, low=0, high=example.HIGHEST + 1)).fit(labels)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.BertConfig(
+        vocab_size=example.WORDS, num_labels=1, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **sizes
+    )
+    settings = {
+        "optim": "sgd",
+        "lr_scheduler_type": "constant",
+        "max_grad_norm": 0.0,
+        "max_steps": 1,
+        "logging_steps": 1,
+    }
+    quiet = {"save_strategy": "no", "report_to": "none", "disable_tqdm": True, "use_cpu": True}
+    steps = {}
+    for batches in (1, 4):
+        transformers.set_seed(0)
+        trainer = example.ConRTrainer(
+            transformers.AutoModelForSequenceClassification.from_config(config),
+            transformers.TrainingArguments(
+                str(tmp_path),
+                per_device_train_batch_size=64 // batches,
+                gradient_accumulation_steps=batches,
+                learning_rate=0.1,
+                **settings,
+                **quiet,
+            ),
+            train_dataset=example.make_texts(labels),
+            density=density,
+            coefficient=0.0,  # so that the mean of four batches is that of all rows
+        )
+        transformers.set_seed(0)
+        trainer.train()
+        steps[batches] = (trainer.state.log_history[0]["loss"], trainer.model.classifier.bias.item())
+    assert steps[4] == pytest.approx(steps[1], rel=1e-4)
 
 
 def test_two_processes_train_as_one(tmp_path: Path) -> None:

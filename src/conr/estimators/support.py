@@ -67,7 +67,7 @@ def chosen_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, dtype=torch.float64, device=device).item()  # a GPU that is not there says so now
     except (RuntimeError, TypeError, AssertionError) as error:  # AssertionError: torch without CUDA
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0].partition(". ")[0]
         raise ValueError(f"device: expected 'auto' or one that computes here, got {name!r}: {reason}") from error
     return device
 
