@@ -1,4 +1,8 @@
+import gzip
+import io
 import re
+import zipfile
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -6,7 +10,7 @@ import numpy as np
 import pytest
 
 from conr.tables.bad_rows import BadRows
-from conr.tables.files import FileFormat, RawTable, parse_numbers, read_table
+from conr.tables.files import FileFormat, RawTable, read_table
 
 
 def write(folder: Path, content: str | bytes, name: str = "table.csv") -> Path:
@@ -30,18 +34,22 @@ EXPECTED = {"size": ["1.5", "-20", "3e-2"], "kind": ["a, b", None, "c"]}
     "content",
     [
         'size,kind\n1.5,"a, b"\n-20,\n3e-2,c\n',
-        'size;kind\r\n1,5;"a, b"\r\n-20;NA\r\n3e-2;c\r\n',
+        'size;kind\r\n1.5;"a, b"\r\n-20;NA\r\n3e-2;c\r\n',
         "size\tkind\n1.5\ta, b\n-20\tnan\n3e-2\tc",
         "size|kind\n\n1.5|a, b\n-20|?\n\n3e-2|c\n",
         'size, kind\n1.5, "a, b"\n-20, None\n3e-2, c\n',
         'size;kind;\n1.5;"a, b";\n-20;null;\n3e-2;c;\n',  # a separator ends each line
+        'size;kind\n1.5;"a, b";\n-20;null;\n3e-2;c;\n',  # but that of the header
+        'sep=;\nsize;kind\n1.5;"a, b"\n-20;null\n3e-2;c\n',  # as Excel writes it
+        '# exported, 2024\nsize;kind\n1.5;"a, b"\n-20;null\n3e-2;c\n',
+        'Export of today\nAll in EUR\n\nsize,kind\n1.5,"a, b"\n-20,NA\n3e-2,c\n',
     ],
 )
 def test_separators_quotes_missing_marks_and_decimal_commas_are_detected(tmp_path: Path, content: str) -> None:
     table = read(write(tmp_path, content))
     assert as_lists(table) == EXPECTED
     lines = [number for number, line in enumerate(content.splitlines(), start=1) if line]
-    assert table.row_numbers.tolist() == lines[1:]
+    assert table.row_numbers.tolist() == lines[-3:]
 
 
 def test_white_space_separates_columns_of_varying_width(tmp_path: Path) -> None:
@@ -87,12 +95,12 @@ def test_rows_of_a_wrong_length_are_named_or_left_out(tmp_path: Path) -> None:
         ("", "expected a table, got an empty file"),
         (" \n\n", "expected a table, got an empty file"),
         ("a,b\n", "expected rows below the header, got none"),
-        ("one column\nonly\n", "expected columns between tab, semicolon, bar, comma, space, found none of them"),
+        ("a,b;c\n1;2\n3,4;5\n6\n", "expected columns between tab, semicolon, bar, comma, space, found none of them"),
         ("a,b,a\n1,2,3\n", "expected each column's name once, got 'a' twice"),
         ("1.5,2\n3,4\n", "expected names of columns, got numbers (1.5, 2); header: false says that"),
-        ("a;b\n1,234;2\n", "got '1,234', whose comma may be one or group the thousands (decimal:"),
-        ("a;b\n1,5;2.5\n", "got '1,5', whose comma may be one or group the thousands (decimal:"),
-        (b"PK\x03\x04rest", "got a spreadsheet or archive: export it as CSV first"),
+        (b"PK\x03\x04rest", "expected a complete archive, got one that breaks"),
+        (b"\x1f\x8b\x08rest", "expected a complete archive, got one that breaks"),
+        (b"\xd0\xcf\x11\xe0rest", "got a spreadsheet: export it as CSV first"),
         (b"a,b\n1,\x00\n", "expected a text file, but it holds zero bytes"),
         ('a,b\n1,"' + "x" * 200_000, "row 2: expected a row of a table, got one that breaks: field larger than"),
     ],
@@ -106,8 +114,6 @@ def test_what_is_no_table_is_refused(tmp_path: Path, content: str | bytes, messa
 
 def test_a_given_dialect_is_not_doubted(tmp_path: Path) -> None:
     path = write(tmp_path, "a;b\n1,234;2\n")
-    assert as_lists(read(path, decimal=","))["a"] == ["1.234"]
-    assert as_lists(read(path, decimal="."))["a"] == ["1,234"]
     for separator in ("comma", ","):
         both = write(tmp_path, "a;b,c;d\n1;2,3;4\n", "both.csv")
         assert as_lists(read(both, separator=separator)) == {"a;b": ["1;2"], "c;d": ["3;4"]}
@@ -122,13 +128,38 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read(tmp_path / "no.csv")
 
 
-def test_numbers_of_a_column(tmp_path: Path) -> None:
-    column = read(write(tmp_path, "a,b\n1,x\n,x\n-inf,x\nnone,x\n1e400,x\ntwo,x\n0x10,x\n")).columns[0]
-    numbers, wrong = parse_numbers(column)
-    np.testing.assert_array_equal(numbers, [1, np.nan, -np.inf, np.nan, np.inf, np.nan, np.nan])
-    assert wrong == [5, 6]
-    given = np.array([1.0, np.nan])
-    np.testing.assert_array_equal(parse_numbers(given)[0], given)
+def test_compressed_files_are_read(tmp_path: Path) -> None:
+    content = b"a,b\n1,x\n2,y\n"
+    expected = {"a": ["1", "2"], "b": ["x", "y"]}
+    assert as_lists(read(write(tmp_path, gzip.compress(content), "a.csv.gz"))) == expected
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("folder/a.csv", content)
+        file.writestr("__MACOSX/a.csv", b"")
+    assert as_lists(read(write(tmp_path, archive.getvalue(), "a.zip"))) == expected
+    for names, message in ((["a.csv", "b.csv"], "one file in the archive, got 2"), (["[Content_Types].xml"], "spread")):
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as file:
+            for name in names:
+                file.writestr(name, content)
+        with pytest.raises(ValueError, match=message):
+            read(write(tmp_path, archive.getvalue(), "b.zip"))
+
+
+def test_one_column_is_a_table(tmp_path: Path) -> None:
+    assert as_lists(read(write(tmp_path, "area\n10\n20.5\n"))) == {"area": ["10", "20.5"]}
+    assert as_lists(read(write(tmp_path, "two words\nonly\n"))) == {"two words": ["only"]}
+
+
+def test_the_header_fits_the_separator(tmp_path: Path) -> None:
+    table = read(write(tmp_path, "genres,price\nDrama|Comedy,1\nWar|Drama,2\nDrama|War,3\n"))
+    assert as_lists(table)["genres"] == ["Drama|Comedy", "War|Drama", "Drama|War"]
+
+
+def test_years_are_names_unless_the_rows_are_years_too(tmp_path: Path) -> None:
+    assert read(write(tmp_path, "2019,2020\n1.5,2\n3,4\n")).names == ["2019", "2020"]
+    with pytest.raises(ValueError, match="expected names of columns, got numbers"):
+        read(write(tmp_path, "2019,2020\n2021,2022\n"))
 
 
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,9 +175,11 @@ def test_parquet_columns_keep_their_kinds(tmp_path: Path) -> None:
 
     path = tmp_path / "any.name"
     columns = {"n": [1, None, 3], "x": [0.5, 2.5, None], "t": ["a", None, "NA"], "b": [True, False, None]}
+    columns["d"] = [date(2024, 2, 29), None, date(2023, 1, 1)]
     parquet.write_table(pa.table(columns), path)
     table = read(path)
-    assert table.names == ["n", "x", "t", "b"]
+    assert table.names == ["n", "x", "t", "b", "d"]
+    assert table.columns[4].astype(str).tolist() == ["2024-02-29T00:00:00", "NaT", "2023-01-01T00:00:00"]
     np.testing.assert_array_equal(table.columns[0], [1, np.nan, 3])
     np.testing.assert_array_equal(table.columns[1], [0.5, 2.5, np.nan])
     assert table.columns[2].tolist() == ["a", None, "NA"]
@@ -155,10 +188,3 @@ def test_parquet_columns_keep_their_kinds(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ValueError, match="expected a complete Parquet file, got one that breaks"):
         read(path)
-
-
-def test_underscores_make_text_of_digits() -> None:
-    numbers, texts = parse_numbers(np.array(["1_10", "110", " 1e3", None, "x"], dtype=object))
-    assert numbers[1:3].tolist() == [110, 1000]
-    assert np.isnan(numbers[[0, 3, 4]]).all()
-    assert texts == [0, 4]

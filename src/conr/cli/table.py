@@ -80,6 +80,7 @@ def _fit(words: list[str]) -> None:
         split_seed=chosen.seed,
         written=_format(chosen),
         skip_bad=chosen.skip_bad,
+        report=lambda sentence: console.print(sentence, markup=False, highlight=False, soft_wrap=True),
     )
 
     def write(inside: Path) -> None:

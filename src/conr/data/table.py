@@ -184,6 +184,8 @@ class Table(RegressionData):
 
     def _load(self, split_rows: Callable[[TableContent], dict[str, Positions]]) -> Splits:
         content = self.content()
+        for sentence in content.notes:
+            warnings.warn(sentence, stacklevel=4)
         try:
             rows = split_rows(content)
         except ValueError as error:

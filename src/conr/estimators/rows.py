@@ -15,7 +15,7 @@ from torch import Tensor
 from conr.density import Bins
 from conr.density.splits import balanced_split
 from conr.methods.scale import flat
-from conr.tables.columns import CATEGORY, NUMBER, Columns, number_columns
+from conr.tables.columns import NUMBER, Columns, Kind, number_columns
 from conr.tables.encoding import Encoding
 from conr.tables.frames import frame_columns, has_texts, is_frame
 
@@ -45,19 +45,21 @@ class TableInput(BaseEstimator):  # type: ignore[misc]
         return columns, self._checked_labels(y, len(columns), reset=True)
 
     @property
-    def kinds_(self) -> dict[str, str]:
-        """Kind of each column by name, "number" or "category", as the table given to ``fit`` decided."""
+    def kinds_(self) -> dict[str, Kind]:
+        """Kind of each column by name, as the table given to ``fit`` decided."""
         return dict.fromkeys(self._names(), NUMBER) if self.encoding_ is None else self.encoding_.kinds
 
     def _columns(self, X: Any, *, reset: bool) -> Columns:  # noqa: N803
         if isinstance(X, Columns):
             return self._own_columns(X, reset=reset)
+        if not is_frame(X) and hasattr(X, "to_pandas"):  # a table of pyarrow
+            X = X.to_pandas()  # noqa: N806
         if is_frame(X):
             twice = [name for name, count in Counter(X.columns).items() if count > 1]
             if twice:
                 raise ValueError(f"X: expected each column's name once, got {twice[0]!r} twice")
         kinds = None if reset or self.encoding_ is None else self.encoding_.kinds
-        if self.preprocess and (has_texts(X, self.categorical) or CATEGORY in (kinds or {}).values()):
+        if self.preprocess and (has_texts(X, self.categorical) or set((kinds or {}).values()) - {NUMBER}):
             if not is_frame(X):
                 X = check_array(X, dtype=None, ensure_all_finite=False)  # noqa: N806
             validate_data(self, X, reset=reset, skip_check_array=True)
@@ -74,10 +76,12 @@ class TableInput(BaseEstimator):  # type: ignore[misc]
         if reset:
             self.feature_names_in_ = np.array(list(columns.values), dtype=object)
             self.n_features_in_ = len(columns.values)
-            if not self.preprocess and columns.categories:
-                raise ValueError("preprocess: expected it with categories among the columns, got False")
-        elif columns.kinds != self.kinds_:
-            raise ValueError(f"X: expected the columns of training, {self.kinds_!r:.200}, got {columns.kinds!r:.200}")
+            if not self.preprocess and len(columns.numbers) < len(columns.values):
+                raise ValueError("preprocess: expected it with categories or dates among the columns, got False")
+            return columns
+        own, given = ({name: kind.name for name, kind in kinds.items()} for kinds in (self.kinds_, columns.kinds))
+        if own != given:
+            raise ValueError(f"X: expected the columns of training, {own!r:.200}, got {given!r:.200}")
         return columns
 
     def _names(self) -> list[str]:

@@ -24,7 +24,7 @@ from conr.models.table_encoder import Layout
 from conr.runs.atomic import write_text, write_whole
 from conr.runs.reading import read_json, without_nan
 from conr.runs.schema import check
-from conr.tables.columns import NUMBER, Columns
+from conr.tables.columns import Columns
 from conr.tables.encoding import Encoding
 from conr.tables.frames import check_categorical
 
@@ -243,8 +243,8 @@ def _try_out(state: ModelState, device: torch.device) -> None:
         names = given if state.feature_names is None else state.feature_names.tolist()
         if list(kinds) != names:
             raise ValueError(f"encoding: expected the columns {names!r:.200}, got {list(kinds)!r:.200}")
-        none = {NUMBER: np.array([np.nan])}
-        values = {name: none.get(kind, np.array([None], dtype=object)) for name, kind in kinds.items()}
+        none = {"number": np.array([np.nan]), "date": np.array(["NaT"], dtype="datetime64[s]")}
+        values = {name: none.get(kind.name, np.array([None], dtype=object)) for name, kind in kinds.items()}
         inputs = torch.from_numpy(state.encoding.transform(Columns(values, np.zeros(1, dtype=np.int64))))
     width, outputs = state.network.encoder.out_features, len(state.scale.mean)
     features, predictions = in_batches(state.network, inputs.to(device, torch.float64))

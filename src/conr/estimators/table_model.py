@@ -3,8 +3,8 @@
 import hashlib
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -17,6 +17,7 @@ from conr.estimators.regressor import ConRRegressor
 from conr.runs.atomic import write_text
 from conr.runs.reading import read_json
 from conr.runs.schema import check
+from conr.tables.columns import NUMBER, Kind
 from conr.tables.files import FileFormat
 from conr.tables.source import TableFile, TableRows, even_share, read_rows
 
@@ -24,7 +25,15 @@ TABLE = "table.json"
 FEWEST_ROWS = 50
 
 _FORMAT = "conr.table/2"
-_KIND = {"schema": _FORMAT, "targets": [str], "header": bool, "source": str, "digest": str}
+_WRITTEN = dict.fromkeys(NUMBER.state(), str)
+_KIND = {
+    "schema": _FORMAT,
+    "targets": [str],
+    "label_kinds": {...: _WRITTEN},
+    "header": bool,
+    "source": str,
+    "digest": str,
+}
 
 
 @dataclass
@@ -34,6 +43,7 @@ class TableModel:
     Args:
         regressor: the estimator.
         targets: names of the label's columns.
+        label_kinds: the ways in which their numbers are written, by name; plain if there is none.
         header: whether files like the training file have a header.
         source: the training file, as it was named.
         digest: SHA-256 of that file's bytes.
@@ -41,6 +51,7 @@ class TableModel:
 
     regressor: ConRRegressor
     targets: list[str]
+    label_kinds: dict[str, Kind] = field(default_factory=dict)
     header: bool = True
     source: str = ""
     digest: str = ""
@@ -54,7 +65,7 @@ class TableModel:
         return read_rows(
             path,
             self.regressor.kinds_,
-            targets=self.targets if labels else None,
+            targets={name: self.label_kinds.get(name, NUMBER) for name in self.targets} if labels else None,
             written=FileFormat(header=self.header) if written is None else written,
             skip_bad=skip_bad,
         )
@@ -88,6 +99,7 @@ class TableModel:
         """Write ``model.json``, ``weights.safetensors`` and ``table.json``; see `ConRRegressor.save`."""
         self.regressor.save(folder)
         described = {name: _FORMAT if name == "schema" else getattr(self, name) for name in _KIND}
+        described["label_kinds"] = {name: kind.state() for name, kind in self.label_kinds.items()}
         text = json.dumps(described, indent=1, ensure_ascii=False)
         write_text(folder / TABLE, f"{text}\n")
         return folder
@@ -110,7 +122,11 @@ class TableModel:
         targets = content["targets"]
         if len(targets) != regressor.n_outputs_:
             raise ValueError(f"{path}: expected the names of {regressor.n_outputs_} targets, got {targets!r:.80}")
-        return cls(regressor=regressor, **content)
+        try:
+            kinds = {name: Kind.from_state(kind) for name, kind in content.pop("label_kinds").items()}
+        except ValueError as error:
+            raise ValueError(f"{path}: label_kinds: {error}") from error
+        return cls(regressor=regressor, label_kinds=kinds, **content)
 
     def _check_categories(self, rows: TableRows, *, strict: bool) -> None:
         encoding = self.regressor.encoding_
@@ -149,6 +165,7 @@ def fit_table(
     split_seed: int = 0,
     written: FileFormat | None = None,
     skip_bad: bool = False,
+    report: Callable[[str], None] | None = None,
 ) -> FittedTable:
     """Fit an estimator on a file, without a balanced part of its rows that tests it.
 
@@ -163,6 +180,7 @@ def fit_table(
         split_seed: of the split.
         written: how the file is written.
         skip_bad: leave out rows and columns that cannot be used, with a warning that counts them.
+        report: called before training with sentences on what was understood of the file, and its columns by kind.
 
     Raises:
         FileNotFoundError: no such file.
@@ -186,6 +204,8 @@ def fit_table(
     total = len(content.labels)
     if total < FEWEST_ROWS:
         raise ValueError(f"{path}: expected at least {FEWEST_ROWS} rows to train and test on, got {total}")
+    for sentence in [*content.notes, content.summary()] if report is not None else ():
+        report(sentence)
     values = content.labels.float()
     most = even_share(values, content.bins, test_share)
     test = balanced_split(values, content.bins, most=most, seed=split_seed)["test"]
@@ -194,6 +214,8 @@ def fit_table(
     start = time.perf_counter()
     regressor.fit(content.inputs.take(train), labels[train])
     seconds = time.perf_counter() - start
-    model = TableModel(regressor, content.targets, written.header, source=str(path), digest=file_digest(path))
+    model = TableModel(
+        regressor, content.targets, content.label_kinds, written.header, source=str(path), digest=file_digest(path)
+    )
     held_out = TableRows(content.inputs.take(test), labels[test].reshape(len(test), -1))
     return FittedTable(model, held_out, seconds)

@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from conr._checks import check_choice
 from conr.tables.bad_rows import BadRows
-from conr.tables.files import Column, RawTable, parse_numbers
-
-NUMBER, CATEGORY = "number", "category"
+from conr.tables.dates import ORDERS, detected_order, parse_dates
+from conr.tables.files import Column, RawTable
+from conr.tables.numbers import PLAIN, UnclearError, Writing, detected_writing, looks_like_number
 
 MOST_CATEGORIES = 1000
 _FEW_CATEGORIES = 100  # as many may differ in almost every row
@@ -20,27 +22,85 @@ _WHOLE = re.compile(r"([+-]?\d+)\.0*")
 
 
 @dataclass(frozen=True)
+class Kind:
+    """The kind of a column, and the way in which its values are written, which later files share.
+
+    Args:
+        name: "number", "category" or "date".
+        writing: of numbers.
+        order: of day, month and year in dates, one of `conr.tables.dates.ORDERS`.
+
+    Raises:
+        ValueError: an unknown word.
+    """
+
+    name: str
+    writing: Writing = PLAIN
+    order: str = ORDERS[0]
+
+    def __post_init__(self) -> None:
+        check_choice("kind", self.name, ("number", "category", "date"))
+        check_choice("order", self.order, ORDERS)
+
+    def state(self) -> dict[str, str]:
+        """The kind as JSON holds it."""
+        return {"kind": self.name, **asdict(self.writing), "order": self.order}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, str]) -> "Kind":
+        """The kind that `state` describes.
+
+        Raises:
+            ValueError, KeyError, TypeError: it describes none.
+        """
+        writing = Writing(state["decimal"], state["thousands"], state["unit"])
+        return cls(state["kind"], writing, state["order"])
+
+    def read(self, column: Column) -> tuple[Column, list[int]]:
+        """Values of this kind, and the positions of those that are none.
+
+        Args:
+            column: texts with None for what is missing, or what is of this kind already.
+        """
+        if self.name == "category":
+            return as_texts(column), []
+        if column.dtype != object:
+            return column.astype("datetime64[s]" if self.name == "date" else np.float64), []
+        if self.name == "number":
+            return self.writing.numbers(column, len(column))
+        dates = parse_dates(column, self.order)
+        return dates, np.flatnonzero(np.isnat(dates) & ~missing(column)).tolist()
+
+
+NUMBER, CATEGORY, DATE = Kind("number"), Kind("category"), Kind("date")
+_OF_DTYPE = {"O": CATEGORY, "M": DATE}
+
+
+@dataclass(frozen=True)
 class Columns:
     """The input columns of some rows.
 
     Args:
         values: by name in the table's order, shape (n,) each: numbers are float64 with NaN for what is missing,
-            categories Python strings with None for it.
+            categories Python strings with None, dates datetime64 in seconds with NaT.
         rows: of each row the number that messages name it by, shape (n,), int64.
+        written: kinds of columns whose values are written in a way of their own.
     """
 
     values: dict[str, Column]
     rows: NDArray[np.int64]
+    written: Mapping[str, Kind] = field(default_factory=dict)
 
     @property
-    def kinds(self) -> dict[str, str]:
-        """Kind of each column by name: "number" or "category"."""
-        return {name: CATEGORY if values.dtype == object else NUMBER for name, values in self.values.items()}
+    def kinds(self) -> dict[str, Kind]:
+        """Kind of each column by name."""
+        found = {name: _OF_DTYPE.get(values.dtype.kind, NUMBER) for name, values in self.values.items()}
+        return found | {name: kind for name, kind in self.written.items() if name in found}
 
     @property
     def numbers(self) -> dict[str, NDArray[np.float64]]:
         """The columns of numbers."""
-        return {name: values for name, values in self.values.items() if values.dtype != object}
+        return {name: values for name, values in self.values.items() if values.dtype.kind not in _OF_DTYPE}
 
     @property
     def categories(self) -> dict[str, Column]:
@@ -53,7 +113,7 @@ class Columns:
 
     def take(self, rows: NDArray[np.int64]) -> "Columns":
         """Some of the rows, by position."""
-        return Columns({name: values[rows] for name, values in self.values.items()}, self.rows[rows])
+        return Columns({name: values[rows] for name, values in self.values.items()}, self.rows[rows], self.written)
 
 
 def number_columns(matrix: NDArray[np.float64], names: Sequence[str]) -> Columns:
@@ -61,55 +121,67 @@ def number_columns(matrix: NDArray[np.float64], names: Sequence[str]) -> Columns
     return Columns({name: matrix[:, position] for position, name in enumerate(names)}, np.arange(len(matrix)))
 
 
-def sort_columns(
-    table: RawTable, names: Sequence[str], bad: BadRows, *, categorical: Sequence[str] = ()
-) -> tuple[Columns, dict[str, str]]:
-    """Decide of each column of a file whether it holds numbers or categories.
+class Sorted(NamedTuple):
+    """Columns of a file by what they are good for.
 
-    A column is one of numbers if more than half of its values are numbers, and one of categories otherwise or if
-    ``categorical`` names it. A column without any value, or with too many categories (see `category_problem`), is
-    unusable.
+    Attributes:
+        columns: those that are inputs.
+        unusable: by name, what is wrong with a column.
+        left_out: by name, why a column tells nothing: an index, or an identifier of the row.
+    """
+
+    columns: Columns
+    unusable: dict[str, str]
+    left_out: dict[str, str]
+
+
+def sort_columns(table: RawTable, names: Sequence[str], bad: BadRows, *, categorical: Sequence[str] = ()) -> Sorted:
+    """Decide of each column of a file whether it holds numbers, dates or categories.
+
+    A column is one of numbers or dates if more than half of its values are, and one of categories otherwise or if
+    ``categorical`` names it. A column without any value, of numbers that can be read in two ways, or with too many
+    categories (see `category_problem`), is unusable. Identifiers are left out.
 
     Args:
         table: content of the file.
         names: of the columns that are inputs.
-        bad: told of each text among numbers, and of each infinite number.
+        bad: told of each text among numbers or dates, and of each infinite number.
         categorical: columns that are categories, whatever they hold.
-
-    Returns:
-        The usable columns, and by name what is wrong with the others.
 
     Raises:
         ValueError: from ``bad``.
     """
-    values: dict[str, Column] = {}
-    unusable = {}
+    kinds: dict[str, Kind] = {}
+    unusable: dict[str, str] = {}
+    left_out: dict[str, str] = {}
     for name in names:
         column = table.column(name)
-        wrong = parse_numbers(column)[1]
-        present = len(column) - int(missing(column).sum())
-        if present == 0:
+        try:
+            kind = CATEGORY if name in categorical else found_kind(table, name)
+        except UnclearError as error:
+            unusable[name] = str(error)
+            continue
+        reason = None if name in categorical else identifier(table, name, kind)
+        if reason:
+            left_out[name] = reason
+        elif missing(column).all():
             unusable[name] = "expected values, got none in any row"
-        elif name not in categorical and len(wrong) < 0.5 * present:
-            values[name] = _checked_numbers(table, name, bad)
+        elif kind == CATEGORY and (problem := category_problem(as_texts(column))):
+            unusable[name] = problem
         else:
-            texts = as_texts(column)
-            problem = category_problem(texts)
-            if problem:
-                unusable[name] = problem
-            else:
-                values[name] = texts
-    return Columns(values, table.row_numbers), unusable
+            kinds[name] = kind
+    values = {name: read_column(table, name, kind, bad) for name, kind in kinds.items()}
+    return Sorted(Columns(values, table.row_numbers, kinds), unusable, left_out)
 
 
-def same_columns(path: Path, table: RawTable, kinds: Mapping[str, str], bad: BadRows) -> Columns:
+def same_columns(path: Path, table: RawTable, kinds: Mapping[str, Kind], bad: BadRows) -> Columns:
     """Columns of another file, of the kinds that those of the training file have.
 
     Args:
         path: the other file, as messages name it.
         table: its content.
         kinds: by name, as `Columns.kinds` of the training table.
-        bad: told of each text among numbers, and of each infinite number.
+        bad: told of each text among numbers or dates, and of each infinite number.
 
     Raises:
         ValueError: a column is not there.
@@ -117,13 +189,70 @@ def same_columns(path: Path, table: RawTable, kinds: Mapping[str, str], bad: Bad
     gone = [name for name in kinds if name not in table.names]
     if gone:
         raise ValueError(f"{path}: expected the columns of the training file, found no {', '.join(map(repr, gone))}")
-    return Columns(
-        {
-            name: _checked_numbers(table, name, bad) if kind == NUMBER else as_texts(table.column(name))
-            for name, kind in kinds.items()
-        },
-        table.row_numbers,
-    )
+    values = {name: read_column(table, name, kind, bad) for name, kind in kinds.items()}
+    return Columns(values, table.row_numbers, kinds)
+
+
+def found_kind(table: RawTable, name: str) -> Kind:
+    """The kind of a column of a file; "category" if half of its values or more are neither numbers nor dates.
+
+    Raises:
+        UnclearError: numbers or dates that can be read in several ways.
+    """
+    column = table.column(name)
+    if column.dtype != object:
+        return _OF_DTYPE.get(column.dtype.kind, NUMBER)
+    texts = [text for text in column if text is not None]
+    writing = detected_writing(texts, decimal=table.decimal, likely=table.likely_decimal)
+    if writing is not None:
+        return Kind("number", writing)
+    order = detected_order(texts)
+    if order is not None:
+        return Kind("date", order=order)
+    likes = [text for text in texts if looks_like_number(text)]
+    writing = detected_writing(likes, decimal=table.decimal, likely=table.likely_decimal) or PLAIN
+    if len(writing.numbers(texts, len(texts))[1]) < 0.5 * len(texts):
+        return Kind("number", writing)
+    for order in ORDERS:
+        if np.isnat(parse_dates(texts, order)).sum() < 0.5 * len(texts):
+            return Kind("date", order=order)
+    return CATEGORY
+
+
+def read_column(table: RawTable, name: str, kind: Kind, bad: BadRows) -> Column:
+    """The values of a column; ``bad`` is told of each that is not of its kind or is infinite."""
+    column = table.column(name)
+    values, wrong = kind.read(column)
+    for position in wrong:
+        bad.add(int(table.row_numbers[position]), f"column {name!r}: expected a {kind.name}, got {column[position]!r}")
+    if kind.name == "number":
+        for position in np.flatnonzero(np.isinf(values)).tolist():
+            got = f"column {name!r}: expected a finite number, got {values[position]}"
+            bad.add(int(table.row_numbers[position]), got)
+    return values
+
+
+_IDENTIFIER = re.compile(r"(?:.*[_ .-])?(?:id|ids|index|key|uuid|guid|unnamed: \d+|row|nr|no)|.*[a-z]Id", re.ASCII)
+_FEWEST_IDENTIFIED = 20
+
+
+def identifier(table: RawTable, name: str, kind: Kind) -> str | None:
+    """Say why a column only names the rows, or nothing: every row has another text, or a counter without a name."""
+    column = table.column(name)
+    if len(column) < _FEWEST_IDENTIFIED or missing(column).any() or kind.name == "date":
+        return None
+    distinct = len(set(column.tolist()))
+    if distinct < len(column):
+        return None
+    if kind == CATEGORY:
+        return "every row has another text"
+    numbers = kind.read(column)[0]
+    if not (numbers == np.round(numbers)).all():
+        return None
+    if name in table.unnamed and (np.diff(numbers) == 1).all():
+        return "a counter of the rows without a name"
+    named = _IDENTIFIER.fullmatch(name) or _IDENTIFIER.fullmatch(name.lower())
+    return "an identifier by its name, and every row has another number" if named else None
 
 
 def category_problem(texts: Column) -> str | None:
@@ -145,7 +274,7 @@ def missing(column: Column) -> NDArray[np.bool_]:
     """Mask of the values that are missing, shape (n,)."""
     if column.dtype == object:
         return np.fromiter((value is None for value in column), dtype=bool, count=len(column))
-    return np.isnan(column)
+    return np.isnat(column) if column.dtype.kind == "M" else np.isnan(column)
 
 
 def as_texts(column: Column, gone: NDArray[np.bool_] | None = None) -> Column:
@@ -165,13 +294,3 @@ def _text(value: object) -> str:
     text = str(value)
     whole = _WHOLE.fullmatch(text)
     return whole[1] if whole else text
-
-
-def _checked_numbers(table: RawTable, name: str, bad: BadRows) -> NDArray[np.float64]:
-    column = table.column(name)
-    numbers, wrong = parse_numbers(column)
-    for position in wrong:
-        bad.add(int(table.row_numbers[position]), f"column {name!r}: expected a number, got {column[position]!r}")
-    for position in np.flatnonzero(np.isinf(numbers)).tolist():
-        bad.add(int(table.row_numbers[position]), f"column {name!r}: expected a finite number, got {numbers[position]}")
-    return numbers

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conr._checks import check_choice
-from conr.tables.columns import CATEGORY, NUMBER, Columns
+from conr.tables.columns import CATEGORY, Columns, Kind
+from conr.tables.dates import PARTS, date_numbers
 
 SCALINGS = ("quantile", "standard", "none")
 IMPUTATIONS = ("median", "mean", "most_frequent")
@@ -22,6 +23,8 @@ _EDGE = 1e-7  # as far as a quantile goes into the tails of the normal distribut
 
 class Encoding:
     """Columns to a float32 matrix: numbers, then a 0/1 column per number that is missing somewhere, then categories.
+
+    A date is four numbers: year, month, day of the week, and days since the first date.
 
     All of it is fitted on the training rows. Missing numbers are filled in, numbers are scaled. Categories become a 0/1
     column per value seen in training ("onehot"), where a missing value is a category of its own and a value that was
@@ -55,7 +58,7 @@ class Encoding:
         self.scaling = scaling
         self.imputation = imputation
         self.categories = categories
-        self.kinds: dict[str, str] = {}
+        self.kinds: dict[str, Kind] = {}
         self.known: dict[str, list[str]] = {}
         self.indicators: list[int] = []
         self.arrays: Arrays = {}
@@ -63,17 +66,20 @@ class Encoding:
     def fit(self, columns: Columns) -> Self:
         """Learn fillings, scales and categories from the training rows."""
         self.kinds = columns.kinds
+        self.arrays = {}
         self.known = {
             name: sorted({_MISSING if value is None else value for value in columns.values[name]})
             for name, kind in self.kinds.items()
             if kind == CATEGORY
         }
         numbers = self._numbers(columns)  # (n, p)
+        self.arrays["origin"] = self._origin(numbers)
+        numbers = numbers - self.arrays["origin"]
         gone = np.isnan(numbers)
         self.indicators = np.flatnonzero(gone.any(axis=0) & ~gone.all(axis=0)).tolist()
         # A column that has no value in these rows becomes 0 and stays, so that the width is that of the table.
         fill = np.array([self._filling(one[~np.isnan(one)]) for one in numbers.T])
-        self.arrays = {"fill": fill}
+        self.arrays["fill"] = fill
         filled = np.where(gone, fill, numbers)
         if self.scaling == "quantile" and filled.size:
             steps = np.linspace(0, 1, min(_MOST_QUANTILES, len(filled)))
@@ -87,7 +93,7 @@ class Encoding:
 
     def transform(self, columns: Columns) -> NDArray[np.float32]:
         """Inputs of rows, shape (n, width); it changes nothing here."""
-        numbers = self._numbers(columns)  # (n, p)
+        numbers = self._numbers(columns) - self.arrays["origin"]  # (n, p)
         gone = np.isnan(numbers)
         parts = [self._scaled(np.where(gone, self.arrays["fill"], numbers)), gone[:, self.indicators]]
         if self.categories == "onehot":
@@ -116,8 +122,9 @@ class Encoding:
 
     def state(self) -> dict[str, Any]:
         """All that is not an array, as JSON holds it."""
-        names = ("scaling", "imputation", "categories", "kinds", "known", "indicators")
-        return {name: getattr(self, name) for name in names}
+        names = ("scaling", "imputation", "categories", "known", "indicators")
+        kinds = {name: kind.state() for name, kind in self.kinds.items()}
+        return {name: getattr(self, name) for name in names} | {"kinds": kinds}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, NDArray[np.float64]]) -> Self:
@@ -129,15 +136,13 @@ class Encoding:
         """
         encoding = cls(scaling=state["scaling"], imputation=state["imputation"], categories=state["categories"])
         kinds, known, indicators = state["kinds"], state["known"], state["indicators"]
-        for name, kind in kinds.items():
-            check_choice(f"encoding: kind of {name!r:.80}", kind, (NUMBER, CATEGORY))
-        encoding.kinds = dict(kinds)
-        if list(known) != [name for name, kind in kinds.items() if kind == CATEGORY]:
+        encoding.kinds = {name: Kind.from_state(kind) for name, kind in kinds.items()}
+        if list(known) != [name for name, kind in encoding.kinds.items() if kind == CATEGORY]:
             raise ValueError(f"encoding: expected the values of the categories, got those of {list(known)!r:.200}")
         if not all(_is_list_of(str, values) for values in known.values()):
             raise ValueError("encoding: expected lists of texts for categories")
         encoding.known = {name: list(values) for name, values in known.items()}
-        width = len(encoding._number_names())
+        width = encoding._width()
         if not _is_list_of(int, indicators) or not all(0 <= one < width for one in indicators):
             raise ValueError(f"encoding: expected positions in {width} numbers, got {indicators!r:.80}")
         encoding.indicators = list(indicators)
@@ -145,23 +150,43 @@ class Encoding:
             if values.shape[-1:] != (width,) or values.ndim != (2 if name == "quantiles" else 1):
                 raise ValueError(f"encoding: {name}: expected one per each of {width} numbers")
         needed = {"standard": ("means", "deviations"), "quantile": ("quantiles",)}.get(encoding.scaling, ())
-        if arrays.keys() != {"fill", *(needed if width else ())}:
+        if arrays.keys() != {"origin", "fill", *(needed if width else ())}:
             raise ValueError(f"encoding: expected the arrays of scaling {encoding.scaling!r}, got {sorted(arrays)}")
         if (arrays.get("deviations", np.ones(1)) <= 0).any():
             raise ValueError("encoding: deviations: expected positive numbers")
         encoding.arrays = dict(arrays)
         return encoding
 
-    def _number_names(self) -> list[str]:
-        return [name for name, kind in self.kinds.items() if kind == NUMBER or self.categories == "ordinal"]
+    def _width(self) -> int:
+        """Columns that are scaled: numbers, four of a date, and places of ordinal categories."""
+        widths = {"number": 1, "date": len(PARTS), "category": int(self.categories == "ordinal")}
+        return sum(widths[kind.name] for kind in self.kinds.values())
 
     def _numbers(self, columns: Columns) -> NDArray[np.float64]:
-        """Numbers to scale, and codes of ordinal categories, shape (n, p)."""
-        found = [
-            self._codes(name, columns).astype(np.float64) if name in self.known else columns.values[name]
-            for name in self._number_names()
-        ]
-        return np.stack(found, axis=1) if found else np.empty((len(columns), 0))
+        """Numbers to scale, those of dates, and codes of ordinal categories, shape (n, p)."""
+        found = [np.empty((len(columns), 0))]
+        for name, kind in self.kinds.items():
+            values = columns.values[name]
+            if kind.name == "date":
+                found.append(date_numbers(values))
+            elif kind.name == "number":
+                found.append(values[:, None])
+            elif self.categories == "ordinal":
+                found.append(self._codes(name, columns)[:, None].astype(np.float64))
+        return np.concatenate(found, axis=1)
+
+    def _origin(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The first day of each column of dates, 0 for other numbers, shape (p,)."""
+        origin = np.zeros(numbers.shape[1])
+        position = 0
+        for kind in self.kinds.values():
+            if kind.name == "date":
+                position += len(PARTS)
+                days = numbers[:, position - 1]
+                origin[position - 1] = 0.0 if np.isnan(days).all() else np.nanmin(days)
+            elif kind.name == "number" or self.categories == "ordinal":
+                position += 1
+        return origin
 
     def _codes(self, name: str, columns: Columns) -> NDArray[np.int64]:
         """Position of each value among the known ones, shape (n,); -1 for others."""

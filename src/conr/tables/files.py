@@ -1,13 +1,13 @@
-"""Reading tables: CSV in any of its dialects, which are detected, and Parquet."""
+"""Tables in files: CSV, also compressed, and Parquet."""
 
-import codecs
-import csv
+import gzip
 import io
 import re
+import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from numbers import Number
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,19 +17,16 @@ from numpy.typing import NDArray
 
 from conr._checks import check_choice
 from conr._extras import require
-from conr._numbers import parse_number
 from conr.tables.bad_rows import BadRows
+from conr.tables.dialect import decoded, found_dialect
 
-# In this order: a comma may be a decimal mark, and a space stands in many a text.
-SEPARATORS = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma", " ": "space"}
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "?"})
 
-_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-_SAMPLE = 200  # rows that the dialect is detected from
-_CONSISTENT = 0.9  # share of them that must have equally many fields
-_COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
-_POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+_SAMPLE = 200  # rows that the likely decimal mark is read from
+_COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+")
+_POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+")
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[.,]\d{3})+")
+_MOST_BYTES = 2**32  # of a compressed file's content
 
 Column = NDArray[Any]
 """Shape (n,): float64 with NaN for what is missing, or Python strings with None for it."""
@@ -40,13 +37,21 @@ class RawTable(NamedTuple):
 
     Attributes:
         names: of the columns, each once.
-        columns: one array per name, shape (n,) each; of a CSV file all are strings.
+        columns: one array per name, shape (n,) each; of a CSV file texts, None for what is missing.
         row_numbers: of each row in the file as a person counts, shape (n,), int64.
+        unnamed: names that were made up for columns without one.
+        decimal: decimal mark, if it was given.
+        likely_decimal: that of other columns, for a column whose numbers do not tell.
+        notes: sentences on lines that were passed over.
     """
 
     names: list[str]
     columns: list[Column]
     row_numbers: NDArray[np.int64]
+    unnamed: frozenset[str] = frozenset()
+    decimal: str | None = None
+    likely_decimal: str | None = None
+    notes: tuple[str, ...] = ()
 
     def column(self, name: str) -> Column:
         """The values of a column."""
@@ -87,7 +92,9 @@ class FileFormat:
 
 
 def read_table(path: Path, bad: BadRows, written: FileFormat | None = None) -> RawTable:
-    """Read a CSV or Parquet file; its content shows which of them it is.
+    """Read a CSV or Parquet file; its content shows which of them it is. A CSV file may be compressed (gzip, zip).
+
+    Lines above the header, such as ``sep=;``, remarks that begin with # and titles, are passed over.
 
     Args:
         path: the file.
@@ -101,179 +108,102 @@ def read_table(path: Path, bad: BadRows, written: FileFormat | None = None) -> R
     """
     if not path.is_file():
         raise FileNotFoundError(f"expected a CSV or Parquet file, found none at {path}")
-    content = path.read_bytes()
-    if content.startswith(b"PAR1"):
-        return _read_parquet(path)
-    if content.startswith((b"PK", b"\xd0\xcf\x11\xe0")):
-        raise ValueError(
-            f"{path}: expected a CSV or Parquet file, got a spreadsheet or archive: export it as CSV first"
-        )
     written = written or FileFormat()
-    text = _decoded(path, content, written.encoding)
+    check_choice("decimal", written.decimal or ".", (".", ","))
+    content = _unpacked(path, path.read_bytes())
+    if content.startswith(b"PAR1"):
+        return _read_parquet(path, content)
+    text = decoded(path, content, written.encoding)
     if not text.strip():
         raise ValueError(f"{path}: expected a table, got an empty file")
-    mark = _detected_separator(path, text) if written.separator is None else _named_separator(written.separator)
-    names, rows, numbers = _fields(path, text, mark, bad, header=written.header)
-    decimal = written.decimal
-    if decimal is None:
-        decimal = "." if mark == "," else _detected_decimal(path, rows[:_SAMPLE])
-    check_choice("decimal", decimal, (".", ","))
-    columns = [_strings(values, decimal) for values in zip(*rows, strict=True)]
-    return RawTable(names, columns, np.array(numbers, dtype=np.int64))
-
-
-def parse_numbers(column: Column) -> tuple[NDArray[np.float64], list[int]]:
-    """Numbers of a column, NaN for what is missing or is no number, and the positions of the latter."""
-    if column.dtype != object:
-        return column.astype(np.float64), []
-    numbers = np.full(len(column), np.nan)
-    wrong = []
-    for position, value in enumerate(column):
-        if value is None:
-            continue
-        try:
-            numbers[position] = parse_number(value)
-        except ValueError:
-            wrong.append(position)
-    return numbers, wrong
-
-
-def _decoded(path: Path, content: bytes, encoding: str | None) -> str:
-    if encoding is None:
-        candidates = [name for mark, name in _MARKS.items() if content.startswith(mark)] or ["utf-8", "cp1252"]
-    else:
-        try:
-            candidates = [codecs.lookup(encoding).name]
-        except LookupError:
-            raise ValueError(f"encoding: expected the name of an encoding, got {encoding!r}") from None
-    problem = "it holds zero bytes"
-    for candidate in candidates:
-        try:
-            text = content.decode(candidate)
-        except UnicodeDecodeError as error:
-            problem = f"byte {error.start} does not fit {candidate}"
-        else:
-            if "\0" in text:
-                break
-            return text
-    raise ValueError(f"{path}: expected a text file, but {problem} (encoding names what it is written in)")
-
-
-def _named_separator(name: str) -> str:
-    for mark, known in SEPARATORS.items():
-        if name in (mark, known):
-            return mark
-    check_choice("separator", name, SEPARATORS.values())
-    raise AssertionError
-
-
-def _detected_separator(path: Path, text: str) -> str:
-    for mark in SEPARATORS:
-        widths = Counter(len(fields) for _, fields in islice(_records(path, text, mark), _SAMPLE))
-        width, count = max(widths.items(), key=lambda item: item[1], default=(0, 0))
-        if width > 1 and count >= _CONSISTENT * widths.total():
-            return mark
-    raise ValueError(
-        f"{path}: expected columns between {', '.join(SEPARATORS.values())}, found none of them equally often in most "
-        f"lines; the first line is {text.strip().partition(chr(10))[0][:80]!r} (separator names it)"
+    dialect = found_dialect(path, text, separator=written.separator, header=written.header)
+    rows, numbers = dialect.rows(path, text, bad)
+    if not rows:
+        raise ValueError(f"{path}: expected rows below the header, got none")
+    given = [name.strip() for name in dialect.names]
+    names = [name or f"column-{position}" for position, name in enumerate(given, start=1)]
+    _check_names(path, names)
+    return RawTable(
+        names,
+        [_texts(values) for values in zip(*rows, strict=True)],
+        np.array(numbers, dtype=np.int64),
+        unnamed=frozenset(name for name, own in zip(names, given, strict=True) if not own),
+        decimal=written.decimal,
+        likely_decimal="." if dialect.mark == "," else _likely_decimal(rows[:_SAMPLE]),
+        notes=dialect.notes,
     )
 
 
-def _records(path: Path, text: str, mark: str) -> Iterator[tuple[int, list[str]]]:
-    """Number of its first line and fields of each row; empty lines are none."""
-    lines = io.StringIO(text, newline="")
-    if mark == " ":
-        yield from ((number, line.split()) for number, line in enumerate(lines, start=1) if line.strip())
-        return
-    reader = csv.reader(lines, delimiter=mark, skipinitialspace=True)
-    number = 1
+def _unpacked(path: Path, content: bytes) -> bytes:
+    """The content of a file, or of the one file in an archive."""
     try:
-        for fields in reader:
-            if fields and any(field.strip() for field in fields):
-                yield number, fields
-            number = reader.line_num + 1
-    except csv.Error as error:
-        raise ValueError(f"{path}, row {number}: expected a row of a table, got one that breaks: {error}") from error
+        if content.startswith(b"\x1f\x8b"):
+            with gzip.open(io.BytesIO(content)) as file:
+                return _limited(path, file.read(_MOST_BYTES + 1))
+        if content.startswith(b"PK"):
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                names = [one.filename for one in archive.infolist() if not one.is_dir()]
+                if "[Content_Types].xml" not in names and "mimetype" not in names:
+                    names = [name for name in names if not name.startswith("__MACOSX/")]
+                    if len(names) != 1:
+                        raise ValueError(f"{path}: expected one file in the archive, got {len(names)}")
+                    with archive.open(names[0]) as file:
+                        return _limited(path, file.read(_MOST_BYTES + 1))
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise ValueError(f"{path}: expected a complete archive, got one that breaks: {error}") from error
+    if content.startswith((b"PK", b"\xd0\xcf\x11\xe0")):
+        raise ValueError(f"{path}: expected a CSV or Parquet file, got a spreadsheet: export it as CSV first")
+    return content
 
 
-def _fields(
-    path: Path, text: str, mark: str, bad: BadRows, *, header: bool
-) -> tuple[list[str], list[list[str]], list[int]]:
-    records = list(_records(path, text, mark))
-    if not records:
-        raise ValueError(f"{path}: expected rows, got fields without any text")
-    if header:
-        _, names = records.pop(0)
-        _check_header(path, names)
-        width = len(names)
-    else:
-        width = Counter(len(fields) for _, fields in records).most_common(1)[0][0]
-        names = [""] * width
-    rows, numbers = [], []
-    for number, fields in records:
-        if len(fields) == width:
-            rows.append(fields)
-            numbers.append(number)
-        else:
-            bad.add(number, f"expected {width} fields, got {len(fields)}")
-    if not rows:
-        raise ValueError(f"{path}: expected rows below the header, got none")
-    if not names[-1].strip() and not any(fields[-1].strip() for fields in rows):  # a separator ends each line
-        names, rows = names[:-1], [fields[:-1] for fields in rows]
-    names = [name.strip() or f"column-{position}" for position, name in enumerate(names, start=1)]
+def _limited(path: Path, content: bytes) -> bytes:
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"{path}: expected at most {_MOST_BYTES} bytes in the archive, got more")
+    return content
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(f"{path}: expected each column's name once, got {twice[0]!r} twice")
-    return names, rows, numbers
 
 
-def _check_header(path: Path, names: Sequence[str]) -> None:
-    if not parse_numbers(_strings(names, "."))[1]:
-        raise ValueError(
-            f"{path}, row 1: expected names of columns, got numbers ({', '.join(names)[:80]}); header: false says that "
-            "the file has no names"
-        )
-
-
-def _strings(values: Sequence[str], decimal: str) -> Column:
+def _texts(values: Sequence[str]) -> Column:
     column = np.empty(len(values), dtype=object)
-    for position, value in enumerate(values):
-        stripped = value.strip()
-        if decimal == "," and _COMMA_NUMBER.fullmatch(stripped):
-            stripped = stripped.replace(",", ".")
-        column[position] = None if stripped.lower() in MISSING else stripped
+    stripped = (value.strip() for value in values)
+    column[:] = [None if value.lower() in MISSING else value for value in stripped]
     return column
 
 
-def _detected_decimal(path: Path, rows: Sequence[Sequence[str]]) -> str:
+def _likely_decimal(rows: Sequence[Sequence[str]]) -> str | None:
+    """The decimal mark of numbers that cannot be meant otherwise, if these have one."""
     fields = [field.strip() for row in rows for field in row]
-    with_comma = [field for field in fields if _COMMA_NUMBER.fullmatch(field)]
-    if not with_comma:
-        return "."
-    if any(_POINT_NUMBER.fullmatch(field) for field in fields) or all(map(_THOUSANDS.fullmatch, with_comma)):
-        raise ValueError(
-            f"{path}: expected one kind of decimal mark, got {with_comma[0]!r}, whose comma may be one or group the "
-            "thousands (decimal: ',' or '.' says what it is)"
-        )
-    return ","
+    certain = [field for field in fields if not _GROUPED.fullmatch(field)]
+    comma, point = (any(map(number.fullmatch, certain)) for number in (_COMMA_NUMBER, _POINT_NUMBER))
+    return None if comma == point else "," if comma else "."
 
 
-def _read_parquet(path: Path) -> RawTable:
+def _read_parquet(path: Path, content: bytes) -> RawTable:
     require("conr.data.Table, to read Parquet,", "pyarrow")
     import pyarrow as pa  # noqa: PLC0415  optional
     from pyarrow import parquet  # noqa: PLC0415
 
     try:
-        table = parquet.read_table(path)
+        table = parquet.read_table(pa.BufferReader(content))
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path}: expected a complete Parquet file, got one that breaks: {error}") from error
     if table.num_rows == 0:
         raise ValueError(f"{path}: expected rows, got none")
+    _check_names(path, table.column_names)
     columns = [_arrow_column(column) for column in table.columns]
     return RawTable(table.column_names, columns, np.arange(1, table.num_rows + 1))
 
 
 def _arrow_column(column: Any) -> Column:
+    import pyarrow as pa  # noqa: PLC0415  optional
+
+    if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
+        return np.asarray(column.cast(pa.timestamp("s"), safe=False)).astype("datetime64[s]")
     values = column.to_pylist()
     if all(value is None or isinstance(value, Number) for value in values):  # truth values count as 0 and 1
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -9,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conr._checks import check_choice
-from conr._numbers import parse_number
-from conr.tables.columns import CATEGORY, Columns, as_texts, category_problem
+from conr.tables.columns import CATEGORY, DATE, NUMBER, Columns, Kind, as_texts, category_problem
 
 
 def is_frame(table: Any) -> bool:
@@ -55,12 +56,12 @@ def frame_columns(
     names: Sequence[str],
     *,
     categorical: Sequence[int | str] | None = None,
-    kinds: Mapping[str, str] | None = None,
+    kinds: Mapping[str, Kind] | None = None,
 ) -> Columns:
     """Read the columns of a table with their kinds.
 
-    Numbers and truth values are numbers; texts and categorical dtypes are categories, and so is a column of objects
-    that has no value in any row; None, NaN and NA are missing.
+    Numbers and truth values are numbers; dates are dates; texts and categorical dtypes are categories, and so is a
+    column of objects that has no value in any row; None, NaN and NA are missing.
 
     Args:
         table: a DataFrame, or a matrix of objects or texts.
@@ -70,7 +71,7 @@ def frame_columns(
 
     Raises:
         TypeError: a value that is neither a number nor a text.
-        ValueError: an infinite number, a text among numbers, dates, or too many categories; the message names the
+        ValueError: an infinite number, a text among numbers or dates, or too many categories; the message names the
             column. A name or position in ``categorical`` that no column has.
     """
     chosen = _chosen(names, categorical)
@@ -79,18 +80,17 @@ def frame_columns(
         column = _column(table, position)
         values = _values(column)
         gone = _missing(column, values)
-        if kinds is not None:
-            is_category = kinds[name] == CATEGORY
-        else:
-            is_category = name in chosen or _is_category(name, column, values, gone)
-        if is_category:
+        kind = _kind(name, column, values, gone, chosen=name in chosen) if kinds is None else kinds[name]
+        if kind.name == "date":
+            found[name] = _dates(name, column, gone, kind)
+        elif kind == CATEGORY:
             found[name] = as_texts(values, gone)
             problem = category_problem(found[name]) if kinds is None else None
             if problem:
                 raise ValueError(f"column {name!r}: {problem}")
         else:
-            found[name] = _numbers(name, values, gone)
-    return Columns(found, np.arange(len(table)))
+            found[name] = _numbers(name, values, gone, kind)
+    return Columns(found, np.arange(len(table)), kinds or {})
 
 
 def _chosen(names: Sequence[str], categorical: Sequence[int | str] | None) -> set[str]:
@@ -133,27 +133,46 @@ def _is_categorical(column: Any) -> bool:
     return type(getattr(column, "dtype", None)).__name__ in {"CategoricalDtype", "Categorical", "Enum"}
 
 
-def _is_category(name: str, column: Any, values: NDArray[Any], gone: NDArray[np.bool_]) -> bool:
-    if _is_categorical(column) or values.dtype.kind in "US":
-        return True
-    if values.dtype.kind in "Mm":
-        raise ValueError(f"column {name!r}: expected numbers or categories, got dates: derive numbers first")
-    if values.dtype.kind == "O":
-        present = values[~gone]
-        wrong = next((value for value in present if not isinstance(value, Real | str | np.bool_)), None)
-        if wrong is not None:
-            raise TypeError(
-                f"column {name!r}: argument must be a string or a real number, got {type(wrong).__name__} {wrong!r:.40}"
-            )
-        return len(present) == 0 or any(isinstance(value, str) for value in present)
-    return False
+def _kind(name: str, column: Any, values: NDArray[Any], gone: NDArray[np.bool_], *, chosen: bool) -> Kind:
+    if chosen or _is_categorical(column) or values.dtype.kind in "US":
+        return CATEGORY
+    present = values[~gone] if values.dtype.kind == "O" else values[:0]
+    if values.dtype.kind == "M" or (len(present) > 0 and all(isinstance(value, date) for value in present)):
+        return DATE
+    wrong = next((value for value in present if not isinstance(value, Real | Decimal | str | np.bool_)), None)
+    if wrong is not None or values.dtype.kind == "m":
+        got = "a time span" if wrong is None else f"{type(wrong).__name__} {wrong!r:.40}"
+        raise TypeError(f"column {name!r}: argument must be a string or a real number, got {got}")
+    if values.dtype.kind == "O" and (len(present) == 0 or any(isinstance(value, str) for value in present)):
+        return CATEGORY
+    return NUMBER
 
 
-def _numbers(name: str, values: NDArray[Any], gone: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _dates(name: str, column: Any, gone: NDArray[np.bool_], kind: Kind) -> NDArray[Any]:
+    values = np.asarray(column)
+    if values.dtype.kind == "M":
+        return values.astype("datetime64[s]")
+    texts = np.empty(len(values), dtype=object)
+    texts[:] = [None if none else _iso(value) for value, none in zip(values, gone, strict=True)]
+    dates, wrong = kind.read(texts)
+    if wrong:
+        raise ValueError(f"column {name!r}: expected dates, got {values[wrong[0]]!r} in row {wrong[0]}")
+    return dates
+
+
+def _iso(value: Any) -> str:
+    """A date as text; one with a time zone in UTC."""
+    if getattr(value, "tzinfo", None) is not None:
+        value = value.astimezone(UTC).replace(tzinfo=None)
+    return value.isoformat()[:19] if isinstance(value, date) else str(value)
+
+
+def _numbers(name: str, values: NDArray[Any], gone: NDArray[np.bool_], kind: Kind) -> NDArray[np.float64]:
     numbers = np.full(len(values), np.nan)
     for row in np.flatnonzero(~gone) if values.dtype.kind not in "fiub" else ():
         try:
-            numbers[row] = parse_number(values[row])
+            value = values[row]
+            numbers[row] = kind.writing.number(value) if isinstance(value, str) else float(value)
         except (TypeError, ValueError):
             raise ValueError(f"column {name!r}: expected numbers, got {values[row]!r} in row {row}") from None
     if values.dtype.kind in "fiub":

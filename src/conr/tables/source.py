@@ -19,8 +19,9 @@ from conr.density import Bins
 from conr.density.default_bins import label_bins
 from conr.density.splits import SPLITS, Positions, balanced_split
 from conr.tables.bad_rows import BadRows, check_splits_are_filled
-from conr.tables.columns import Columns, same_columns, sort_columns
-from conr.tables.files import FileFormat, RawTable, parse_numbers, read_table
+from conr.tables.columns import Columns, Kind, found_kind, missing, same_columns, sort_columns
+from conr.tables.files import FileFormat, RawTable, read_table
+from conr.tables.numbers import PLAIN, UnclearError, looks_like_number
 
 MOST_NAMES = 20
 
@@ -37,6 +38,9 @@ class TableContent(NamedTuple):
         labels: shape (n,), or (n, k) with several targets, float64.
         bins: of the labels.
         split_of_row: "train", "val" or "test" of each row, if a column says it.
+        label_kinds: of the targets by name.
+        left_out: by name, why a column is no input.
+        notes: what was understood of the file where it was not plain, in sentences.
     """
 
     targets: list[str]
@@ -44,6 +48,18 @@ class TableContent(NamedTuple):
     labels: Tensor
     bins: Bins
     split_of_row: NDArray[Any] | None
+    label_kinds: dict[str, Kind]
+    left_out: dict[str, str]
+    notes: list[str]
+
+    def summary(self) -> str:
+        """The columns by their kinds, in one line."""
+        kinds = self.inputs.kinds
+        parts = {
+            plural: [name for name, kind in kinds.items() if kind.name == one]
+            for one, plural in (("number", "numbers"), ("category", "categories"), ("date", "dates"))
+        } | {"left out": [f"{name} ({reason})" for name, reason in self.left_out.items()]}
+        return "; ".join(f"{title}: {', '.join(names)}" for title, names in parts.items() if names)
 
 
 class TableRows(NamedTuple):
@@ -108,7 +124,7 @@ class TableFile:
             ImportError: a Parquet file, and pyarrow is not installed.
         """
         table, bad = self._raw
-        targets, inputs, unusable, labels, split_of_row = self._read
+        targets, inputs, unusable, left_out, labels, label_kinds, split_of_row = self._read
         if not self.skip_bad:
             bad.refuse()
         _check_columns(self.path, len(inputs.values), unusable, skip=self.skip_bad)
@@ -123,7 +139,9 @@ class TableFile:
         bins = label_bins(values, width=self.bin_width, count=self.bin_count)
         for sentence in self.copies():
             warnings.warn(sentence, stacklevel=2)
-        return TableContent(targets, inputs.take(keep), values, bins, split_of_row)
+        notes = [*table.notes, *_writing_notes(self.path, table, {**label_kinds, **inputs.kinds})]
+        notes += [f"{self.path}, column {name!r} left out: {reason}" for name, reason in left_out.items()]
+        return TableContent(targets, inputs.take(keep), values, bins, split_of_row, label_kinds, left_out, notes)
 
     def split(self, content: TableContent) -> dict[str, Positions]:
         """Positions of the rows of train, val and test: as a column says, or balanced over the bins."""
@@ -193,10 +211,13 @@ class TableFile:
         splits = [] if self.split_column is None else self._names("split_column", [self.split_column])
         others = (*targets, *splits, *self._names("ignore", self.ignore))
         names = [name for name in table.names if name not in others]
-        inputs, unusable = sort_columns(table, names, bad, categorical=self._names("categorical", self.categorical))
-        labels = np.stack([_label_column(self.path, table, name, bad) for name in targets], axis=1)  # (n, k)
+        inputs, unusable, left_out = sort_columns(
+            table, names, bad, categorical=self._names("categorical", self.categorical)
+        )
+        kinds = {name: _label_kind(self.path, table, name) for name in targets}
+        labels = _labels(self.path, table, kinds, bad)
         split_of_row = _split_of_row(table, splits[0], bad) if splits else None
-        return _Read(targets, inputs, unusable, labels, split_of_row)
+        return _Read(targets, inputs, unusable, left_out, labels, kinds, split_of_row)
 
     def _names(self, argument: str, wanted: Sequence[Name]) -> list[str]:
         return [column_name(self.path, self._raw[0].names, argument, one) for one in wanted]
@@ -208,15 +229,17 @@ class _Read(NamedTuple):
     targets: list[str]
     inputs: Columns
     unusable: dict[str, str]
+    left_out: dict[str, str]
     labels: NDArray[np.float64]  # (n, k)
+    label_kinds: dict[str, Kind]
     split_of_row: NDArray[Any] | None
 
 
 def read_rows(
     path: Path,
-    kinds: Mapping[str, str],
+    kinds: Mapping[str, Kind],
     *,
-    targets: Sequence[str] | None = None,
+    targets: Mapping[str, Kind] | None = None,
     written: FileFormat | None = None,
     skip_bad: bool = False,
 ) -> TableRows:
@@ -225,7 +248,7 @@ def read_rows(
     Args:
         path: a CSV or Parquet file.
         kinds: of the columns by name, as `conr.tables.columns.Columns.kinds`.
-        targets: columns of labels; not read if None.
+        targets: kinds of the labels' columns by name; not read if None.
         written: how the file is written.
         skip_bad: leave out rows that cannot be used, with a warning that counts them, instead of raising at the first.
 
@@ -238,8 +261,8 @@ def read_rows(
     columns = same_columns(path, table, kinds, bad)
     labels = None
     if targets is not None:
-        found = [column_name(path, table.names, "target", name) for name in targets]
-        labels = np.stack([_label_column(path, table, name, bad) for name in found], axis=1)  # (n, k)
+        found = {column_name(path, table.names, "target", name): kind for name, kind in targets.items()}
+        labels = _labels(path, table, found, bad)
     keep = _usable_rows(table, bad)
     return TableRows(columns.take(keep), None if labels is None else labels[keep])
 
@@ -254,14 +277,19 @@ _NUMBER = re.compile(r"[-+]?\d+[.,]\d*")  # not a whole number, such as a year, 
 
 
 def column_name(path: Path, names: Sequence[str], argument: str, wanted: Name) -> str:
-    """The column that a name or position stands for.
+    """The column that a name or position stands for; a name, such as 2015, comes first.
 
     Raises:
         ValueError: there is none; the message names the nearest.
     """
-    if wanted in names:
+    if str(wanted) in names:
         return str(wanted)
     if isinstance(wanted, int):
+        alike = [name for name in names if _is_number(name, wanted)]
+        if alike:
+            raise ValueError(
+                f"{argument}: expected a name or a position, got {wanted}, which may be a position or mean {alike[0]!r}"
+            )
         if -len(names) <= wanted < len(names):
             return names[wanted]
         raise ValueError(f"{argument}: expected a position in the {len(names)} columns of {path}, got {wanted}")
@@ -273,23 +301,66 @@ def column_name(path: Path, names: Sequence[str], argument: str, wanted: Name) -
     raise ValueError(f"{argument}: expected a column of {path} ({some}), got {wanted!r}{hint}")
 
 
-def _label_column(path: Path, table: RawTable, name: str, bad: BadRows) -> NDArray[np.float64]:
-    """The numbers of a target, shape (n,); ``bad`` is told of each row that has none."""
+def _is_number(name: str, wanted: int) -> bool:
+    try:
+        return PLAIN.number(name) == wanted
+    except ValueError:
+        return False
+
+
+def _label_kind(path: Path, table: RawTable, name: str) -> Kind:
+    """The way in which a target's numbers are written."""
     column = table.column(name)
-    numbers, texts = parse_numbers(column)
-    gone = np.isnan(numbers)
-    gone[texts] = False
-    if gone.all():
+    try:
+        kind = found_kind(table, name)
+    except UnclearError as error:
+        raise ValueError(f"{path}, column {name!r}: {error}") from error
+    if kind.name == "number":
+        return kind
+    texts = [(row, text) for row, text in zip(table.row_numbers, column, strict=True) if text is not None]
+    if not texts:
         raise ValueError(f"{path}, column {name!r}: expected numbers as labels, got no value in any row")
-    if len(texts) > 0.5 * (~gone).sum():
-        raise ValueError(
-            f"{path}, column {name!r}: expected numbers as labels, got text in {len(texts)} of {len(column)} rows, the "
-            f"first {column[texts[0]]!r} in row {table.row_numbers[texts[0]]}"
-        )
-    for position in np.flatnonzero(~np.isfinite(numbers)):
-        got = "none" if gone[position] else repr(column[position])
-        bad.add(int(table.row_numbers[position]), f"column {name!r}: expected a finite number as label, got {got}")
-    return numbers
+    wrong = [one for one in texts if kind.name != "category" or not looks_like_number(str(one[1]))]
+    row, first = (wrong or texts)[0]
+    raise ValueError(
+        f"{path}, column {name!r}: expected numbers as labels, got {'dates' if kind.name == 'date' else 'text'} in "
+        f"{len(wrong or texts)} of {len(column)} rows, the first {str(first)!r} in row {row}"
+    )
+
+
+def _labels(path: Path, table: RawTable, kinds: Mapping[str, Kind], bad: BadRows) -> NDArray[np.float64]:
+    """The numbers of the targets, shape (n, k); ``bad`` is told of each row that lacks one."""
+    labels = np.empty((len(table.row_numbers), len(kinds)))
+    for position, (name, kind) in enumerate(kinds.items()):
+        column = table.column(name)
+        labels[:, position], texts = kind.read(column)
+        gone = missing(column)
+        if gone.all():
+            raise ValueError(f"{path}, column {name!r}: expected numbers as labels, got no value in any row")
+        if len(texts) > 0.5 * (~gone).sum():
+            raise ValueError(
+                f"{path}, column {name!r}: expected numbers as labels, got text in {len(texts)} of {len(column)} rows, "
+                f"the first {column[texts[0]]!r} in row {table.row_numbers[texts[0]]}"
+            )
+        for row in np.flatnonzero(~np.isfinite(labels[:, position])):
+            got = "none" if gone[row] else repr(column[row])
+            bad.add(int(table.row_numbers[row]), f"column {name!r}: expected a finite number as label, got {got}")
+    return labels
+
+
+def _writing_notes(path: Path, table: RawTable, kinds: Mapping[str, Kind]) -> list[str]:
+    """What was understood of numbers that are not plain, and of dates."""
+    notes = []
+    for name, kind in kinds.items():
+        column = table.column(name)
+        if column.dtype == object and kind.name == "date":
+            parts = "year, month, day of the week and days since the first"
+            notes.append(f"{path}, column {name!r}: dates, {kind.order}, become {parts}")
+        elif column.dtype == object and kind.name == "number" and kind.writing != PLAIN:
+            values = kind.read(column)[0]
+            longest = max(np.flatnonzero(np.isfinite(values)), key=lambda row: len(column[row]))
+            notes.append(f"{path}, column {name!r}: {column[longest]!r} is read as {values[longest]:.12g}")
+    return notes
 
 
 def _check_columns(path: Path, usable: int, unusable: Mapping[str, str], *, skip: bool) -> None:

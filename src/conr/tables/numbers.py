@@ -1,0 +1,194 @@
+"""Numbers as people write them: with marks between thousands, a currency, a percent sign or a unit."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+DECIMALS = (".", ",")
+
+_PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?inf(?:inity)?", re.ASCII | re.IGNORECASE)
+_LIKE = re.compile(  # a number between two units, of which one at most is there
+    r"(?P<before>[^\d\s.,()+-]{1,4}|[A-Z]{3} )? ?(?P<sign>[+-]?) ?"
+    r"(?P<digits>\d(?:[\d.,' ]*\d)?\.?|[.,]\d+)(?P<power>[eE][+-]?\d+)?"
+    r" ?(?P<after>%|‰|[^\d\s.,()+-][^\d\s,()]{0,9})?",
+    re.ASCII,
+)
+_MARKS = ((".", ","), (",", "."), (",", ""), (".", " "), (",", " "), (".", "'"), (",", "'"))  # decimal, thousands
+_SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "\u2019": "'"})
+_CURRENCIES = frozenset((
+    "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "ILS", "INR", "JPY", "KRW", "MXN",
+    "NOK", "NZD", "PLN", "RON", "RUB", "SEK", "SGD", "THB", "TRY", "USD", "ZAR",
+))  # fmt: skip
+_FEW_TEXTS = 20
+
+
+@dataclass(frozen=True)
+class Writing:
+    """The way in which the numbers of a column are written.
+
+    A minus may be Unicode's, or brackets around the number; spaces may be such that do not break.
+
+    Args:
+        decimal: decimal mark, "." or ",".
+        thousands: between groups of three digits: ",", ".", " ", "'", or "" for none.
+        unit: before or after each number, such as "$", "%" or "km"; "" for none.
+
+    Raises:
+        ValueError: another mark, or twice the same.
+    """
+
+    decimal: str = "."
+    thousands: str = ""
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        if self.decimal not in DECIMALS or self.thousands not in {"", ",", ".", " ", "'"} - {self.decimal}:
+            raise ValueError(
+                f"writing: expected two marks for decimals and thousands, got {self.decimal!r}, {self.thousands!r}"
+            )
+
+    def number(self, text: str) -> float:
+        """The number of a cell; one without the unit is fine.
+
+        Raises:
+            ValueError: a text that is not written so.
+        """
+        stripped = text.strip()
+        if self.decimal == "." and _PLAIN.fullmatch(stripped):
+            return float(stripped)
+        like = _like(stripped)
+        if like is None or like.unit not in ("", self.unit) or not _fits(like.digits, self.decimal, self.thousands):
+            raise ValueError(f"expected a number, got {text!r}")
+        digits = like.digits.replace(self.thousands, "") if self.thousands else like.digits
+        return float(f"{like.sign}{digits.replace(self.decimal, '.')}{like.power}")
+
+    def numbers(self, texts: Iterable[str | None], count: int) -> tuple[NDArray[np.float64], list[int]]:
+        """Numbers of a column (n,), NaN for what is missing or is no number, and the positions of the latter."""
+        found = np.full(count, np.nan)
+        wrong = []
+        for position, text in enumerate(texts):
+            if text is not None:
+                try:
+                    found[position] = self.number(text)
+                except ValueError:
+                    wrong.append(position)
+        return found, wrong
+
+
+PLAIN = Writing()
+
+
+class UnclearError(ValueError):
+    """Numbers or dates that can be read in several ways; the message says how."""
+
+
+def detected_writing(texts: Sequence[str], *, decimal: str | None = None, likely: str | None = None) -> Writing | None:
+    """The one way in which all texts of a column are written as numbers; None if there is none.
+
+    Args:
+        texts: what the column holds, without missing values.
+        decimal: decimal mark, if it is known.
+        likely: decimal mark where a column alone does not tell, as in 1,234.
+
+    Raises:
+        UnclearError: all are numbers, but in several units, or with a mark that may be decimal or group thousands.
+    """
+    found = []
+    for text in texts:
+        like = _like(text.strip())
+        if like is None:
+            return None
+        found.append(like)
+    units = sorted({like.unit for like in found})
+    if len(units) > 1:
+        if len(set(texts)) <= _FEW_TEXTS:
+            return None
+        raise UnclearError(
+            f"expected numbers in one unit, got {_example(texts, found, units[0])!r} and "
+            f"{_example(texts, found, units[1])!r}"
+        )
+    bodies = {like.digits for like in found}
+    fitting = [
+        (mark, thousands)
+        for mark, thousands in ((".", ""), *_MARKS)
+        if decimal in (None, mark) and all(_fits(body, mark, thousands) for body in bodies)
+    ]
+    if not fitting:
+        return None
+    values = {pair: {body: _value(body, *pair) for body in bodies} for pair in fitting}
+    plain = [pair for pair in fitting if pair == (".", "")]
+    if plain and likely != ",":
+        fitting = plain
+    if likely is not None and any(pair[0] == likely for pair in fitting):
+        fitting = [pair for pair in fitting if pair[0] == likely]
+    first = values[fitting[0]]
+    for other in fitting[1:]:
+        if values[other] != first:
+            example = next(body for body in sorted(bodies) if values[other][body] != first[body])
+            raise UnclearError(
+                f"expected one kind of decimal mark, got {example!r}, whose mark may be one or group the thousands "
+                "(decimal: ',' or '.' says what it is)"
+            )
+    return Writing(*fitting[0], unit=units[0] if units else "")
+
+
+@dataclass(frozen=True)
+class _Like:
+    """The parts of a text that looks like a number."""
+
+    sign: str
+    digits: str
+    power: str
+    unit: str
+
+
+def looks_like_number(text: str) -> bool:
+    """Whether a text is a number in some way of writing."""
+    return _like(text.strip()) is not None
+
+
+def _like(text: str) -> _Like | None:
+    if _PLAIN.fullmatch(text):
+        if text[-1] in "fyFY":  # infinity
+            return None
+        sign = text[0] if text[0] in "+-" else ""
+        digits, mark, power = text.lstrip("+-").lower().partition("e")
+        return _Like(sign, digits, mark + power, "")
+    text = text.translate(_SPACES)
+    negative = text.startswith("(") and text.endswith(")")
+    text = text[1:-1].strip() if negative else text
+    outer = text[:1] if text[:1] in {"+", "-"} else ""
+    match = _LIKE.fullmatch(text[len(outer) :].strip())
+    if match is None or (outer and match["sign"]) or (negative and (outer or match["sign"])):
+        return None
+    before, after = (match["before"] or "").strip(), match["after"] or ""
+    if (before and after) or (before and not _is_currency(before)):
+        return None
+    return _Like("-" if negative else outer or match["sign"], match["digits"], match["power"] or "", before or after)
+
+
+def _is_currency(text: str) -> bool:
+    return text in _CURRENCIES or any(unicodedata.category(one) == "Sc" for one in text)
+
+
+def _fits(digits: str, decimal: str, thousands: str) -> bool:
+    whole, _, fraction = digits.partition(decimal)
+    if fraction and not fraction.isdecimal():
+        return False
+    if not thousands or thousands not in whole:
+        return whole.isdecimal() or (whole == "" and fraction != "")
+    first, *groups = whole.split(thousands)
+    grouped = 1 <= len(first) <= 3 and first[0] != "0" and all(len(group) == 3 for group in groups)
+    return grouped and "".join((first, *groups)).isdecimal()
+
+
+def _value(digits: str, decimal: str, thousands: str) -> str:
+    return (digits.replace(thousands, "") if thousands else digits).replace(decimal, ".")
+
+
+def _example(texts: Sequence[str], found: Sequence[_Like], unit: str) -> str:
+    return next(text for text, like in zip(texts, found, strict=True) if like.unit == unit)

@@ -1,0 +1,56 @@
+import pytest
+
+from conr.tables.numbers import UnclearError, Writing, detected_writing, looks_like_number
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers", "writing"),
+    [
+        ("1 -2.5 3e-2", [1, -2.5, 0.03], Writing()),
+        ("$8,320.58 -$12,977.80 $5", [8320.58, -12977.8, 5], Writing(".", ",", "$")),
+        ("1.664,12 938,47", [1664.12, 938.47], Writing(",", ".")),
+        ("1.234,5|(2.000,0)|\u22127,5", [1234.5, -2000, -7.5], Writing(",", ".")),
+        ("55% 7%", [55, 7], Writing(unit="%")),
+        ("52 km|116 km", [52, 116], Writing(unit="km")),
+        ("1\u202f234,50 \u20ac|12,00 \u20ac", [1234.5, 12], Writing(",", " ", "\u20ac")),
+        ("1'234.5|7", [1234.5, 7], Writing(".", "'")),
+        ("1,000,000 5", [1000000, 5], Writing(".", ",")),
+        ("USD 1,000.50|USD 2.00", [1000.5, 2], Writing(".", ",", "USD")),
+        ("3 m\u00b2|5.5 m\u00b2", [3, 5.5], Writing(unit="m\u00b2")),
+    ],
+)
+def test_a_column_is_read_as_it_is_written(texts: str, numbers: list[float], writing: Writing) -> None:
+    cells = texts.split("|" if "|" in texts else " ")
+    found = detected_writing(cells)
+    assert found == writing
+    assert [found.number(cell) for cell in cells] == pytest.approx(numbers)
+
+
+@pytest.mark.parametrize("texts", ["1_2 3", "A4 B5", "1.2.3", "0x10", "12:30", "5- 3", "5 kg|7 lb", "1 two"])
+def test_other_texts_are_no_numbers(texts: str) -> None:
+    assert detected_writing(texts.split("|" if "|" in texts else " ")) is None
+    assert looks_like_number("5 kg")
+
+
+def test_a_mark_that_may_be_either_is_asked_for_or_follows_other_columns() -> None:
+    with pytest.raises(UnclearError, match=r"got '1,234', whose mark may be one or group the thousands \(decimal:"):
+        detected_writing(["1,234", "5,678"])
+    readings = [{"likely": "."}, {"likely": ","}, {"decimal": "."}, {"decimal": ","}]
+    writings = [detected_writing(["1,234", "5,678"], **options) for options in readings]
+    assert [writing and writing.number("1,234") for writing in writings] == [1234, 1.234, 1234, 1.234]
+    assert detected_writing(["1.234", "5.678"]) == Writing()
+    assert detected_writing(["1.234", "5.678"], likely=",") == Writing(",", ".")
+    assert detected_writing(["0.234", "5.678"], likely=",") == Writing()
+    many = [f"{number} {'kg' if number % 2 else 'lb'}" for number in range(40)]
+    with pytest.raises(UnclearError, match="expected numbers in one unit, got '1 kg' and '0 lb'"):
+        detected_writing(many)
+
+
+def test_later_numbers_are_written_so_or_refused() -> None:
+    writing = Writing(",", ".", "%")
+    assert [writing.number(text) for text in ("1.234,5 %", "7", "-2,5%")] == [1234.5, 7, -2.5]
+    for text in ("2.5", "7 kg", "1_0", ""):
+        with pytest.raises(ValueError, match="expected a number"):
+            writing.number(text)
+    with pytest.raises(ValueError, match="expected two marks for decimals and thousands"):
+        Writing(",", ",")
