@@ -96,7 +96,7 @@ class Table(RegressionData):
         few: int = 20,
         skip_bad: bool = False,
         data_seed: int = 0,
-        batch_size: int | Auto = AUTO,
+        batch_size: int | Auto = "auto",
         num_workers: int = 0,
     ) -> None:
         super().__init__(batch_size=automatic("batch_size", batch_size, 1), num_workers=num_workers)

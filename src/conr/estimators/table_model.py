@@ -204,8 +204,9 @@ def fit_table(
     total = len(content.labels)
     if total < FEWEST_ROWS:
         raise ValueError(f"{path}: expected at least {FEWEST_ROWS} rows to train and test on, got {total}")
-    for sentence in [*content.notes, content.summary()] if report is not None else ():
-        report(sentence)
+    if report is not None:
+        for sentence in (*content.notes, content.summary()):
+            report(sentence)
     values = content.labels.float()
     most = even_share(values, content.bins, test_share)
     test = balanced_split(values, content.bins, most=most, seed=split_seed)["test"]
