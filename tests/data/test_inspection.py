@@ -47,6 +47,11 @@ def test_wider_bins_are_suggested_until_most_can_be_tested(tmp_path: Path) -> No
     assert len(again.density.counts) >= 10
 
 
+def test_bins_too_narrow_for_splits_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"table.csv: labels: expected a bin of at least 3 samples"):
+        inspect_table(table(tmp_path, np.arange(60), bin_width=1))
+
+
 def test_two_occupied_bins_can_be_uneven(tmp_path: Path) -> None:
     """380 zeros and 20 ones: a bin of two cannot have more than twice the mean count, however uneven they are."""
     found = inspect_table(table(tmp_path, np.repeat([0, 1], [380, 20])))

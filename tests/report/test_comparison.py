@@ -104,6 +104,14 @@ def test_ranks_by_hand(make_run: MakeRun, tmp_path: Path) -> None:
     assert "Friedman's test (few-shot, 2 datasets, 3 methods): p = " in text
 
 
+def test_methods_that_rank_alike(make_run: MakeRun, tmp_path: Path) -> None:
+    for dataset in ("digits", "rings"):
+        for method in "abc":
+            make_run(method, dataset=dataset, kept=False)
+    text = comparison_markdown([tmp_path], "ranks")
+    assert "Friedman's test (all, 2 datasets, 3 methods): all methods rank alike." in text
+
+
 def test_trade_off_by_hand(make_run: MakeRun, tmp_path: Path) -> None:
     """inv trades regions, bad is beaten by vanilla, conr is beyond the frontier, none has no few-shot error."""
     places = {"vanilla": (4.0, 30.0), "inv": (6.0, 20.0), "bad": (5.0, 31.0), "conr": (3.0, 19.0), "none": (4.0, None)}
