@@ -287,7 +287,9 @@ class _Slopes(NamedTuple):
         take, grads = walk.scratch.take, []
         sides = walk.sides(batch, slopes=True)
         if kept is not None:
-            sets = [_Set(torch.gt(kept, 0, out=take("positive mask", kept.shape, kept)), kept, walk.sweep.positives)]
+            positive = walk.sweep.positives  # of negatives the exponentials are enough
+            mask = torch.gt(kept, 0, out=take("positives", kept.shape, kept)) if positive else kept  # (t, r, c)
+            sets = [_Set(mask, kept, positive)]
         else:
             _, sets = walk.tiles(batch)
         for pairs in sets:
