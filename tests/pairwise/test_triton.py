@@ -136,16 +136,28 @@ def counts(batch: Samples, others: Samples, rule: Rule, engine: str) -> tuple[Te
     return found.positives, found.negatives
 
 
-@pytest.mark.parametrize(("dtype", "offset", "window"), [(torch.float32, 1e4, 0.1), (torch.float64, -3.0, 0.3)])
-def test_pairs_at_the_very_edge_are_decided_as_in_dense(
-    interpreted: Run, dtype: torch.dtype, offset: float, window: float
+EDGES: list[tuple[torch.dtype, float, float, str, int, bool]] = [
+    (torch.float32, 1e4, 0.1, "l2", 1, False),
+    (torch.float64, -3.0, 0.3, "l2", 1, False),
+    (torch.float32, 0.0, 0.1, "l2", 1, True),
+    (torch.float32, 0.0, 0.3, "l1", 2, False),
+    (torch.float32, 0.0, 0.2, "linf", 3, True),
+    (torch.float32, -0.2, 0.5, "l2", 2, False),
+]
+
+
+@pytest.mark.parametrize("edge", EDGES, ids=str)
+def test_kernels_have_the_one_pair_rule(
+    interpreted: Run, edge: tuple[torch.dtype, float, float, str, int, bool]
 ) -> None:
-    """Labels in tenths: whether two that are one or three tenths apart are within the window is up to rounding."""
+    """Labels in tenths: whether two are within the window is up to rounding, and to the allowance for it."""
+    dtype, offset, window, distance, k, exact = edge
     generator = torch.Generator().manual_seed(0)
-    labels, predictions = (offset + torch.randint(0, 40, (90, 1), generator=generator).to(dtype) / 10 for _ in range(2))
+    steps = (torch.randint(0, 40 if k == 1 else 9, (90, k), generator=generator).to(dtype) for _ in range(2))
+    labels, predictions = (offset + one / 10 for one in steps)
     batch = Samples(torch.ones(90, 2), labels, predictions)
     others = Samples(torch.ones(50, 2), labels[:50].flip(0), predictions[:50])
-    rule = RULE._replace(window=window)
+    rule = RULE._replace(window=window, distance=distance, exact=exact)
     expected = counts(batch, others, rule, "dense")
     for found, right in zip(interpreted(counts, batch, others, rule, "triton"), expected, strict=True):
         assert torch.equal(found, right)

@@ -31,7 +31,7 @@ TILE_PASSES = 200
 """Elementwise passes over a tile, in multiply-adds per similarity: they stay in cache."""
 
 SMALL_PRODUCT = 3.5
-"""How many times as long a multiply-add takes in the small products of tiles."""
+"""Time of a multiply-add in the small products of tiles, in multiply-adds of a large one."""
 
 TILED_START = 140_000_000
 """Sorting, cutting and calling of one walk over tiles, in multiply-adds."""

@@ -393,4 +393,4 @@ def backward_kernel(
 
 
 INTERPRETED = not isinstance(forward_kernel, triton.JITFunction)
-"""Whether kernels run on the CPU."""
+"""True where kernels run on the CPU."""
