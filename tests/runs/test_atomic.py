@@ -29,3 +29,7 @@ def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
     assert list(folder.parent.iterdir()) == []
     assert write_folder(folder, lambda inside: write(inside, fails=False)) == folder
     assert [path.name for path in folder.iterdir()] == ["one"]
+    # Another process was faster: nothing is overwritten, and nothing lost.
+    second = write_folder(folder, lambda inside: (inside / "two").write_text("2"))
+    assert second == tmp_path / "models" / "a-2"
+    assert [[file.name for file in path.iterdir()] for path in (folder, second)] == [["one"], ["two"]]

@@ -98,7 +98,10 @@ def _fit(words: list[str]) -> None:
             write_report([inside], inside / "report.html", title=f"{result.label['name']} of {path.stem}")
         _print_metrics(console, result.metrics, f"test of {result.label['name']}: {len(fitted.test.inputs)} rows")
 
-    write_folder(folder, write)
+    placed = write_folder(folder, write)
+    if placed != folder:
+        console.print(f"{folder} was written by another command meanwhile", markup=False, soft_wrap=True)
+        folder = placed
     console.print(f"model: {folder}\nreport: {(folder / 'report.html').resolve()}", markup=False, soft_wrap=True)
 
 
@@ -111,8 +114,7 @@ def _predict(words: list[str]) -> None:
 
     from rich.console import Console
 
-    from conr.runs.atomic import write_csv
-    from conr.runs.folder import free_path
+    from conr.runs.atomic import free_path, write_csv
 
     path = Path(chosen.file)
     out = free_path(Path(f"{path.stem}-predictions.csv")) if chosen.out is None else Path(chosen.out)
@@ -141,8 +143,7 @@ def _evaluate(words: list[str]) -> None:
     from conr.cli.progress import working
     from conr.estimators import write_run
     from conr.report import write_report
-    from conr.runs.atomic import write_folder
-    from conr.runs.folder import free_path
+    from conr.runs.atomic import free_path, write_folder
     from conr.runs.results import RESULT
 
     path = Path(chosen.file)
@@ -165,7 +166,7 @@ def _evaluate(words: list[str]) -> None:
             write_report([inside], inside / "report.html", title=f"{result.label['name']} of {path.stem}")
         _print_metrics(console, result.metrics, f"{result.label['name']} of {path.name}: {len(rows.inputs.rows)} rows")
 
-    write_folder(out, write)
+    out = write_folder(out, write)
     console.print(
         f"metrics: {out / 'result.json'}\nreport: {(out / 'report.html').resolve()}", markup=False, soft_wrap=True
     )

@@ -101,8 +101,19 @@ def _shown(cell: object) -> object:
     return f"'{cell}" if is_formula else cell
 
 
+def free_path(path: Path) -> Path:
+    """The path itself if nothing is there, else the first of ``NAME-2``, ``NAME-3``, ... that is free."""
+    candidate, attempt = path, 1
+    while candidate.exists():
+        attempt += 1
+        candidate = path.with_stem(f"{path.stem}-{attempt}")
+    return candidate
+
+
 def write_folder(folder: Path, write: Callable[[Path], object]) -> Path:
     """Make a folder that appears with all its files or not at all, and return its path.
+
+    Where another process has made one of that name meanwhile, it takes the next free name, so that no work is lost.
 
     Args:
         folder: a new one.
@@ -116,6 +127,7 @@ def write_folder(folder: Path, write: Callable[[Path], object]) -> Path:
     try:
         write(temporary)
         temporary.chmod(0o755)
+        folder = free_path(folder)
         temporary.rename(folder)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -134,12 +134,3 @@ def end_first_stage(folder: Path, epochs: int) -> None:
     path = folder / FIRST_STAGE_EPOCHS
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, f"{epochs}\n")
-
-
-def free_path(path: Path) -> Path:
-    """The path itself if nothing is there, else the first of ``NAME-2``, ``NAME-3``, ... that is free."""
-    candidate, attempt = path, 1
-    while candidate.exists():
-        attempt += 1
-        candidate = path.with_stem(f"{path.stem}-{attempt}")
-    return candidate

@@ -16,7 +16,7 @@ from rich.console import Console
 from conr.data import Protocol, RegressionData
 from conr.methods.presets import preset_config
 from conr.methods.retraining import RRT
-from conr.runs.atomic import write_text
+from conr.runs.atomic import free_path, write_text
 from conr.runs.folder import (
     BEST_CHECKPOINT,
     CONFIG,
@@ -24,7 +24,6 @@ from conr.runs.folder import (
     best_checkpoint,
     end_first_stage,
     first_stage_epochs,
-    free_path,
     new_run_folder,
     read_config,
     resume_checkpoint,
