@@ -1,5 +1,6 @@
 """Batches of all processes that train together, with gradient."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -61,7 +62,7 @@ def join(batches: list[Samples]) -> Samples:
     return Samples(*(torch.cat(tensors) for tensors in zip(*batches, strict=True)))
 
 
-def _gather_rows(rows: Tensor, lengths: list[int]) -> list[Tensor]:
+def _gather_rows(rows: Tensor, lengths: Sequence[int]) -> list[Tensor]:
     # Padded to the longest, as collectives want equal shapes.
     padded = rows.new_zeros(max(lengths), rows.shape[1])  # (longest, c)
     padded[: len(rows)] = rows
@@ -72,7 +73,7 @@ def _gather_rows(rows: Tensor, lengths: list[int]) -> list[Tensor]:
 
 class _GatherRows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, lengths: list[int]) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, rows: Tensor, lengths: Sequence[int]) -> tuple[Tensor, ...]:
         ctx.lengths = lengths
         return tuple(_gather_rows(rows, lengths))
 
