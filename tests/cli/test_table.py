@@ -18,7 +18,7 @@ def rows(count: int, *, places: tuple[str, ...] = ("town", "village"), seed: int
     made = []
     for _ in range(count):
         area, place, rooms = 40 + source.exponential(60), source.choice(places), source.choice(["1", "2", ""])
-        made.append(f"{area:.1f};{place};{rooms};{3 * area:.0f}")
+        made.append(f"{area:.4f};{place};{rooms};{3 * area:.0f}")
     return made
 
 

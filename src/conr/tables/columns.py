@@ -1,6 +1,7 @@
 """Columns of a table and their kinds, decided once, on the whole table."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -202,7 +203,8 @@ def found_kind(table: RawTable, name: str) -> Kind:
     column = table.column(name)
     if column.dtype != object:
         return _OF_DTYPE.get(column.dtype.kind, NUMBER)
-    texts = [text for text in column if text is not None]
+    counts = Counter(text for text in column if text is not None)
+    texts, total = list(counts), counts.total()
     writing = detected_writing(texts, decimal=table.decimal, likely=table.likely_decimal)
     if writing is not None:
         return Kind("number", writing)
@@ -211,10 +213,11 @@ def found_kind(table: RawTable, name: str) -> Kind:
         return Kind("date", order=order)
     likes = [text for text in texts if looks_like_number(text)]
     writing = detected_writing(likes, decimal=table.decimal, likely=table.likely_decimal) or PLAIN
-    if len(writing.numbers(texts, len(texts))[1]) < 0.5 * len(texts):
+    repeats = np.array(list(counts.values()))  # (distinct texts,)
+    if repeats[writing.numbers(texts, len(texts))[1]].sum() < 0.5 * total:
         return Kind("number", writing)
     for order in ORDERS:
-        if np.isnat(parse_dates(texts, order)).sum() < 0.5 * len(texts):
+        if repeats[np.isnat(parse_dates(texts, order))].sum() < 0.5 * total:
             return Kind("date", order=order)
     return CATEGORY
 
@@ -286,7 +289,12 @@ def as_texts(column: Column, gone: NDArray[np.bool_] | None = None) -> Column:
     """
     texts = np.empty(len(column), dtype=object)
     gone = missing(column) if gone is None else gone
-    texts[:] = [None if none else _text(value) for value, none in zip(column.tolist(), gone, strict=True)]
+    values = column.tolist()
+    known = {value: _text(value) for value in values if type(value) is str}
+    texts[:] = [
+        None if none else known[value] if type(value) is str else _text(value)
+        for value, none in zip(values, gone, strict=True)
+    ]
     return texts
 
 

@@ -35,6 +35,7 @@ class Dialect(NamedTuple):
         mark: between fields.
         names: of the columns; empty texts without a header.
         above: records that are no rows: the header and what stands above it.
+        last_above: line of the last of them, 0 if there is none.
         first_line: lines before the first record.
         ended: whether a mark ends each row, too.
         notes: sentences on what was passed over.
@@ -43,6 +44,7 @@ class Dialect(NamedTuple):
     mark: str
     names: list[str]
     above: int
+    last_above: int
     first_line: int
     ended: bool
     notes: tuple[str, ...]
@@ -127,7 +129,8 @@ def _dialect(
     if ended and len(names) > 1 and not names[-1].strip() and all(len(fields) == len(names) for _, fields in rows):
         names = names[:-1]
     notes = () if above == 0 else (f"{path}: {above} line{'s' if above > 1 else ''} above the header passed over",)
-    return Dialect(mark, names, above + header, first_line, ended, notes)
+    last = sample[above + header - 1][0] if above + header else 0
+    return Dialect(mark, names, above + header, last, first_line, ended, notes)
 
 
 def _check_header(path: Path, names: list[str], rows: list[Record]) -> None:

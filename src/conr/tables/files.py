@@ -6,7 +6,7 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from numbers import Number
 from pathlib import Path
@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from conr._checks import check_choice
 from conr._extras import require
 from conr.tables.bad_rows import BadRows
-from conr.tables.dialect import decoded, found_dialect
-
-MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "?"})
+from conr.tables.dialect import Dialect, decoded, found_dialect
+from conr.tables.large import MISSING, head_of, read_large
 
 _SAMPLE = 200  # rows that the likely decimal mark is read from
 _COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+")
@@ -91,7 +90,13 @@ class FileFormat:
     decimal: str | None = None
 
 
-def read_table(path: Path, bad: BadRows, written: FileFormat | None = None) -> RawTable:
+def read_table(
+    path: Path,
+    bad: BadRows,
+    written: FileFormat | None = None,
+    *,
+    texts: Callable[[list[str]], Collection[str]] = lambda _: (),
+) -> RawTable:
     """Read a CSV or Parquet file; its content shows which of them it is. A CSV file may be compressed (gzip, zip).
 
     Lines above the header, such as ``sep=;``, remarks that begin with # and titles, are passed over.
@@ -100,6 +105,7 @@ def read_table(path: Path, bad: BadRows, written: FileFormat | None = None) -> R
         path: the file.
         bad: told of rows with too few or too many fields, which are left out.
         written: how a CSV file is written.
+        texts: from the names of all columns those whose values are needed as they are written.
 
     Raises:
         FileNotFoundError: no such file.
@@ -113,23 +119,37 @@ def read_table(path: Path, bad: BadRows, written: FileFormat | None = None) -> R
     content = _unpacked(path, path.read_bytes())
     if content.startswith(b"PAR1"):
         return _read_parquet(path, content)
-    text = decoded(path, content, written.encoding)
+    head = head_of(content) if written.encoding is None else None
+    text = decoded(path, content if head is None else head, written.encoding)
     if not text.strip():
         raise ValueError(f"{path}: expected a table, got an empty file")
     dialect = found_dialect(path, text, separator=written.separator, header=written.header)
-    rows, numbers = dialect.rows(path, text, bad)
-    if not rows:
-        raise ValueError(f"{path}: expected rows below the header, got none")
     given = [name.strip() for name in dialect.names]
     names = [name or f"column-{position}" for position, name in enumerate(given, start=1)]
     _check_names(path, names)
+    likely: str | None = "." if dialect.mark == "," else None
+    if (
+        head is not None
+        and dialect.mark != " "
+        and (dialect.mark == "," or not _has_decimal_comma(dialect, path, text))
+    ):
+        kept = [names.index(name) for name in texts(names)]
+        columns, numbers = read_large(content, dialect, bad, texts=kept)
+    else:
+        if head is not None:
+            text = decoded(path, content, None)
+        rows, lines = dialect.rows(path, text, bad)
+        columns, numbers = [_texts(values) for values in zip(*rows, strict=True)], np.array(lines, dtype=np.int64)
+        likely = likely or _likely_decimal(rows[:_SAMPLE])
+    if len(numbers) == 0:
+        raise ValueError(f"{path}: expected rows below the header, got none")
     return RawTable(
         names,
-        [_texts(values) for values in zip(*rows, strict=True)],
-        np.array(numbers, dtype=np.int64),
+        columns,
+        numbers,
         unnamed=frozenset(name for name, own in zip(names, given, strict=True) if not own),
         decimal=written.decimal,
-        likely_decimal="." if dialect.mark == "," else _likely_decimal(rows[:_SAMPLE]),
+        likely_decimal=likely,
         notes=dialect.notes,
     )
 
@@ -173,6 +193,11 @@ def _texts(values: Sequence[str]) -> Column:
     stripped = (value.strip() for value in values)
     column[:] = [None if value.lower() in MISSING else value for value in stripped]
     return column
+
+
+def _has_decimal_comma(dialect: Dialect, path: Path, text: str) -> bool:
+    rows, _ = dialect.rows(path, text, BadRows(path, skip=True))
+    return any("," in field for row in rows[:_SAMPLE] for field in row)
 
 
 def _likely_decimal(rows: Sequence[Sequence[str]]) -> str | None:

@@ -58,7 +58,7 @@ class Writing:
             ValueError: a text that is not written so.
         """
         stripped = text.strip()
-        if self.decimal == "." and _PLAIN.fullmatch(stripped):
+        if _PLAIN.fullmatch(stripped) and (self.decimal == "." or "." not in stripped):
             return float(stripped)
         like = _like(stripped)
         if like is None or like.unit not in ("", self.unit) or not _fits(like.digits, self.decimal, self.thousands):
@@ -149,6 +149,11 @@ class _Like:
 def looks_like_number(text: str) -> bool:
     """Whether a text is a number in some way of writing."""
     return _like(text.strip()) is not None
+
+
+def looks_plain(text: str) -> bool:
+    """Whether a text is a number in digits with a decimal point."""
+    return _PLAIN.fullmatch(text.strip()) is not None
 
 
 def _like(text: str) -> _Like | None:

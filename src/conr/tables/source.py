@@ -21,7 +21,7 @@ from conr.density.splits import SPLITS, Positions, balanced_split
 from conr.tables.bad_rows import BadRows, check_splits_are_filled
 from conr.tables.columns import Columns, Kind, found_kind, missing, same_columns, sort_columns
 from conr.tables.files import FileFormat, RawTable, read_table
-from conr.tables.numbers import PLAIN, UnclearError, looks_like_number
+from conr.tables.numbers import PLAIN, UnclearError, looks_like_number, looks_plain
 
 MOST_NAMES = 20
 
@@ -202,7 +202,12 @@ class TableFile:
     @cached_property
     def _raw(self) -> tuple[RawTable, BadRows]:
         bad = BadRows(self.path, skip=True)
-        return read_table(self.path, bad, self.written), bad
+        return read_table(self.path, bad, self.written, texts=self._texts), bad
+
+    def _texts(self, names: list[str]) -> list[str]:
+        """Columns that are needed as they are written."""
+        splits = [] if self.split_column is None else [self.split_column]
+        return [column_name(self.path, names, "categorical", one) for one in (*self.categorical, *splits)]
 
     @cached_property
     def _read(self) -> "_Read":
@@ -257,7 +262,8 @@ def read_rows(
         ValueError: a column is not there; a text or an infinite number among numbers; a label that is no finite number.
     """
     bad = BadRows(path, skip=skip_bad)
-    table = read_table(path, bad, written)
+    texts = [name for name, kind in kinds.items() if kind.name != "number"]
+    table = read_table(path, bad, written, texts=lambda names: [name for name in texts if name in names])
     columns = same_columns(path, table, kinds, bad)
     labels = None
     if targets is not None:
@@ -357,9 +363,12 @@ def _writing_notes(path: Path, table: RawTable, kinds: Mapping[str, Kind]) -> li
             parts = "year, month, day of the week and days since the first"
             notes.append(f"{path}, column {name!r}: dates, {kind.order}, become {parts}")
         elif column.dtype == object and kind.name == "number" and kind.writing != PLAIN:
-            values = kind.read(column)[0]
-            longest = max(np.flatnonzero(np.isfinite(values)), key=lambda row: len(column[row]))
-            notes.append(f"{path}, column {name!r}: {column[longest]!r} is read as {values[longest]:.12g}")
+            # A decimal comma alone is what everybody expects.
+            odd = {text for text in column if text is not None and not looks_plain(text.replace(",", "."))}
+            numbers = dict(zip(odd, kind.writing.numbers(odd, len(odd))[0], strict=True))
+            text = max((one for one in odd if np.isfinite(numbers[one])), key=len, default=None)
+            if text is not None:
+                notes.append(f"{path}, column {name!r}: {text!r} is read as {numbers[text]:.12g}")
     return notes
 
 
