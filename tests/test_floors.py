@@ -154,6 +154,7 @@ LIGHT = {  # one after the other in one process
     "conr.pairwise": HEAVY,
     "conr.losses": HEAVY,
     "conr.smoothing": HEAVY,
+    "conr.rare": HEAVY - {"sklearn", "pandas"},  # scikit-learn loads pandas where there is one
 }
 
 

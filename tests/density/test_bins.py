@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from conr.density import Bins
+from conr.density import Bins, LabelDensity, balanced_split, label_bins
 
 GRID = Bins([[0, 1, 3], [-1, 0, 1, 5]])  # 2 x 3 cells
 
@@ -221,7 +221,7 @@ def test_wrong_edges(edges: list[float], message: str) -> None:
 @pytest.mark.parametrize(
     ("labels", "error", "message"),
     [
-        ([1.0, 2.0], TypeError, "expected a torch.Tensor, got list"),
+        ([1.0, 2.0], TypeError, "expected a torch.Tensor or a NumPy array, got list"),
         (torch.tensor(1.0), ValueError, r"expected shape \(n,\) or \(n, k\)"),
         (torch.ones(2, 2, 2), ValueError, r"expected shape \(n,\) or \(n, k\)"),
         (torch.ones(3, 1), ValueError, r"expected 2 label dimension\(s\), got shape \(3, 1\)"),
@@ -276,6 +276,27 @@ def test_edges_from_arrays_and_tensors() -> None:
     assert Bins(torch.tensor([0, 1, 2.5])) == same  # type: ignore[arg-type]
     assert Bins(np.array([0, 1, 2.5], dtype=np.float32)) == same  # type: ignore[arg-type]
     assert Bins([np.array([0, 1, 2.5])]) == same  # type: ignore[arg-type]
+
+
+def test_arrays_are_labels_like_tensors() -> None:
+    labels = np.array([0.3, 0.6, 2.9, 1.0, 0.3, 0.6, 0.2], dtype=np.float32)
+    frozen = labels.copy()
+    frozen.flags.writeable = False
+    for one in (labels, labels.astype(">f4"), labels[::-1][::-1], frozen, labels.astype(np.float64)):
+        tensor = torch.from_numpy(one.astype(one.dtype.newbyteorder("=")))
+        assert Bins.by_count(one, count=3) == Bins.by_count(tensor, count=3)
+        bins = label_bins(one)
+        assert bins == label_bins(tensor)
+        density, same = (LabelDensity(bins, scheme="inverse").fit(each) for each in (one, tensor))
+        assert torch.equal(density.weights(one), same.weights(tensor))
+        assert torch.equal(density.regions(one), same.regions(tensor))
+        rows, equal = (balanced_split(each, Bins([0, 1, 3]), most=1, seed=0) for each in (one, tensor))
+        assert {name: part.tolist() for name, part in rows.items()} == {
+            name: part.tolist() for name, part in equal.items()
+        }
+    for wrong in (np.array(["a"]), np.array([True]), np.array([1 + 2j]), np.array([None])):
+        with pytest.raises(TypeError, match="labels: expected real numbers, got"):
+            Bins([0, 1]).index(wrong)
 
 
 def test_equality_copies_and_text() -> None:

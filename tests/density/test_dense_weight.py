@@ -158,7 +158,7 @@ def test_wrong_labels() -> None:
     assert density.weights(torch.tensor([0.0, math.nan]), check=False).shape == (2,)
     with pytest.raises(ValueError, match=r"labels: expected 1 label dimension\(s\), got shape \(4, 2\)"):
         density.weights(torch.zeros(4, 2))
-    with pytest.raises(TypeError, match=r"labels: expected a torch\.Tensor, got list"):
+    with pytest.raises(TypeError, match=r"labels: expected a torch\.Tensor or a NumPy array, got list"):
         density.weights([0.0])  # type: ignore[arg-type]
 
 

@@ -2,14 +2,20 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from conr._checks import check_number
 from conr._torch import rounding
+
+if TYPE_CHECKING:
+    Labels = Tensor | NDArray[Any]
+else:  # configuration files know a `SampleWeights` by exactly its annotations
+    Labels = Tensor
 
 MOST_BINS = 10**7
 """In all; a mistyped width would fill the memory."""
@@ -66,7 +72,7 @@ class Bins:
     @classmethod
     def by_width(
         cls,
-        labels: Tensor | None = None,
+        labels: Labels | None = None,
         *,
         width: float | Sequence[float],
         low: float | Sequence[float] | None = None,
@@ -102,7 +108,7 @@ class Bins:
         return cls(edges, clamp=clamp)
 
     @classmethod
-    def by_count(cls, labels: Tensor, *, count: int, clamp: bool = False) -> Self:
+    def by_count(cls, labels: Labels, *, count: int, clamp: bool = False) -> Self:
         """At most ``count`` bins per label dimension that hold about equally many of the labels (quantiles).
 
         Quantiles that coincide, because many labels are equal, are merged.
@@ -137,19 +143,19 @@ class Bins:
         middles = [(one[:-1] + one[1:]) / 2 for one in self.edges]
         return torch.stack(torch.meshgrid(*middles, indexing="ij"), dim=-1).reshape(-1, self.dimensions)
 
-    def index(self, labels: Tensor, *, check: bool = True) -> Tensor:
+    def index(self, labels: Labels, *, check: bool = True) -> Tensor:
         """Bin of each label.
 
         Args:
-            labels: shape (n,) or (n, k), any real dtype and device.
+            labels: shape (n,) or (n, k), a tensor of any real dtype and device, or an array.
             check: whether values are checked, which makes a GPU wait. Without the check a label outside is clamped, and
                 NaN falls into a bin nobody should rely on.
 
         Returns:
-            Shape (n,), int64, on the labels' device.
+            Shape (n,), int64, a tensor on the labels' device.
 
         Raises:
-            TypeError: labels that are no tensor of real numbers.
+            TypeError: labels that are no tensor or array of real numbers.
             ValueError: wrong number of label dimensions; a label that is NaN; one outside the bins, unless ``clamp``.
         """
         columns = label_columns(labels)  # (n, k)
@@ -157,7 +163,7 @@ class Bins:
             raise ValueError(f"labels: expected {self.dimensions} label dimension(s), got shape {tuple(labels.shape)}")
         if check:
             self._check_inside(columns)
-        flat = torch.zeros(len(columns), dtype=torch.long, device=labels.device)
+        flat = torch.zeros(len(columns), dtype=torch.long, device=columns.device)
         inner_edges = self._inner_edges(columns.device, columns.dtype)
         for inner, column, size in zip(inner_edges, columns.T, self.shape, strict=True):
             flat = flat * size + torch.bucketize(column.contiguous(), inner, right=True)
@@ -211,10 +217,16 @@ def inner_edges(edges: Tensor, dtype: torch.dtype) -> Tensor:
     return (edges[1:-1] - torch.minimum(slack[1:-1], edges.diff()[:-1] / 2)).to(dtype)
 
 
-def label_columns(labels: Tensor) -> Tensor:
+def label_columns(labels: Labels) -> Tensor:
     """Labels (n,) or (n, k) as detached (n, k), in their own floating-point type but float32 at least."""
+    if isinstance(labels, np.ndarray):
+        if labels.dtype.kind not in "fiu":
+            raise TypeError(f"labels: expected real numbers, got {labels.dtype}")
+        # A copy, as torch takes no strides below 0, no other byte order and nothing that is read-only.
+        kind = labels.dtype.newbyteorder("=") if labels.dtype.itemsize in (4, 8) and labels.dtype.kind == "f" else float
+        labels = torch.from_numpy(labels.astype(kind))
     if not isinstance(labels, Tensor):
-        raise TypeError(f"labels: expected a torch.Tensor, got {type(labels).__name__}")
+        raise TypeError(f"labels: expected a torch.Tensor or a NumPy array, got {type(labels).__name__}")
     if labels.ndim not in (1, 2):
         raise ValueError(f"labels: expected shape (n,) or (n, k), got {tuple(labels.shape)}")
     if labels.dtype is torch.bool or labels.is_complex():
@@ -224,7 +236,7 @@ def label_columns(labels: Tensor) -> Tensor:
     return columns.to(torch.promote_types(columns.dtype, least))
 
 
-def finite_columns(labels: Tensor) -> Tensor:
+def finite_columns(labels: Labels) -> Tensor:
     """Labels (n,) or (n, k) as detached (n, k) in float64; n at least 1, all finite."""
     columns = label_columns(labels).double()  # (n, k)
     if len(columns) == 0:
@@ -256,7 +268,7 @@ def _per_dimension(value: float | Sequence[float], dimensions: int, name: str) -
 
 
 def _range(
-    labels: Tensor | None, low: float | Sequence[float] | None, high: float | Sequence[float] | None
+    labels: Labels | None, low: float | Sequence[float] | None, high: float | Sequence[float] | None
 ) -> tuple[list[float], list[float]]:
     if labels is None:
         if low is None or high is None:

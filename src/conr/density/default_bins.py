@@ -8,14 +8,14 @@ from torch import Tensor
 
 from conr._checks import check_number
 from conr.density import Bins
-from conr.density.bins import finite_columns
+from conr.density.bins import Labels, finite_columns
 
 FEWEST, MOST = 10, 100
 
 _LEAST_SPREAD = 1e-300
 
 
-def label_bins(labels: Tensor, *, width: float | Sequence[float] | None = None, count: int | None = None) -> Bins:
+def label_bins(labels: Labels, *, width: float | Sequence[float] | None = None, count: int | None = None) -> Bins:
     r"""Bins of equal width over the labels, with edges at multiples of the width.
 
     Bins of equal count would hide what is rare. Without ``width`` and ``count``, whole numbers over a range below 100
@@ -26,12 +26,12 @@ def label_bins(labels: Tensor, *, width: float | Sequence[float] | None = None, 
     $$\mathrm{width} = 2\, \mathrm{IQR}(y)\, n^{-1/3}$$
 
     Args:
-        labels: shape (n,) or (n, k), finite.
+        labels: shape (n,) or (n, k), finite; a tensor or an array.
         width: of a bin, in label units; one number, or one per label dimension.
         count: bins per label dimension, from the lowest to the highest label.
 
     Raises:
-        TypeError: labels that are no tensor of real numbers.
+        TypeError: labels that are no tensor or array of real numbers.
         ValueError: both width and count, a number outside its range, no labels, one that is not finite, or labels that
             are all equal, or nearly so, in a dimension.
 

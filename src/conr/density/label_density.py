@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from conr._checks import check_choice, check_number, check_range, check_whole
-from conr.density.bins import Bins
+from conr.density.bins import Bins, Labels
 from conr.density.kernels import lds_kernel, smooth_bins
 from conr.density.regions import REGIONS
 
@@ -138,11 +138,11 @@ class LabelDensity(nn.Module):
         for name in ("counts", "region_of_bin", "_weight_of_bin"):
             self.register_buffer(name, None, persistent=False)
 
-    def fit(self, labels: Tensor, bins: Bins | None = None) -> Self:
+    def fit(self, labels: Labels, bins: Bins | None = None) -> Self:
         """Count the training labels and make the tables of weights and regions.
 
         Args:
-            labels: training labels, shape (n,) or (n, k).
+            labels: training labels, shape (n,) or (n, k), a tensor or an array.
             bins: used if the constructor got none.
 
         Returns:
@@ -152,8 +152,9 @@ class LabelDensity(nn.Module):
             ValueError: as `fit_counts`; no labels; a label that is NaN or outside.
         """
         bins = self._chosen_bins(bins)
-        counts = torch.bincount(bins.index(labels).cpu(), minlength=len(bins))  # (bins,)
-        return self.fit_counts(counts.to(labels.device), bins)
+        index = bins.index(labels)  # (n,)
+        counts = torch.bincount(index.cpu(), minlength=len(bins))  # (bins,)
+        return self.fit_counts(counts.to(index.device), bins)
 
     def fit_counts(self, counts: Tensor, bins: Bins | None = None) -> Self:
         """Make the tables from the number of training labels in each bin, where the labels are too many to hold.
@@ -189,15 +190,15 @@ class LabelDensity(nn.Module):
         self._weight_of_bin = weights.float().to(counts.device)
         return self
 
-    def weights(self, labels: Tensor, *, check: bool = True) -> Tensor:
+    def weights(self, labels: Labels, *, check: bool = True) -> Tensor:
         """Weight of each label: 1 on average over the training samples.
 
         Args:
-            labels: shape (n,) or (n, k).
+            labels: shape (n,) or (n, k), a tensor or an array.
             check: whether labels are checked, which makes a GPU wait; see `Bins.index`.
 
         Returns:
-            Shape (n,), float32.
+            Shape (n,), float32, a tensor.
 
         Raises:
             RuntimeError: not fitted.
@@ -205,7 +206,7 @@ class LabelDensity(nn.Module):
         """
         return self._weight_of_bin[self.fitted_bins().index(labels, check=check)]
 
-    def regions(self, labels: Tensor, *, check: bool = True) -> Tensor:
+    def regions(self, labels: Labels, *, check: bool = True) -> Tensor:
         """Shot region of each label by the training count of its bin: position in ``REGIONS``, shape (n,), int64.
 
         Arguments and errors are those of `weights`.

@@ -3,10 +3,9 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from conr._checks import check_number
-from conr.density import Bins
+from conr.density.bins import Bins, Labels
 
 SPLITS = ("train", "val", "test")
 
@@ -15,7 +14,7 @@ Positions = NDArray[np.int64]
 
 
 def balanced_split(
-    labels: Tensor, bins: Bins, *, most: int, seed: int, contents: Positions | None = None
+    labels: Labels, bins: Bins, *, most: int, seed: int, contents: Positions | None = None
 ) -> dict[str, Positions]:
     """Positions of train, val and test: of each bin a third, at most ``most``, to val and as many to test.
 
@@ -23,7 +22,7 @@ def balanced_split(
     the other two are as even as the data allows. A bin of fewer than three samples lies in train alone.
 
     Args:
-        labels: shape (n,) or (n, k), finite and inside the bins.
+        labels: shape (n,) or (n, k), a tensor or an array, finite and inside the bins.
         bins: over the label dimensions.
         most: samples per bin in val, and in test.
         seed: of the draw; the global random state is left alone.
@@ -48,7 +47,7 @@ def balanced_split(
     check_number("seed", seed, low=0)
     if contents is not None:
         firsts = first_of_each(contents)
-        chosen = balanced_split(labels[torch.from_numpy(firsts)], bins, most=most, seed=seed)
+        chosen = balanced_split(labels[firsts], bins, most=most, seed=seed)
         return {split: all_with(contents, firsts[rows]) for split, rows in chosen.items()}
     index = bins.index(labels).cpu().numpy()  # (n,)
     random = np.random.default_rng(seed)
