@@ -70,7 +70,7 @@ def _preset_options(name: str) -> dict[str, Any]:
     """Options that the dataset's presets give it, so that it is looked at as it is trained on."""
     if name not in dataset_names():
         return {}
-    options: dict[str, Any] = preset_config(f"{name}-{VANILLA}")["data"]["init_args"]
+    options: dict[str, Any] = preset_config(f"{name}-{VANILLA}")["data"].get("init_args", {})
     return options
 
 

@@ -130,7 +130,7 @@ class OrdinalEntropyLoss(FeatureLoss):
         >>> regularizer = OrdinalEntropyLoss(bin_width=1.0)
         >>> features = torch.eye(4, requires_grad=True)
         >>> regularizer(features, torch.tensor([1.2, 0.9, 2.1, 4.8]))
-        tensor(0.1761, grad_fn=<SubBackward0>)
+        tensor(0.1761, grad_fn=<AddBackward0>)
     """
 
     function = staticmethod(ordinal_entropy_loss)

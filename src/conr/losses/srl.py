@@ -192,7 +192,7 @@ class SRLLoss(nn.Module):
         >>> regularizer = SRLLoss(2, low=0, high=3, bin_width=1, num_points=4)
         >>> features, labels = torch.eye(2, requires_grad=True), torch.tensor([0.5, 2.5])
         >>> regularizer(features, labels)
-        tensor(0., grad_fn=<WhereBackward0>)
+        tensor(0., grad_fn=<AddBackward0>)
         >>> regularizer.on_train_epoch_end()
         >>> bool(regularizer(features, labels) > 0)
         True

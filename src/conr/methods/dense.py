@@ -36,15 +36,11 @@ def criterion_rows(outputs: Tensor, labels: Tensor, weights: Tensor | None) -> t
 
 
 def collapse_rows(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows for the measure of collapse: of maps a sample of valid pixels, as it compares every row with every other.
-
-    Rows beyond the valid pixels of the batch are NaN, which agrees with nothing.
-    """
+    """Rows for the measure of collapse: of maps a sample of valid pixels, as it compares every row with every other."""
     if not is_dense(labels):
         return predictions, labels
     patches = sample_patches(valid_pixels(labels), samples=COLLAPSE_PIXELS)
-    found = patches.found.unsqueeze(1)  # (m, 1)
-    first, second = (patches.mean(maps).where(found, torch.nan) for maps in (predictions, labels))
+    first, second = (patches.mean(maps)[patches.found] for maps in (predictions, labels))  # (m, k)
     return first, second
 
 
