@@ -80,6 +80,16 @@ def test_an_evaluation_on_the_training_file_says_so(
     assert note.endswith(str(model / "result.json"))
 
 
+def test_labels_beyond_those_of_training_are_mentioned(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path / "dear.csv", [*rows(5, seed=2), "90;town;1;99999"])
+    assert main(["table", "evaluate", str(model), str(path), "--out", str(tmp_path / "evaluation")]) == 0
+    note = capsys.readouterr().out.splitlines()[0]
+    assert note.startswith("note: 1 of 6 labels of price lie outside of those of training (")
+    assert note.endswith("), the first in row 7")
+
+
 def test_predict_writes_a_row_for_each_row_whatever_the_order_of_columns(model: Path, tmp_path: Path) -> None:
     lines = rows(12, seed=1)
     plain = written(tmp_path / "plain.csv", lines)

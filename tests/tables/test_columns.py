@@ -1,5 +1,7 @@
 """A column has one kind, found once on the whole table, whoever asks."""
 
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +82,26 @@ def test_kinds_of_object_columns() -> None:
     assert found.values["b"].tolist() == ["a", None, "b"]
     with pytest.raises(TypeError, match="column 'x0': argument must be a string or a real number, got dict"):
         frame_columns(np.array([[{}, "a"]], dtype=object), ["x0", "x1"])
+
+
+def test_decimals_and_dates_of_frames() -> None:
+    days = pd.to_datetime(["2024-01-31 12:00", None]).tz_localize("UTC")
+    frame = pd.DataFrame({"price": [Decimal("1.5"), None], "day": days, "own": [date(2024, 1, 31), None]})
+    found = frame_columns(frame, list(frame.columns))
+    assert kinds_of(found) == {"price": "number", "day": "date", "own": "date"}
+    np.testing.assert_array_equal(found.values["price"], [1.5, np.nan])
+    assert found.values["day"].astype(str).tolist() == ["2024-01-31T12:00:00", "NaT"]
+    assert found.values["own"].astype(str).tolist() == ["2024-01-31T00:00:00", "NaT"]
+    later = frame_columns(pd.DataFrame({"own": ["2024-02-01"]}), ["own"], kinds={"own": found.kinds["own"]})
+    assert later.values["own"].astype(str).tolist() == ["2024-02-01T00:00:00"]
+
+
+def test_identifiers_and_counters_are_left_out(tmp_path: Path) -> None:
+    lines = [f"{row},c{row},{900 - 7 * row},{row},{row % 3}" for row in range(40)]
+    columns, left_out = columns_of(tmp_path / "a.csv", [",code,customer_id,size,x", *lines])
+    assert list(columns.values) == ["size", "x"]
+    assert left_out == {
+        "column-1": "a counter of the rows without a name",
+        "code": "every row has another text",
+        "customer_id": "an identifier by its name, and every row has another number",
+    }

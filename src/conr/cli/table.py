@@ -159,6 +159,9 @@ def _evaluate(words: list[str]) -> None:
             soft_wrap=True,
         )
 
+    for sentence in model.beyond(rows):
+        console.print(f"note: {sentence}", markup=False, soft_wrap=True)
+
     def write(inside: Path) -> None:
         with working("testing the model"):
             result = write_run(inside, model, rows, name=path.stem, strict=chosen.strict)

@@ -95,6 +95,20 @@ class TableModel:
         self._check_categories(rows, strict=strict)
         return self.regressor.evaluate(rows.inputs, rows.labels[:, 0] if len(self.targets) == 1 else rows.labels)
 
+    def beyond(self, rows: TableRows) -> list[str]:
+        """A sentence per target with labels outside of the bins of training, about which the model knows little."""
+        found = []
+        labels = np.empty((0, len(self.targets))) if rows.labels is None else rows.labels
+        for name, own, edges in zip(self.targets, labels.T, self.regressor.bins_.edges, strict=True):
+            low, high = float(edges[0]), float(edges[-1])
+            outside = np.flatnonzero((own < low) | (own > high))
+            if len(outside):
+                found.append(
+                    f"{len(outside)} of {len(own)} labels of {name} lie outside of those of training ({low:g} to "
+                    f"{high:g}), the first in row {rows.inputs.rows[outside[0]]}"
+                )
+        return found
+
     def save(self, folder: Path) -> Path:
         """Write ``model.json``, ``weights.safetensors`` and ``table.json``; see `ConRRegressor.save`."""
         self.regressor.save(folder)
