@@ -1,8 +1,8 @@
 """Settings that may be "auto": numbers in label units that follow from the training labels when training starts."""
 
-from typing import Literal, TypeVar, cast
+from typing import Final, Literal, TypeVar
 
-AUTO = "auto"
+AUTO: Final = "auto"
 
 Auto = Literal["auto"]
 
@@ -11,7 +11,7 @@ T = TypeVar("T", int, float)
 
 def given(value: T | Auto) -> T | int:
     """The number; 1 in the place of "auto", for the checks of a constructor, which refuse every other word."""
-    return 1 if value == AUTO else cast("T", value)
+    return 1 if value == AUTO else value
 
 
 def number(name: str, value: T | Auto) -> T:

@@ -3,10 +3,8 @@ from typing import Any
 
 import pytest
 import torch
-from lightning import Trainer
 from tests.oracles.hca import class_weights_of_bins, division
-from tests.training.test_smoothing import WITHOUT
-from tests.training.toy import Toy
+from tests.training.toy import Toy, trainer
 
 from conr.density import Bins
 from conr.losses import HCA, hca_log_probabilities, hca_loss, label_hierarchy
@@ -98,9 +96,9 @@ def test_it_trains_on_a_dataset_in_any_units(standardise_labels: bool) -> None:
         standardise_labels=standardise_labels,
         optimizer=lambda parameters: torch.optim.Adam(parameters, lr=0.03),
     )
-    trainer = Trainer(max_epochs=15, accelerator="cpu", **WITHOUT)  # type: ignore[arg-type]
-    trainer.fit(module, datamodule=Toy(batch_size=12))
-    assert trainer.callback_metrics["val/mae"] < 0.5
+    run = trainer(15)
+    run.fit(module, datamodule=Toy(batch_size=12))
+    assert run.callback_metrics["val/mae"] < 0.5
     predictions = module.eval()(torch.tensor([[0.1, -0.2, 0.0], [2.9, 3.0, 3.2]]))
     torch.testing.assert_close(predictions, predictions.round(), rtol=0, atol=1e-5)
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 import pytest
 import torch
 from lightning import Callback, Trainer
+from tests.training.toy import trainer
 from torch import Tensor, nn
 
 from conr.data import ArrayDataset, RegressionData, Splits
@@ -104,28 +105,17 @@ def by_lightning(method: str, rrt: RRT | None, folder: Path) -> list[float]:
             standardise_labels=True,
         )
 
-    def trainer(epochs: int, *callbacks: Callback) -> Trainer:
-        return Trainer(
-            max_epochs=epochs,
-            callbacks=list(callbacks),
-            precision="64-true",
-            gradient_clip_val=1.0,
-            limit_val_batches=0,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+    def run(epochs: int, *callbacks: Callback) -> Trainer:
+        return trainer(epochs, *callbacks, precision="64-true", gradient_clip_val=1.0, limit_val_batches=0)
 
     losses, data = Losses(), Rows(batch_size=ROWS)
-    first = trainer(EPOCHS, losses)
+    first = run(EPOCHS, losses)
     torch.manual_seed(3)
     first.fit(module(), datamodule=data)
     if rrt is not None:
         first.save_checkpoint(folder / "first.ckpt")
         second = HeadRetraining(rrt, checkpoint=folder / "first.ckpt", first_epoch=EPOCHS)
-        trainer(EPOCHS + rrt.epochs, second, losses).fit(module(), datamodule=data)
+        run(EPOCHS + rrt.epochs, second, losses).fit(module(), datamodule=data)
     return losses.found
 
 

@@ -6,10 +6,11 @@ The processes share batches of eight samples. A program of its own, as Lightning
 import json
 import sys
 from functools import partial
+from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer, seed_everything
-from tests.training.toy import Toy
+from tests.training.toy import Toy, trainer
 from torch import nn
 
 from conr import ConRLoss, LabelDensity
@@ -27,7 +28,7 @@ class Curve(Callback):
         self.epochs.append({name: value.item() for name, value in trainer.callback_metrics.items()})
 
 
-def main(processes: int) -> None:
+def trained(processes: int) -> dict[str, Any]:
     """One process sees all eight samples of a batch, two processes see four each."""
     seed_everything(0, verbose=False)
     encoder = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 8))
@@ -41,22 +42,12 @@ def main(processes: int) -> None:
         optimizer=partial(torch.optim.Adam, lr=0.02),
     )
     curve = Curve()
-    trainer = Trainer(
-        max_epochs=4,
-        accelerator="cpu",
-        devices=processes,
-        strategy="ddp" if processes > 1 else "auto",
-        precision="64-true",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[curve],
-    )
-    trainer.fit(module, datamodule=Toy(batch_size=8 // processes))
-    if trainer.is_global_zero:
-        print(json.dumps({"epochs": curve.epochs, "sums": [p.sum().item() for p in module.parameters()]}))
+    run = trainer(4, curve, devices=processes, strategy="ddp" if processes > 1 else "auto", precision="64-true")
+    run.fit(module, datamodule=Toy(batch_size=8 // processes))
+    return {"epochs": curve.epochs, "sums": [p.sum().item() for p in module.parameters()]} if run.is_global_zero else {}
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    found = trained(int(sys.argv[1]))
+    if found:
+        print(json.dumps(found))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from lightning import LightningModule, Trainer, seed_everything
+from tests.training.toy import trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -57,18 +58,9 @@ def fit(
     ckpt_path: Path | None = None,
     **settings: Any,
 ) -> Trainer:
-    trainer = Trainer(
-        max_epochs=epochs,
-        callbacks=list(callbacks),
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **settings,
-    )
-    trainer.fit(module, batches(), ckpt_path=ckpt_path)
-    return trainer
+    run = trainer(epochs, *callbacks, **settings)
+    run.fit(module, batches(), ckpt_path=ckpt_path)
+    return run
 
 
 def by_hand(view: Callable[[Tensor], Tensor] | None = None) -> Plain:
@@ -103,9 +95,9 @@ def assert_same(first: nn.Module, second: nn.Module) -> None:
 @pytest.mark.parametrize("wrap", [lambda loss: loss, lambda loss: {"loss": loss, "more": 1}], ids=["tensor", "mapping"])
 def test_the_numbers_are_those_of_a_loop_with_the_term_in_it(wrap: Callable[[Tensor], Any]) -> None:
     module = Plain(wrap)
-    trainer = fit(module, added())
+    run = fit(module, added())
     assert_same(module, by_hand())
-    assert trainer.callback_metrics["train/conr"] > 0
+    assert run.callback_metrics["train/conr"] > 0
     without = Plain()
     fit(without)
     assert not torch.equal(weight(module), weight(without))
@@ -180,17 +172,8 @@ def test_labels_come_from_a_dictionary_or_a_function() -> None:
 
     for callback in (added(), added(labels=lambda batch: batch["labels"])):
         module = Named()
-        trainer = Trainer(
-            max_epochs=1,
-            callbacks=[callback],
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
         pairs = [{"x": x, "labels": y} for x, y in zip(INPUTS, LABELS, strict=True)]
-        trainer.fit(module, DataLoader(pairs, batch_size=8))  # type: ignore[arg-type]
+        trainer(1, callback).fit(module, DataLoader(pairs, batch_size=8))  # type: ignore[arg-type]
         assert_same(module, by_hand())
 
 
@@ -205,16 +188,7 @@ def test_state_goes_into_the_checkpoint_and_comes_back(tmp_path: Path) -> None:
     first = Plain()
     fit(first, srl()).save_checkpoint(tmp_path / "one.ckpt")
     second, rest = Plain(), srl()
-    trainer = Trainer(
-        max_epochs=2,
-        callbacks=[rest],
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(second, batches(), ckpt_path=tmp_path / "one.ckpt")
+    fit(second, rest, epochs=2, ckpt_path=tmp_path / "one.ckpt")
     assert_same(module, second)
     surrogate = whole.losses.get_buffer("srl.surrogate")
     assert surrogate.any()
@@ -244,14 +218,12 @@ def test_other_batches_and_manual_optimization_are_refused() -> None:
         def training_step(self, batch: Any, batch_idx: int) -> Any:
             return self(batch).square().mean()
 
-    settings: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
     for given, message in (
         (added(), r"batch: expected \(inputs, labels\) or a dictionary with 'labels', got Tensor"),
         (added(labels=lambda _: LABELS[:8], views=nn.Identity()), r"views: expected a batch \(inputs, labels\)"),
     ):
-        trainer = Trainer(max_epochs=1, callbacks=[given], accelerator="cpu", enable_checkpointing=False, **settings)
         with pytest.raises(ValueError, match=message):
-            trainer.fit(Alone(), DataLoader(INPUTS, batch_size=8))  # type: ignore[arg-type]
+            trainer(1, given).fit(Alone(), DataLoader(INPUTS, batch_size=8))  # type: ignore[arg-type]
     module = Plain()
     module.automatic_optimization = False
     with pytest.raises(ValueError, match="automatic_optimization: expected a training_step that returns the loss"):

@@ -1,10 +1,7 @@
 import math
-from pathlib import Path
-from typing import Any
 
 import pytest
-from lightning import Trainer
-from tests.training.toy import Toy
+from tests.training.toy import Toy, trainer
 
 from conr import ConRLoss, LabelDensity
 from conr.losses import RankSimLoss
@@ -12,18 +9,11 @@ from conr.models import MLP
 from conr.training import ConfusionLogger, RegressionModule, Regularizer
 
 
-def trainer(folder: Path, *callbacks: Any) -> Trainer:
-    without: Any = dict.fromkeys(
-        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
-    )
-    return Trainer(max_epochs=2, accelerator="cpu", default_root_dir=folder, callbacks=list(callbacks), **without)
-
-
 @pytest.mark.parametrize("standardise", [False, True])
-def test_probabilities_and_bounds_are_logged(standardise: bool, tmp_path: Path) -> None:
+def test_probabilities_and_bounds_are_logged(standardise: bool) -> None:
     regularizer = Regularizer(ConRLoss(window=0.4), density=LabelDensity(scheme="sqrt_inverse"))
     module = RegressionModule(MLP(3, hidden=(8, 6)), regularizers={"conr": regularizer}, standardise_labels=standardise)
-    run = trainer(tmp_path, ConfusionLogger())
+    run = trainer(2, ConfusionLogger())
     run.fit(module, datamodule=Toy(batch_size=24))
     logged = {name: float(value) for name, value in run.callback_metrics.items() if "confusion" in name}
     assert set(logged) == {
@@ -37,9 +27,9 @@ def test_probabilities_and_bounds_are_logged(standardise: bool, tmp_path: Path) 
     assert not regularizer.loss._forward_hooks
 
 
-def test_conr_must_be_there(tmp_path: Path) -> None:
+def test_conr_must_be_there() -> None:
     module = RegressionModule(MLP(3, hidden=(8, 6)), regularizers={"ranksim": Regularizer(RankSimLoss())})
     with pytest.raises(ValueError, match="expected a RegressionModule with ConRLoss among its regularizers"):
-        trainer(tmp_path, ConfusionLogger()).fit(module, datamodule=Toy(batch_size=24))
+        trainer(2, ConfusionLogger()).fit(module, datamodule=Toy(batch_size=24))
     with pytest.raises(ValueError, match="every: expected a number of at least 1"):
         ConfusionLogger(every=0)

@@ -1,17 +1,18 @@
-"""What `RegressionModule` does for criteria and heads that need more than predictions, labels and weights."""
+"""Criteria, heads and regularizers that need more than a call per batch, in `RegressionModule`."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self, cast
 
 import pytest
 import torch
 from lightning import Trainer
-from tests.training.toy import Toy
+from tests.training.toy import Toy, trainer
 from torch import Tensor, nn
 
 from conr.data import ArrayDataset, RegressionData, RegressionDataset, Splits
 from conr.density import Bins, DenseWeight, LabelDensity
-from conr.losses import BMC, BNI, GAI, L1, UVOTE, Evidential
+from conr.losses import BMC, BNI, GAI, L1, UVOTE, Evidential, SRLLoss, SupConLoss
 from conr.models import EvidentialHead, LinearHead, UVOTEHead
 from conr.training import RegressionModule, Regularizer
 
@@ -26,17 +27,9 @@ class Encoder(nn.Linear):
 def train(
     module: RegressionModule, epochs: int = 2, max_steps: int = -1, data: RegressionData | None = None
 ) -> Trainer:
-    trainer = Trainer(
-        max_epochs=epochs,
-        max_steps=max_steps,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(module, datamodule=Toy(batch_size=8) if data is None else data)
-    return trainer
+    run = trainer(epochs, max_steps=max_steps)
+    run.fit(module, datamodule=Toy(batch_size=8) if data is None else data)
+    return run
 
 
 class Recorder(L1):
@@ -87,11 +80,11 @@ def test_parameters_of_a_criterion_have_a_rate_of_their_own(scheduler: Any) -> N
         return torch.optim.AdamW(parameters, lr=0.5, weight_decay=0.1)
 
     module = Watched(Encoder(), criterion=criterion, criterion_lr=0.02, optimizer=optimizer, scheduler=scheduler)
-    trainer = train(module, epochs=3)
+    run = train(module, epochs=3)
     assert {rate for _, rate in rates} == {0.02}
     assert len({rate for rate, _ in rates}) == {"cosine": 9, "constant": 1}.get(str(scheduler), 3)
     assert rates[0][0] == 0.5
-    others, own = trainer.optimizers[0].param_groups
+    others, own = run.optimizers[0].param_groups
     assert own["params"] == list(criterion.parameters())
     assert (own["weight_decay"], others["weight_decay"]) == (0.0, 0.1)
     assert len(others["params"]) == 4  # weight and bias of encoder and head
@@ -117,13 +110,13 @@ def test_all_but_the_criterion_see_points(
 ) -> None:
     regularizers = {"sees": Regularizer(SeesPoints(), density=LabelDensity(scheme="inverse"))}
     module = RegressionModule(Encoder(), head=head, criterion=criterion, regularizers=regularizers, collapse_window=0.5)
-    trainer = train(module)
+    run = train(module)
     inputs = torch.randn(6, 3)
     assert module.head(module.encoder(inputs)).shape == (6, *outputs)
     assert module(inputs).shape == (6,)
-    (tested,) = trainer.test(module, datamodule=Toy(batch_size=8), verbose=False)
+    (tested,) = run.test(module, datamodule=Toy(batch_size=8), verbose=False)
     assert 0 < tested["test/mae"] < 100
-    predicted = trainer.predict(module, datamodule=Toy(batch_size=8))
+    predicted = run.predict(module, datamodule=Toy(batch_size=8))
     assert predicted is not None
     assert [tuple(cast("Tensor", batch).shape) for batch in predicted] == [(8,), (4,)]
     with torch.inference_mode():
@@ -171,9 +164,9 @@ def test_several_label_dimensions(head: Any, criterion: nn.Module, standardise_l
         criterion_density=DenseWeight(alpha=0.5),
         standardise_labels=standardise_labels,
     )
-    trainer = train(module, data=Plane(batch_size=8))
+    run = train(module, data=Plane(batch_size=8))
     assert module(torch.randn(6, 3)).shape == (6, 2)
-    assert torch.isfinite(trainer.callback_metrics["train/loss"])
+    assert torch.isfinite(run.callback_metrics["train/loss"])
 
 
 def test_dense_weight_stands_where_a_label_density_does() -> None:
@@ -199,3 +192,30 @@ def test_dense_weight_stands_where_a_label_density_does() -> None:
     for start, density in enumerate(densities):
         assert torch.cat(used[start::2]).mean() == pytest.approx(1, rel=1e-5)  # over all training samples
         assert density.weights(torch.tensor([3.9])) > density.weights(torch.tensor([0.1]))
+
+
+class Remembers(SRLLoss):
+    """Keeps the memory as it was after each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__(5, low=0, high=4, bin_width=1, num_points=10)
+        self.history: list[Tensor] = []
+
+    def on_train_epoch_end(self) -> None:
+        super().on_train_epoch_end()
+        self.history.append(self.surrogate.clone())
+
+
+def test_the_state_of_a_regularizer_moves_once_per_epoch_and_is_in_the_checkpoint(tmp_path: Path) -> None:
+    recorder = Remembers()
+    regularizers = {"srl": Regularizer(recorder), "supcon": Regularizer(SupConLoss(bin_width=1.0))}
+    module = RegressionModule(Encoder(), regularizers=regularizers)
+    run = trainer(3)
+    run.fit(module, datamodule=Toy(batch_size=12))
+    first, second, third = recorder.history
+    assert first.any(dim=1).sum() >= 3
+    assert not torch.equal(first, second)
+    assert not torch.equal(second, third)
+    run.save_checkpoint(tmp_path / "last.ckpt")
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    assert torch.equal(saved["regularizer_losses.srl.surrogate"], third)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning import Trainer
+from tests.training.toy import trainer
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
@@ -72,12 +72,6 @@ def density() -> LabelDensity:
     return LabelDensity(scheme="inverse").fit_counts(COUNTS, BINS)
 
 
-def trainer(**settings: Any) -> Trainer:
-    without = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-    complete: dict[str, Any] = {"max_epochs": 1, "accelerator": "cpu"} | dict.fromkeys(without, False) | settings
-    return Trainer(**complete)
-
-
 def make(**settings: Any) -> RegressionModule:
     torch.manual_seed(0)
     return RegressionModule(nn.Conv2d(3, 5, 3, padding=1), head=DepthHead(5), criterion=L1(), **settings)
@@ -87,7 +81,7 @@ def test_a_step_is_the_mean_over_valid_pixels_and_conr_on_the_maps() -> None:
     data = Rooms(batch_size=6)
     term = Regularizer(DenseConR(window=0.5, reduce="pixel", samples=1000), 0.3, LabelDensity(scheme="sqrt_inverse"))
     module = make(criterion_density=LabelDensity(scheme="inverse"), regularizers={"conr": term}, view_mode="one")
-    run = trainer(limit_val_batches=0, callbacks=[])
+    run = trainer(limit_val_batches=0)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     run.fit(module, datamodule=data)
 
@@ -126,7 +120,7 @@ def test_validation_compares_at_the_size_of_the_labels() -> None:
 
 def test_predictions_are_a_file_per_image(tmp_path: Path) -> None:
     data, module = Rooms(batch_size=2), make()
-    run = trainer(callbacks=[MapWriter(tmp_path / "maps")])
+    run = trainer(1, MapWriter(tmp_path / "maps"))
     assert not run.predict(module, datamodule=data)  # not held in memory
     lines = (tmp_path / "maps" / "index.csv").read_text().splitlines()
     assert lines == ["id,file", *(f"room:{i},{i:06d}.npy" for i in range(5))]
@@ -143,7 +137,7 @@ def test_several_label_dimensions_stay_in_the_file(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = RegressionModule(nn.Conv2d(3, 5, 1), head=DepthHead(5, 2))
     module.setup = lambda stage: None  # type: ignore[method-assign]  # noqa: ARG005
-    trainer(callbacks=[MapWriter(tmp_path / "maps")]).predict(module, datamodule=Rooms(batch_size=5))
+    trainer(1, MapWriter(tmp_path / "maps")).predict(module, datamodule=Rooms(batch_size=5))
     assert np.load(tmp_path / "maps" / "000004.npy").shape == (2, 8, 12)
 
 

@@ -7,12 +7,13 @@ import sys
 from typing import Any
 
 import pytest
+from tests.training.joined_run import trained
 
 
-def joined_run(processes: int) -> dict[str, Any]:
-    """What the training logged, with the whole batch in one process or half of it in each of two."""
+def in_two_processes() -> dict[str, Any]:
+    """Numbers that a training logged whose processes have half of each batch."""
     finished = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.training.joined_run", str(processes)],
+        [sys.executable, "-W", "ignore", "-m", "tests.training.joined_run", "2"],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -25,7 +26,7 @@ def joined_run(processes: int) -> dict[str, Any]:
 
 
 def test_two_processes_train_as_one() -> None:
-    one, two = joined_run(1), joined_run(2)
+    one, two = trained(1), in_two_processes()
     for before, after in zip(one["epochs"], two["epochs"], strict=True):
         assert after == pytest.approx(before, rel=1e-9, nan_ok=True)
     assert one["epochs"][-1]["train/loss"] < 0.9 * one["epochs"][0]["train/loss"]

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 import torch
-from lightning import LightningDataModule, Trainer
+from lightning import LightningDataModule
 from tests.data.held import held_inputs
-from tests.training.toy import Toy
+from tests.training.toy import Toy, trainer
 from torch import Tensor, nn
 
 from conr import ConRLoss, LabelDensity, conr_loss
@@ -27,19 +27,13 @@ class Constant(nn.Module):
         return features.sum() * 0 + 2.0
 
 
-def trainer(**settings: Any) -> Trainer:
-    without = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-    complete: dict[str, Any] = {"max_epochs": 1, "accelerator": "cpu"} | dict.fromkeys(without, False) | settings
-    return Trainer(**complete)
-
-
 def make(**settings: Any) -> RegressionModule:
     torch.manual_seed(0)
     return RegressionModule(MLP(3, hidden=(8,)), **settings)
 
 
-def fit(module: RegressionModule, **settings: Any) -> dict[str, float]:
-    run = trainer(**settings)
+def fit(module: RegressionModule, epochs: int = 1) -> dict[str, float]:
+    run = trainer(epochs)
     run.fit(module, datamodule=Toy(batch_size=12))
     return {name: float(value) for name, value in run.callback_metrics.items()}
 
@@ -117,7 +111,7 @@ def test_metrics_are_logged_for_all_and_per_region() -> None:
 
 
 def test_training_lowers_the_error() -> None:
-    logged = fit(make(optimizer=lambda parameters: torch.optim.Adam(parameters, lr=0.03)), max_epochs=15)
+    logged = fit(make(optimizer=lambda parameters: torch.optim.Adam(parameters, lr=0.03)), epochs=15)
     assert logged["val/mae"] < 0.5
 
 
@@ -128,7 +122,7 @@ def every_epoch_a_tenth(optimizer: torch.optim.Optimizer) -> torch.optim.lr_sche
 @pytest.mark.parametrize("scheduler", ["cosine", "constant", every_epoch_a_tenth])
 def test_learning_rate_follows_the_schedule(scheduler: Any) -> None:
     module = make(scheduler=scheduler, optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
-    run = trainer(max_epochs=2)
+    run = trainer(2)
     run.fit(module, datamodule=Toy(batch_size=12))
     rate = run.optimizers[0].param_groups[0]["lr"]
     expected = {"cosine": 0.0, "constant": 0.1}.get(scheduler, 0.001) if isinstance(scheduler, str) else 0.1 * 0.1**2

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
-from tests.training.toy import Toy
+from tests.training.toy import Toy, trainer
 from torch import Tensor
 
 from conr import ConRLoss
@@ -21,12 +21,6 @@ def module(view_mode: str = "two") -> RegressionModule:
     memory = CrossBatchMemory(ConRLoss(window=0.5), size=500)
     encoder = MLP(3, hidden=(8, 6))
     return RegressionModule(encoder, regularizers={"conr": Regularizer(memory)}, view_mode=view_mode)
-
-
-def trainer(folder: Path, *callbacks: Callback, **settings: Any) -> Trainer:
-    without = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-    given: Any = {"max_epochs": 2, "accelerator": "cpu", **dict.fromkeys(without, False), **settings}
-    return Trainer(default_root_dir=folder, callbacks=list(callbacks), **given)
 
 
 class Watch(Callback):
@@ -48,7 +42,7 @@ def test_the_copy_follows_the_trained_network(tmp_path: Path) -> None:
     model, momentum = module(), MomentumMemory(0.75)
     start = next(model.encoder.parameters()).detach().clone()
     watch = Watch(momentum)
-    trainer(tmp_path, momentum, watch).fit(model, datamodule=Toy(batch_size=8))
+    trainer(2, momentum, watch).fit(model, datamodule=Toy(batch_size=8))
     expected = start
     assert len(watch.trained) == 6
     for trained, copied in zip(watch.trained, watch.copied, strict=True):
@@ -61,7 +55,7 @@ def test_the_copy_follows_the_trained_network(tmp_path: Path) -> None:
 def test_the_memory_holds_what_the_copy_makes_of_the_same_rows(view_mode: str, rows: int, tmp_path: Path) -> None:
     """An encoder that stands still in its copy: all features in the memory are those of the first weights."""
     model, momentum = module(view_mode), MomentumMemory(1 - 1e-12)
-    trainer(tmp_path, momentum, max_epochs=1).fit(model, datamodule=Toy(batch_size=8))
+    trainer(1, momentum).fit(model, datamodule=Toy(batch_size=8))
     (memory,) = model.regularizer_losses.values()
     assert isinstance(memory, CrossBatchMemory)
     assert len(memory.features) == 3 * rows
@@ -86,7 +80,7 @@ def test_without_momentum_and_before_any_step_it_remembers_what_the_memory_alone
     for callbacks in ((), (MomentumMemory(0),)):
         torch.manual_seed(0)
         model = module()
-        trainer(tmp_path, *callbacks, max_epochs=1, limit_train_batches=1).fit(model, datamodule=Toy(batch_size=24))
+        trainer(1, *callbacks, limit_train_batches=1).fit(model, datamodule=Toy(batch_size=24))
         (memory,) = model.regularizer_losses.values()
         found.append(memory.features)
     torch.testing.assert_close(*found)
@@ -94,7 +88,7 @@ def test_without_momentum_and_before_any_step_it_remembers_what_the_memory_alone
 
 def test_nothing_is_left_in_the_module_and_the_copy_is_in_the_checkpoint(tmp_path: Path) -> None:
     model, momentum = module(), MomentumMemory(0.9)
-    run = trainer(tmp_path, momentum, max_epochs=1)
+    run = trainer(1, momentum)
     run.fit(model, datamodule=Toy(batch_size=8))
     (memory,) = model.regularizer_losses.values()
     assert isinstance(memory, CrossBatchMemory)
@@ -114,7 +108,7 @@ def test_nothing_is_left_in_the_module_and_the_copy_is_in_the_checkpoint(tmp_pat
                 self.seen = True
 
     again, start = MomentumMemory(0.9), Start()
-    trainer(tmp_path, again, start).fit(module(), datamodule=Toy(batch_size=8), ckpt_path=tmp_path / "last.ckpt")
+    trainer(2, again, start).fit(module(), datamodule=Toy(batch_size=8), ckpt_path=tmp_path / "last.ckpt")
     assert start.seen
 
 
@@ -125,4 +119,4 @@ def test_refuses_bad_arguments_and_modules_without_a_memory(tmp_path: Path) -> N
         MomentumMemory(-0.5)
     plain = RegressionModule(MLP(3, hidden=(8, 6)), regularizers={"conr": Regularizer(ConRLoss(window=0.5))})
     with pytest.raises(ValueError, match="expected a RegressionModule with CrossBatchMemory among its regularizers"):
-        trainer(tmp_path, MomentumMemory()).fit(plain, datamodule=Toy(batch_size=8))
+        trainer(1, MomentumMemory()).fit(plain, datamodule=Toy(batch_size=8))

@@ -9,7 +9,7 @@ import torch
 from lightning import Callback, Trainer
 from tests.oracles.schedules import retrained_head
 from tests.training.test_command import fit
-from tests.training.toy import Toy
+from tests.training.toy import Toy, trainer
 from torch import Tensor, nn
 
 from conr.data import ArrayDataset, RegressionData, Splits, TableViews
@@ -49,12 +49,6 @@ class Loud(nn.Module):
     def forward(self, features: Tensor, labels: Tensor, predictions: Tensor, weights: Tensor | None) -> Tensor:
         self.calls += 1
         return features.sum() * 0
-
-
-def trainer(epochs: int, *callbacks: Callback) -> Trainer:
-    without = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-    settings: dict[str, Any] = {"max_epochs": epochs, "accelerator": "cpu"} | dict.fromkeys(without, False)
-    return Trainer(**settings, callbacks=list(callbacks))
 
 
 def module(**settings: Any) -> RegressionModule:

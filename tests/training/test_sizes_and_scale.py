@@ -3,8 +3,8 @@
 import pytest
 import torch
 from tests.data.held import held_inputs
-from tests.training.test_module import Constant, make, trainer
-from tests.training.toy import Toy
+from tests.training.test_module import Constant, make
+from tests.training.toy import Toy, trainer
 from torch import Tensor, nn
 
 from conr.data import ArrayDataset, RegressionData, Splits
@@ -59,7 +59,7 @@ class CountingNorm(nn.Module):
 def test_lazy_layers_take_their_size_from_the_dataset_before_the_optimizer_exists() -> None:
     module = RegressionModule(MLP(hidden=(8,)))
     before = MLP(3, hidden=(8,))
-    trainer(max_epochs=2).fit(module, datamodule=Toy(batch_size=12))
+    trainer(2).fit(module, datamodule=Toy(batch_size=12))
     assert isinstance(module.encoder, MLP)
     assert module.encoder.in_features == 3
     assert {name: value.shape for name, value in module.encoder.state_dict().items()} == {
@@ -93,7 +93,7 @@ def test_the_default_head_has_an_output_per_label_dimension() -> None:
 def test_terms_see_standardised_labels_and_results_are_in_label_units() -> None:
     seen, grams = Constant(), Grams(batch_size=24)
     module = make(regularizers={"seen": Regularizer(seen)}, criterion=MSE(), view_mode="one", standardise_labels=True)
-    run = trainer(max_epochs=3)
+    run = trainer(3)
     run.fit(module, datamodule=grams)
     labels = grams.splits.train.labels
     (_, targets, predictions, _) = seen.calls[-1]
@@ -114,7 +114,7 @@ def test_training_does_not_depend_on_the_unit_of_the_label() -> None:
     for data in (Toy(batch_size=12), Grams(batch_size=12)):
         module = make(standardise_labels=True)
         torch.manual_seed(1)
-        run = trainer(max_epochs=2)
+        run = trainer(2)
         run.fit(module, datamodule=data)
         results.append(float(run.callback_metrics["val/mae"]))
     assert results[1] == pytest.approx(1000 * results[0], rel=1e-3)

@@ -8,7 +8,7 @@ import torch
 from lightning import Trainer
 from tests.training.stop_after import StoppedError
 from tests.training.test_command import TOY
-from tests.training.toy import Toy
+from tests.training.toy import Toy, trainer
 from torch import Tensor, nn
 
 from conr.models import MLP
@@ -17,8 +17,6 @@ from conr.runs.history import read_history
 from conr.smoothing import FDS
 from conr.training import RegressionModule, Regularizer
 from conr.training.command import run_command
-
-WITHOUT = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
 
 
 class Sees(nn.Module):
@@ -35,9 +33,9 @@ class Sees(nn.Module):
 
 def train(epochs: int, **options: Any) -> tuple[RegressionModule, Trainer]:
     module = RegressionModule(MLP(3, hidden=(8, 6)), **options)
-    trainer = Trainer(max_epochs=epochs, accelerator="cpu", **WITHOUT)  # type: ignore[arg-type]
-    trainer.fit(module, datamodule=Toy(batch_size=12))
-    return module, trainer
+    run = trainer(epochs)
+    run.fit(module, datamodule=Toy(batch_size=12))
+    return module, run
 
 
 def test_a_smoother_is_sized_by_the_encoder_and_gets_the_bins_of_the_dataset() -> None:
@@ -70,8 +68,7 @@ def test_regularizers_see_features_and_predictions_before_smoothing() -> None:
     module.smoothing.register_forward_hook(  # type: ignore[union-attr]
         lambda _layer, inputs, output: smoothed.append(not torch.equal(inputs[0], output))
     )
-    trainer = Trainer(max_epochs=2, accelerator="cpu", **WITHOUT)  # type: ignore[arg-type]
-    trainer.fit(module, datamodule=Toy(batch_size=12))
+    trainer(2).fit(module, datamodule=Toy(batch_size=12))
     assert smoothed == [False, False, True, True]
     assert len(seen.calls) == 4
 

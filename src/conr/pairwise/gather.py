@@ -43,7 +43,8 @@ def gather_samples(samples: Samples) -> list[Samples]:
     shape = torch.tensor([*samples.features.shape, k, *dtypes], device=samples.features.device)  # (5,)
     shapes = [torch.empty_like(shape) for _ in range(world_size())]
     dist.all_gather(shapes, shape)
-    lengths, *kinds = zip(*torch.stack(shapes).tolist(), strict=True)  # each of a number per process
+    numbers, *kinds = zip(*torch.stack(shapes).tolist(), strict=True)  # each of one per process
+    lengths = list(numbers)
     if any(len(set(kind)) > 1 for kind in kinds):
         told = [[d, columns, *(_DTYPES[one] for one in types)] for d, columns, *types in zip(*kinds, strict=True)]
         raise ValueError(f"gather: expected equal feature and label dimensions and dtypes on all processes, got {told}")
