@@ -1,4 +1,4 @@
-"""Extension of griffe, which reads the source for the reference: the section `Example:`, and names loaded at first use."""
+"""Extension of griffe, which reads the source for the reference: section `Example:`, and names loaded at first use."""
 
 import re
 from typing import Any
