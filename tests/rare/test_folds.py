@@ -67,7 +67,6 @@ def test_folds_work_where_scikit_learn_takes_folds() -> None:
         (np.arange(3.0), BinnedKFold(4), "n_splits: expected at most n_samples = 3, got 4"),
         (np.array([1.0, np.nan]), BinnedKFold(2), "contains NaN"),
         (None, BinnedKFold(2), "y: expected labels, got None"),
-        (np.float64(3), BinnedKFold(2), "n_samples = 1, got 2"),
         (np.arange(3.0), BinnedKFold(1), "n_splits: expected a number of at least 2, got 1"),
         (np.arange(3.0), BinnedKFold(2, bins=Bins([[0, 1], [0, 1]])), r"bins: expected 1 label dimension\(s\)"),
     ],

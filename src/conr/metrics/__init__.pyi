@@ -3,6 +3,8 @@ from conr.metrics.collapse import CollapseMetric as CollapseMetric
 from conr.metrics.confusion import Confusion as Confusion
 from conr.metrics.confusion import conr_confusion as conr_confusion
 from conr.metrics.depth import DEPTH_METRICS as DEPTH_METRICS
+from conr.metrics.sera import Relevance as Relevance
+from conr.metrics.sera import error_relevance_area as error_relevance_area
 from conr.metrics.shot import METRIC_NAMES as METRIC_NAMES
 from conr.metrics.shot import regression_metrics as regression_metrics
 from conr.metrics.streaming import AngularErrorMetric as AngularErrorMetric

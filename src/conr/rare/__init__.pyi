@@ -1,2 +1,4 @@
 from conr.rare.folds import BinnedKFold as BinnedKFold
 from conr.rare.folds import train_test_split_binned as train_test_split_binned
+from conr.rare.reweighted import Reweighted as Reweighted
+from conr.rare.scorers import rare_scorer as rare_scorer

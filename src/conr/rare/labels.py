@@ -18,12 +18,12 @@ def checked_labels(y: Any) -> Floats:
     """Labels as float64, shape (n,) or (n, k).
 
     Raises:
+        TypeError: labels that are no array.
         ValueError: no labels, one that is not a finite number, or more than two dimensions.
     """
     if y is None:
         raise ValueError("y: expected labels, got None (requires y to be passed, but the target y is None)")
-    found: Floats = check_array(np.atleast_1d(y), ensure_2d=False, dtype=np.float64, input_name="y")
-    return found
+    return np.array(check_array(y, ensure_2d=False, dtype=np.float64, input_name="y"))  # pandas' are read-only
 
 
 def chosen_bins(labels: Floats, bins: Bins | None) -> Bins:
