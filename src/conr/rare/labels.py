@@ -62,6 +62,8 @@ def take(rows: Any, positions: Positions) -> Any:
     """Rows of a DataFrame, array, sparse matrix or list, in the order of the positions."""
     if hasattr(rows, "iloc"):
         return rows.iloc[positions]
-    if hasattr(rows, "shape"):
-        return (rows.tocsr() if hasattr(rows, "tocsr") else rows)[positions]
-    return [rows[position] for position in positions]
+    if isinstance(rows, list | tuple):
+        return [rows[position] for position in positions]
+    if hasattr(rows, "tocsr"):
+        return rows.tocsr()[positions]
+    return (rows if hasattr(rows, "shape") else np.asarray(rows))[positions]
