@@ -85,7 +85,7 @@ def test_kinds_of_object_columns() -> None:
 
 
 def test_decimals_and_dates_of_frames() -> None:
-    days = pd.to_datetime(["2024-01-31 12:00", None]).tz_localize("UTC")
+    days = pd.to_datetime(pd.Series(["2024-01-31 12:00", None])).dt.tz_localize("UTC")
     frame = pd.DataFrame({"price": [Decimal("1.5"), None], "day": days, "own": [date(2024, 1, 31), None]})
     found = frame_columns(frame, list(frame.columns))
     assert kinds_of(found) == {"price": "number", "day": "date", "own": "date"}

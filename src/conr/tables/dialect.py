@@ -29,7 +29,7 @@ Record = tuple[int, list[str]]
 
 
 class Dialect(NamedTuple):
-    """How a CSV file is written.
+    """The way in which a CSV file is written.
 
     Attributes:
         mark: between fields.
@@ -101,7 +101,7 @@ def found_dialect(path: Path, text: str, *, separator: str | None, header: bool)
 
 
 def _fitting(sample: list[Record], most_above: int, *, header: bool) -> tuple[int, int] | None:
-    """How many records stand above the header, and how many fields rows have, if most have equally many."""
+    """Records above the header and fields of a row, if most rows have equally many."""
     sizes = [len(fields) for _, fields in sample]
     width = max(set(sizes), key=sizes.count, default=0)
     if width < 2:

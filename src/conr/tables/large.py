@@ -62,7 +62,7 @@ def read_large(
     columns = [_column(frame[one]) for one in range(len(dialect.names))]
     empty = np.ones(len(numbers), dtype=bool)
     for column in columns:
-        empty &= np.equal(column, None) if column.dtype == object else np.isnan(column)
+        empty &= np.array([one is None for one in column]) if column.dtype == object else np.isnan(column)
     if empty.any():  # separators alone
         columns, numbers = [column[~empty] for column in columns], numbers[~empty]
     return columns, numbers
@@ -120,4 +120,4 @@ def _column(series: Any) -> NDArray[Any]:
     stripped = [text.strip() for text in distinct]
     known = np.empty(len(stripped) + 1, dtype=object)  # the last is None, for a code of -1
     known[:-1] = [None if text.lower() in MISSING else text for text in stripped]
-    return known[codes]  # type: ignore[no-any-return]
+    return known[codes]

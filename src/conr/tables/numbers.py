@@ -147,12 +147,12 @@ class _Like:
 
 
 def looks_like_number(text: str) -> bool:
-    """Whether a text is a number in some way of writing."""
+    """Tell whether a text is a number in some way of writing."""
     return _like(text.strip()) is not None
 
 
 def looks_plain(text: str) -> bool:
-    """Whether a text is a number in digits with a decimal point."""
+    """Tell whether a text is a number in digits with a decimal point."""
     return _PLAIN.fullmatch(text.strip()) is not None
 
 

@@ -355,7 +355,7 @@ def _labels(path: Path, table: RawTable, kinds: Mapping[str, Kind], bad: BadRows
 
 
 def _writing_notes(path: Path, table: RawTable, kinds: Mapping[str, Kind]) -> list[str]:
-    """What was understood of numbers that are not plain, and of dates."""
+    """Sentences on numbers that are not plain, and of dates."""
     notes = []
     for name, kind in kinds.items():
         column = table.column(name)
