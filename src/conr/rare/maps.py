@@ -52,7 +52,7 @@ class Pairs(NamedTuple):
 
     def some(self, rows: Positions | NDArray[np.bool_]) -> "Pairs":
         """Some of the rows."""
-        return Pairs(*(one[rows] for one in self))
+        return Pairs(self.predictions[rows], self.labels[rows], self.supported[rows])
 
 
 class Judged(NamedTuple):

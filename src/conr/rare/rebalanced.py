@@ -120,7 +120,7 @@ class Rebalanced(Wrapped):
         >>> x = (y + random.normal(size=400) * 10)[:, None]
         >>> model = Rebalanced(Ridge(), random_state=0).fit(x, y)
         >>> model.corrections_[0].kind
-        'linear'
+        'isotonic'
         >>> rare = y > 30
         >>> bool(abs(model.predict(x) - y)[rare].mean() < abs(model.estimator_.predict(x) - y)[rare].mean())
         True
