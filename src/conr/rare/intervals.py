@@ -34,8 +34,9 @@ class RareIntervals(Wrapped):
     Symbols: $g$ groups of neighbouring label bins, $n_g$ calibration rows in one, $c$ coverage. A plain interval has
     one quantile for all rows, which the common labels settle; it covers 90 % on average, and of the rare labels
     perhaps half. Here, if calibration rows and a new row of group g are exchangeable,
-    $P(y \in C(x) \mid y \in g) \ge c$, whatever the regressor: its error is one of $n_g + 1$ that are equally likely to be the largest. Source: Vovk,
-    "Conditional validity of inductive conformal predictors", Machine Learning 2013, with groups of labels for classes.
+    $P(y \in C(x) \mid y \in g) \ge c$, whatever the regressor: its error is one of $n_g + 1$ that are equally likely to
+    be the largest. Source: Vovk, "Conditional validity of inductive conformal predictors", Machine Learning 2013, with
+    groups of labels for classes.
 
     A finite quantile needs $n_g \ge \lceil 1 / (1 - c) \rceil - 1$ rows, so neighbouring bins are joined until each
     group has as many (9 for 90 %). The price is width: where the regressor is blind, a set holds all labels that are
@@ -219,7 +220,7 @@ class RareIntervals(Wrapped):
             own = params_of(params, train, len(labels))
             self.estimator_ = clone(self.estimator).fit(take(rows, train), labels[train], **own)
         else:
-            folds = BinnedKFold(self.cv, bins=self.groups_, random_state=seed)
+            folds = BinnedKFold(int(self.cv), bins=self.groups_, random_state=seed)
             predicted = cross_val_predict(self.estimator, rows, labels, cv=folds, params=params)
             self.estimator_ = clone(self.estimator).fit(rows, labels, **params)
             return np.abs(np.asarray(predicted, dtype=np.float64).ravel() - labels), group
