@@ -16,7 +16,7 @@ from conr.rare.labels import Floats, Positions, take
 
 
 class Wrapped(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """What the parts around ``estimator``, and ``estimator_`` once it is fitted, have in common."""
+    """Base of the parts around ``estimator``, which is ``estimator_`` once it is fitted."""
 
     estimator: Any
     estimator_: Any
@@ -32,7 +32,7 @@ class Wrapped(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # type: ignor
         return self.estimator_.feature_names_in_
 
     def get_metadata_routing(self) -> Any:
-        """What `fit` hands on: everything but ``sample_weight``, to the estimator's `fit`."""
+        """Routes of metadata: `fit` hands on everything but ``sample_weight``, to the estimator's `fit`."""
         mapping = MethodMapping().add(caller="fit", callee="fit")
         return MetadataRouter(owner=self).add_self_request(self).add(estimator=self.estimator, method_mapping=mapping)
 
@@ -53,7 +53,7 @@ class Wrapped(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # type: ignor
 
 
 def routing_enabled() -> bool:
-    """Whether scikit-learn routes metadata."""
+    """Ask scikit-learn's settings if it routes metadata."""
     return bool(get_config()["enable_metadata_routing"])
 
 
