@@ -1,7 +1,7 @@
 """Time what has to be loaded before anything happens: ``python -m benchmarks.start``.
 
-Each line is started several times in a process of its own, one after the other and in turns with ``import torch``; the
-number is the processor time of the child, as the system counts it. Writes ``benchmarks/results/start.json``.
+Each line is started in a process of its own, one after the other, in several turns; a number is the processor time of
+the child, as the system counts it. Ratios are within a turn. Writes ``benchmarks/results/start.json``.
 """
 
 import resource
@@ -14,29 +14,29 @@ from typing import Any
 
 from benchmarks.timing import environment, write_results
 
-RUNS = 5
+RUNS = 3
 TORCH = "import torch"
-LIMITS = {  # line to the lines that it may take, and how often; their sum is what is allowed
-    "import lightning": None,
-    "import tabm": None,
-    "conr --help": {TORCH: 0.1},
-    "conr presets": {TORCH: 0.1},
-    "conr fitt": {TORCH: 0.1},
-    "conr table fit --help": {TORCH: 0.5},
-    "conr table predict --help": {TORCH: 0.5},
-    "conr table fit --taget price": {TORCH: 0.5},
-    "conr inspect --help": {TORCH: 0.5},
-    "conr inspect --taget price": {TORCH: 0.5},
-    "conr report --help": {TORCH: 0.5},
-    "conr report --titel x": {TORCH: 0.5},
-    "import conr.density.splits": {TORCH: 1.1},
-    "conr inspect houses.csv --target price --out inspection-{run}": {TORCH: 2.0},
-    "conr report evaluated --out report-{run}.html": {TORCH: 2.0},
-    "conr table predict model ten.csv --out predictions-{run}.csv": {"import tabm": 1.2},
-    "conr fit --help": {"import lightning": 1.1},
-    "conr fit --config rotated-digits-vanilla --trainer.max_epochs 0 --output.root fit-{run}": {
-        "import lightning": 1.1
-    },
+TABM, LIGHTNING = "import tabm", "import lightning"
+LIMITS = {  # line to another that stands before it, and how many times that it may take; None is only measured
+    TORCH: None,
+    "conr --help": (TORCH, 0.1),
+    "conr presets": (TORCH, 0.1),
+    "conr fitt": (TORCH, 0.1),
+    "conr table fit --help": (TORCH, 0.5),
+    "conr table predict --help": (TORCH, 0.5),
+    "conr table fit --taget price": (TORCH, 0.5),
+    "conr inspect --help": (TORCH, 0.5),
+    "conr inspect --taget price": (TORCH, 0.5),
+    "conr report --help": (TORCH, 0.5),
+    "conr report --titel x": (TORCH, 0.5),
+    "import conr.density.splits": (TORCH, 1.1),
+    "conr inspect houses.csv --target price --out inspection-{run}": (TORCH, 2.0),
+    "conr report evaluated --out report-{run}.html": (TORCH, 2.0),
+    TABM: None,
+    "conr table predict model ten.csv --out predictions-{run}.csv": (TABM, 1.2),
+    LIGHTNING: None,
+    "conr fit --help": (LIGHTNING, 1.1),
+    "conr fit --config rotated-digits-vanilla --trainer.max_epochs 0 --output.root fit-{run}": None,
 }
 
 
@@ -55,24 +55,27 @@ def processor_seconds(line: str, run: int, folder: Path) -> float:
 
 
 def measure(folder: Path) -> list[dict[str, Any]]:
-    """All lines, the median of several runs each, and what was allowed."""
+    """All lines, and the median over the turns of what each took, and of its ratio to the line that limits it."""
     prepare(folder)
-    times: dict[str, list[float]] = {line: [] for line in (TORCH, *LIMITS)}
+    times: dict[str, list[float]] = {line: [] for line in LIMITS}
     for run in range(RUNS):
         for line, found in times.items():
             found.append(processor_seconds(line, run, folder))
             print(f"{found[-1]:7.2f} s  {line}", flush=True)
-    medians = {line: median(found) for line, found in times.items()}
-    return [
-        {
-            "line": line,
-            "seconds": round(medians[line], 3),
-            "of_torch": round(medians[line] / medians[TORCH], 3),
-            "runs": [round(one, 3) for one in found],
-            "limit": _limit(line, medians),
-        }
-        for line, found in times.items()
-    ]
+    return [_case(line, times) for line in times]
+
+
+def _case(line: str, times: dict[str, list[float]]) -> dict[str, Any]:
+    case = {
+        "line": line.replace("-{run}", ""),
+        "seconds": round(median(times[line]), 3),
+        "runs": [round(one, 3) for one in times[line]],
+    }
+    limit = LIMITS[line]
+    if limit is not None:
+        ratios = [one / other for one, other in zip(times[line], times[limit[0]], strict=True)]
+        case |= {"over": limit[0], "ratio": round(median(ratios), 3), "aim": limit[1]}
+    return case
 
 
 def prepare(folder: Path) -> None:
@@ -88,11 +91,6 @@ def prepare(folder: Path) -> None:
 
 def _is_wrong(line: str) -> bool:
     return line == "conr fitt" or any(word in line for word in ("--taget", "--titel"))
-
-
-def _limit(line: str, medians: dict[str, float]) -> float | None:
-    parts = LIMITS.get(line)
-    return None if parts is None else round(sum(times * medians[other] for other, times in parts.items()), 3)
 
 
 def main() -> None:

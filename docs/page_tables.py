@@ -81,17 +81,11 @@ def start(path: Path) -> str:
     Args:
         path: file of ``benchmarks/start.py``.
     """
-    cases = json.loads(path.read_text(encoding="utf-8"))["cases"]
-    rows = [
-        [
-            f"`{case['line']}`",
-            f"{case['seconds']:.2f}",
-            f"{case['of_torch']:.2f}",
-            "" if case["limit"] is None else f"{case['limit']:.2f}",
-        ]
-        for case in cases
-    ]
-    return _table(["line", "processor seconds", "times `import torch`", "aim, seconds"], rows)
+    rows = []
+    for case in json.loads(path.read_text(encoding="utf-8"))["cases"]:
+        ratio = f"{case['ratio']:.2f} times `{case['over']}`" if "over" in case else ""
+        rows.append([f"`{case['line']}`", f"{case['seconds']:.2f}", ratio, f"{case['aim']}" if "aim" in case else ""])
+    return _table(["line", "processor seconds", "ratio", "aim"], rows)
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
