@@ -138,7 +138,7 @@ def test_options_that_do_not_parse_are_a_failure_with_the_command(tmp_path: Path
 def test_a_failure_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     assert Failure.read(tmp_path) is None
     (tmp_path / "failure.json").write_text('{"schema": "other"}')
-    with pytest.raises(ValueError, match=r"expected schema 'conr.failure/1'"):
+    with pytest.raises(ValueError, match=r"schema: expected 'conr.failure/1', got 'other'"):
         Failure.read(tmp_path)
 
 

@@ -126,8 +126,9 @@ def _check_method(task: Task) -> None:
     if is_baseline(task.method):
         check_baseline(task.dataset, task.method)
         return
-    wrong = [name for name in task.method.split("+") if name not in method_names(task.dataset)]
-    if wrong and task.dataset in TABLES and difflib.get_close_matches(wrong[0], [HGB]):
+    known = method_names(task.dataset) if task.dataset in TABLES else []
+    wrong = [name for name in task.method.split("+") if known and name not in known]
+    if wrong and difflib.get_close_matches(wrong[0], [HGB]):
         raise ValueError(f"method: expected one of the dataset's or {HGB!r}, got {wrong[0]!r}; did you mean {HGB!r}?")
     preset_config(task.preset)
 
