@@ -4,7 +4,7 @@ import pytest
 
 from conr.bench import GridDataset, grid_tasks, read_grid, with_grid
 from conr.bench.factors import FACTORS, Choices, Range, read_space
-from conr.training.command import _expand_presets, _PlannedCommand
+from conr.training.options import RunOptions, expand_presets
 
 PUSH = "model.regularizers.conr.loss.init_args.push"
 
@@ -68,7 +68,7 @@ def test_every_factor_reaches_the_run() -> None:
     for name, factor in FACTORS.items():
         value: Any = (factor.words or (0.25,))[-1]
         *_, task = with_grid(grid_tasks([dataset], ["conr"], 1), {name: (value,)})
-        config: Any = _PlannedCommand(_expand_presets(task.arguments)).config
+        config: Any = RunOptions(expand_presets(task.arguments)).config
         for part in factor.setting.split("."):
             config = config[part]
         assert config == value

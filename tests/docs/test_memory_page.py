@@ -25,7 +25,7 @@ from docs.memory_table import comparison as table
 from docs.tables import ROOT
 
 from conr.methods.presets import preset_config
-from conr.training.command import planned_data
+from conr.training.options import planned_data
 
 PAGE = ROOT / "docs" / "methods" / "conr.md"
 

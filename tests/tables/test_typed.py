@@ -5,7 +5,7 @@ import pytest
 from conr.cli.main import main
 from conr.data import Table
 from conr.tables.typed import quote_columns, typed_columns
-from conr.training.command import planned_data
+from conr.training.options import planned_data
 
 ROWS = "\n".join(["id,no,1e3,a,price", *(f"{row},{row % 3},{row % 5},{row * 7 % 11},{row % 20}" for row in range(120))])
 

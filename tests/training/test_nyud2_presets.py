@@ -40,8 +40,8 @@ def fit(method: str, root: Path, runs: Path, *options: str) -> Path:
 
 
 def presets() -> list[ParameterSet]:
-    """All methods; two of them in the default suite, the others as slow tests."""
-    fast = ("vanilla", "lds+conr-pixel")
+    """All methods; the one with all parts in the default suite, the others as slow tests."""
+    fast = ("lds+conr-pixel",)
     names = [*method_names("nyud2-dir"), "lds+conr", "lds+conr-pixel"]
     return [pytest.param(name, marks=() if name in fast else pytest.mark.slow) for name in names]
 

@@ -18,6 +18,7 @@ from conr.models import MLP
 from conr.runs.folder import LAST_CHECKPOINT
 from conr.runs.results import RunResult
 from conr.training import RegressionModule, TableLength
+from conr.training.options import RunOptions, expand_presets
 
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
 
@@ -124,19 +125,14 @@ def test_a_protocol_has_its_own_folder_and_stays_with_the_run(prices: Path, tmp_
     assert counts[inside].sum() == 0
 
 
-@pytest.mark.parametrize(
-    ("views", "kept"),
-    [
-        (["--model.views=MixViews", "--model.views.window=0.1"], "conr.data.MixViews"),
-        (["--model.views=null", "--model.encoder.dropout=0.2"], None),
-    ],
-)
-def test_views_are_chosen_by_name(views: list[str], kept: str | None, prices: Path, tmp_path: Path) -> None:
-    words = ["fit", "--config=table-mlp+conr", f"--data.path={prices}", "--data.target=preis", "--trainer.max_epochs=1"]
-    assert main([*words, *views, f"--output.root={tmp_path}", *QUIET]) == 0
+def test_views_are_chosen_by_name(prices: Path, tmp_path: Path) -> None:
+    words = ["--config=table-mlp+conr", f"--data.path={prices}", "--data.target=preis", "--trainer.max_epochs=1"]
+    views = ["--model.views=MixViews", "--model.views.window=0.1"]
+    assert main(["fit", *words, *views, f"--output.root={tmp_path}", *QUIET]) == 0
     configuration = yaml.safe_load((tmp_path / "table-preise" / "mlp+conr" / "seed-0" / "config.yaml").read_text())
-    found = configuration["model"].get("views")
-    assert (found and found["class_path"]) == kept
+    assert configuration["model"]["views"]["class_path"] == "conr.data.MixViews"
+    none = RunOptions(expand_presets([*words, "--model.views=null", "--model.encoder.dropout=0.2"])).config.model
+    assert (none.views, none.encoder.init_args.dropout) == (None, 0.2)
 
 
 @pytest.mark.parametrize(

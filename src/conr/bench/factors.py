@@ -13,13 +13,13 @@ from conr.bench.baselines import is_baseline
 from conr.bench.datasets import GridDataset
 from conr.bench.tasks import Task, grid_tasks
 from conr.data.views import VIEW_MODES
-from conr.density.automatic import automatic_settings
+from conr.density.suggestions import automatic_settings
 from conr.losses import L1, MSE, ConRLoss
 from conr.methods import LabelScale
 from conr.methods.automatic import put_numbers_in
 from conr.methods.presets import preset_config
 from conr.pairwise import PUSHES
-from conr.training.command import planned_data
+from conr.training.options import planned_data
 
 Value = float | str
 

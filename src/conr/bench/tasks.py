@@ -13,7 +13,7 @@ from conr.bench.datasets import TABLE, GridDataset
 from conr.data.catalog import dataset_class
 from conr.methods.lengths import MOST_EPOCHS
 from conr.methods.presets import VANILLA, method_names, preset_config
-from conr.training.command import planned_data
+from conr.training.options import planned_data
 
 
 @dataclass(frozen=True)

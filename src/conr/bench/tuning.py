@@ -34,7 +34,7 @@ from conr.report.style import save_picture
 from conr.runs.atomic import write_text
 from conr.runs.folder import LAST_CHECKPOINT, read_config
 from conr.runs.history import read_history
-from conr.training.command import Output
+from conr.training.options import Output
 
 STUDY = "study.db"
 NUMBERS = "tuning.json"

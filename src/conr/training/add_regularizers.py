@@ -110,22 +110,18 @@ class AddRegularizers(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell regularizers how far the training is."""
-        del pl_module
         self.terms.begin_epoch(epoch_share(trainer))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell regularizers that keep state that the epoch ends."""
-        del trainer, pl_module
         self.terms.end_epoch()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the module as it was."""
-        del trainer
         self._leave(pl_module)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the module as it was."""
-        del trainer, exception
         self._leave(pl_module)
 
     def state_dict(self) -> dict[str, Any]:
@@ -151,7 +147,6 @@ class AddRegularizers(Callback):
             del module.training_step
 
     def _listen(self, head: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        del head
         if torch.is_grad_enabled() and inputs:
             self._calls.append((inputs[0], output))
 

@@ -1,21 +1,25 @@
-"""Callbacks of a run: seeds for exact resuming, time and memory, the result file, the predictions file."""
+"""Callbacks of a run: seeds for exact resuming, time and memory, and the files that it leaves."""
 
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from conr.data import RegressionData
 from conr.data.sampling import mixed_seed
-from conr.runs.atomic import write_csv
+from conr.methods.automatic import put_numbers_in
+from conr.runs.atomic import write_csv, write_text
 from conr.runs.environment import environment
+from conr.runs.folder import CONFIG, read_config
 from conr.runs.history import read_history
 from conr.runs.outputs import Outputs
 from conr.runs.results import RunResult
@@ -41,7 +45,6 @@ class EpochSeed(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Seed Python, NumPy and torch before the first batch of an epoch."""
-        del pl_module, batch
         if batch_idx == 0:
             seed = mixed_seed(self._seed, trainer.current_epoch, trainer.global_rank)
             random.seed(seed)
@@ -50,69 +53,70 @@ class EpochSeed(Callback):
 
 
 class EpochClock(Callback):
-    """Log the seconds that each epoch took, validation included, as ``train/seconds``."""
+    """Log the seconds that each epoch took, validation included, and the peak memory of training so far, in bytes.
+
+    They are ``train/seconds`` and, where it can be measured, ``train/peak_memory``.
+
+    Args:
+        on_epoch: called with the number of each epoch that has ended.
+    """
 
     def __init__(self, on_epoch: Callable[[int], None] | None = None) -> None:
         self._start = 0.0
+        self._measures_memory = False
         self._on_epoch = on_epoch
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget what memory was used before."""
+        self._measures_memory = reset_peak_memory(pl_module.device)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the time and tell who waits for it."""
+        """Log time and memory, and tell who waits for it."""
         pl_module.log("train/seconds", time.perf_counter() - self._start)
+        peak = peak_memory(pl_module.device) if self._measures_memory else None
+        if peak is not None:
+            pl_module.log("train/peak_memory", float(peak))
         if self._on_epoch is not None:
             self._on_epoch(trainer.current_epoch)
 
 
-class MemoryClock(Callback):
-    """Log the peak memory of training so far as ``train/peak_memory``, in bytes, where it can be measured."""
+class ResolvedNumbers(Callback):
+    """Replace "auto" in a run's configuration by the numbers that it trains with, and give them to its loggers."""
 
-    def __init__(self) -> None:
-        self._measures = False
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget what came before."""
-        del trainer
-        self._measures = reset_peak_memory(pl_module.device)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the peak of all epochs so far."""
-        del trainer
-        peak = peak_memory(pl_module.device) if self._measures else None
-        if peak is not None:
-            pl_module.log("train/peak_memory", float(peak))
-
-
-class ResultWriter(Callback):
-    """After a test, write ``result.json`` and ``outputs.npz`` into the run's folder.
-
-    Args:
-        folder: the run's folder.
-        method: name of the method in tables.
-        seed: the run's seed.
-        checkpoint: the tested checkpoint.
-        monitor: the validation metric that chose it.
-    """
-
-    def __init__(
-        self, folder: Path, *, method: str, seed: int | None, checkpoint: Path | None, monitor: str = "val/mae"
-    ) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.method = method
-        self.seed = seed
-        self.checkpoint = checkpoint
-        self.monitor = monitor
-        self._outputs: list[dict[str, Tensor]] = []
-        self._images = 0
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the numbers, as the module knows them since its setup."""
+        if not (isinstance(pl_module, RegressionModule) and pl_module.resolved and trainer.is_global_zero):
+            return
+        numbers = {name.rpartition(".")[2]: value for name, value in pl_module.resolved.items()}
+        config = read_config(self.folder)
+        text = yaml.safe_dump(config | {"model": put_numbers_in(config["model"], numbers)}, sort_keys=False)
+        write_text(self.folder / CONFIG, text)
+        for logger in trainer.loggers:
+            logger.log_hyperparams(pl_module.resolved)
+
+
+@dataclass(eq=False)
+class ResultWriter(Callback):
+    """After a test, write ``result.json`` and ``outputs.npz`` into the run's folder."""
+
+    folder: Path  # the run's folder
+    method: str  # name of the method in tables
+    seed: int | None  # the run's seed
+    checkpoint: Path | None  # the tested checkpoint
+    monitor: str  # the validation metric that chose it
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse several processes: their samplers repeat samples, and the metrics would count these twice."""
         if trainer.world_size > 1:
             raise ValueError(f"test: expected one process (--trainer.devices 1), got {trainer.world_size}")
-        self._outputs = []
+        self._outputs: list[dict[str, Tensor]] = []
         self._images = 0
 
     def on_test_batch_end(  # noqa: PLR0917  Lightning's signature
@@ -125,7 +129,6 @@ class ResultWriter(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep what the model gave for a batch."""
-        del trainer, pl_module, batch_idx, dataloader_idx
         kept = {name: value.detach().float().cpu() for name, value in outputs.items()}
         if "pixels" in kept:  # dense labels: positions in the batch become positions in the dataset
             kept["pixels"][:, 0] += self._images
@@ -200,7 +203,6 @@ class PredictionWriter(BasePredictionWriter):
         batch_indices: Sequence[Any],
     ) -> None:
         """Gather the predictions of all processes and write them in the order of the dataset."""
-        del pl_module
         indices = [int(index) for batches in batch_indices for batch in batches for index in batch]
         rows = dict(zip(indices, torch.cat([batch.cpu() for batch in predictions]).tolist(), strict=True))
         if trainer.world_size > 1:
@@ -239,7 +241,7 @@ class MapWriter(BasePredictionWriter):
         super().__init__(write_interval="batch")
         self.folder = folder
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the folder, and keep the trainer from holding all maps in memory."""
         trainer.predict_loop.return_predictions = False
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -255,12 +257,11 @@ class MapWriter(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Write the maps of a batch."""
-        del trainer, pl_module, batch, batch_idx, dataloader_idx
         assert batch_indices is not None  # noqa: S101  Lightning tells them to a writer of batches
         for index, one in zip(batch_indices, prediction.float().cpu().numpy(), strict=True):
             np.save(self.folder / _map_name(index), one[0] if len(one) == 1 else one)
 
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the index once all processes are done."""
         trainer.strategy.barrier()
         if trainer.is_global_zero:

@@ -101,7 +101,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(path), lambda file: file.write(content.getbuffer()))
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:  # noqa: ARG002
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read a checkpoint, see `read_checkpoint`; with code from it only if ``weights_only`` is False."""
         if _is_remote(path) or weights_only is False:
             with get_filesystem(path).open(path, "rb") as file:

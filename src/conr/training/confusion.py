@@ -40,7 +40,6 @@ class ConfusionLogger(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Watch the module's ConR."""
-        del trainer
         losses = getattr(pl_module, "regularizer_losses", {})
         found = [loss for loss in losses.values() if isinstance(loss, ConRLoss)]
         if not isinstance(pl_module, RegressionModule) or not found:
@@ -56,7 +55,6 @@ class ConfusionLogger(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the means of the epoch."""
-        del trainer
         number, confusion, bound = self._sums
         values = {"confusion": confusion, "confusion_bound": bound}
         means = {f"train/{name}": value.sum() / number.sum() for name, value in values.items()}
@@ -67,7 +65,6 @@ class ConfusionLogger(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop watching."""
-        del trainer, pl_module
         for hook in self._hooks:
             hook.remove()
         self._hooks = []

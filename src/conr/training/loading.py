@@ -5,32 +5,24 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from lightning import Trainer
-from lightning.pytorch.cli import LightningCLI
 
 from conr.data import RegressionData
 from conr.runs.folder import best_checkpoint, read_config
 from conr.training.checkpoints import first_line, read_checkpoint
-from conr.training.command import OWN_WAYS, RunCommand
 from conr.training.module import RegressionModule
+from conr.training.options import RunOptions
 from conr.training.quiet import silence_known_noise
 
 _OF_FIT = ("ckpt_path", "weights_only")  # arguments of the verb, which a run without one does not have
 
 
 class LoadedRun(NamedTuple):
-    """Dataset and network of a run, as `load_run` gives them.
+    """Dataset and network of a run, as `load_run` gives them."""
 
-    Attributes:
-        data: the dataset.
-        module: the network, in evaluation mode.
-        method: as the run is called.
-        monitor: the validation metric that chose the best epoch.
-    """
-
-    data: RegressionData
-    module: RegressionModule
-    method: str
-    monitor: str
+    data: RegressionData  # the dataset
+    module: RegressionModule  # the network, in evaluation mode
+    method: str  # as the run is called
+    monitor: str  # the validation metric that chose the best epoch
 
 
 def load_run(folder: Path, *, trained: bool = True) -> LoadedRun:
@@ -51,10 +43,11 @@ def load_run(folder: Path, *, trained: bool = True) -> LoadedRun:
     """
     checkpoint = best_checkpoint(folder)
     silence_known_noise()
-    config = read_config(folder)
-    kept = {name: value for name, value in config.items() if name not in _OF_FIT}
-    command = _LoadedCommand([f"--config={json.dumps(kept)}"])
-    data, module = command.datamodule, command.model
+    without_fit = {name: value for name, value in read_config(folder).items() if name not in _OF_FIT}
+    options = RunOptions([f"--config={json.dumps({'seed_everything': 0} | without_fit)}"])
+    built: Any = options.parser.instantiate_classes(options.config)
+    data, module = cast("RegressionData", built.data), cast("RegressionModule", built.model)
+    data.protocol = built.protocol
     trainer = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu")
     cast("Any", trainer).datamodule = data
     module.trainer = trainer
@@ -67,31 +60,4 @@ def load_run(folder: Path, *, trained: bool = True) -> LoadedRun:
             raise ValueError(
                 f"{checkpoint}: expected a checkpoint of this run, got one that does not fit it: {first_line(error)}"
             ) from error
-    output: Any = command.config.output
-    return LoadedRun(data, module.eval(), output.method, output.monitor)
-
-
-class _LoadedCommand(RunCommand):
-    """The options of ``fit`` without the verb, and the dataset and network that they describe."""
-
-    datamodule: RegressionData
-    model: RegressionModule
-
-    def __init__(self, arguments: list[str]) -> None:
-        self._verb = "fit"
-        LightningCLI.__init__(
-            self,
-            RegressionModule,
-            RegressionData,
-            **OWN_WAYS,
-            seed_everything_default=0,
-            args=arguments,
-            run=False,
-        )
-
-    def instantiate_classes(self) -> None:
-        """Build dataset and network, without a trainer."""
-        self.config_init = self.parser.instantiate_classes(self.config)
-        self.datamodule = self._get(self.config_init, "data")
-        self.datamodule.protocol = self._get(self.config_init, "protocol")
-        self.model = self._get(self.config_init, "model")
+    return LoadedRun(data, module.eval(), built.output.method, built.output.monitor)

@@ -12,14 +12,7 @@ _RESET_PEAK = "5"  # of the resident set; see proc(5)
 
 
 def reset_peak_memory(device: torch.device) -> bool:
-    """Let `peak_memory` count from now on.
-
-    Args:
-        device: where the model is.
-
-    Returns:
-        Whether this machine can tell: a CUDA device, or a CPU under Linux.
-    """
+    """Let `peak_memory` count from now on; false where a machine cannot: it can on CUDA, and on a CPU under Linux."""
     gc.collect()  # what nothing refers to is no part of what comes
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -34,16 +27,10 @@ def reset_peak_memory(device: torch.device) -> bool:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """The most memory used at a time since `reset_peak_memory`, in bytes.
+    """The most memory used at a time since `reset_peak_memory`, in bytes; None where it is unknown.
 
     Of a CUDA device, what tensors took (`torch.cuda.max_memory_allocated`). Of a CPU, the resident set of the process:
     with the interpreter, the libraries and the dataset, so that a difference between methods says more than a ratio.
-
-    Args:
-        device: where the model is.
-
-    Returns:
-        None where it is unknown: another device, or another system than Linux.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

@@ -153,7 +153,7 @@ class RegressionModule(LightningModule):
         for name, value in (("label_mean", torch.zeros(1)), ("label_std", torch.ones(1))):
             self.register_buffer(name, value if standardise_labels else None)
 
-    def setup(self, stage: str) -> None:  # noqa: ARG002  Lightning passes it
+    def setup(self, stage: str) -> None:
         """Size the model, fit label scale, criterion and densities on the training labels, make the metrics.
 
         Called by the trainer, before it restores a checkpoint.
@@ -222,7 +222,7 @@ class RegressionModule(LightningModule):
         """Tell the terms how far the training is."""
         self.terms.begin_epoch(epoch_share(self.trainer, self.first_epoch))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002  Lightning passes it
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Total loss of a batch."""
         inputs, labels, criterion_rows, regularizer_rows = make_views(*batch, self.views, self.view_mode)
         step = self.terms(
@@ -249,7 +249,7 @@ class RegressionModule(LightningModule):
         if self.collapse is not None:
             self._log_metrics(self.collapse)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count a batch into the validation metrics."""
         inputs, labels = batch
         self.val_metrics.update(at_label_size(self(inputs), labels), labels)
@@ -258,7 +258,7 @@ class RegressionModule(LightningModule):
         """Log the validation metrics."""
         self._log_metrics(self.val_metrics)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Count a batch into the test metrics; returns what the result file keeps."""
         inputs, labels = batch
         features, outputs = predicted(self.head, self.encoder(inputs))
@@ -270,7 +270,7 @@ class RegressionModule(LightningModule):
         """Log the test metrics."""
         self._log_metrics(self.test_metrics)
 
-    def predict_step(self, batch: Batch | Inputs, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def predict_step(self, batch: Batch | Inputs, batch_idx: int) -> Tensor:
         """Predictions of a batch, with or without labels in it; maps have the size of the labels if there are any."""
         if isinstance(batch, tuple | list):
             return at_label_size(self(batch[0]), batch[1])

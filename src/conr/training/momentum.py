@@ -7,7 +7,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from conr._checks import check_number
+from conr._checks import check_share
 from conr.data import Inputs
 from conr.losses import CrossBatchMemory
 from conr.methods.terms import predicted
@@ -37,9 +37,7 @@ class MomentumMemory(Callback):
     """
 
     def __init__(self, momentum: float = 0.99) -> None:
-        check_number("momentum", momentum, low=0)
-        if momentum >= 1:
-            raise ValueError(f"momentum: expected a number below 1, got {momentum}")
+        check_share("momentum", momentum, open_high=True)
         self.momentum = momentum
         self.network: nn.ModuleDict | None = None
         self._loaded: dict[str, Any] | None = None
@@ -48,7 +46,6 @@ class MomentumMemory(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Copy encoder and head, and stand between the batch and its memories."""
-        del trainer
         if not isinstance(pl_module, RegressionModule) or not _memories(pl_module):
             raise ValueError("MomentumMemory: expected a RegressionModule with CrossBatchMemory among its regularizers")
         self.network = nn.ModuleDict(
@@ -63,7 +60,6 @@ class MomentumMemory(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *others: Any) -> None:
         """Follow the trained network by a small step."""
-        del trainer, others
         with torch.no_grad():
             for name, part in cast("nn.ModuleDict", self.network).items():
                 for own, trained in zip(part.parameters(), getattr(pl_module, name).parameters(), strict=True):
@@ -71,12 +67,10 @@ class MomentumMemory(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the module as it was."""
-        del trainer
         self._leave(pl_module)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the module as it was."""
-        del trainer, exception
         self._leave(pl_module)
 
     def state_dict(self) -> dict[str, Any]:
@@ -95,7 +89,6 @@ class MomentumMemory(Callback):
                 memory.encode = None
 
     def _listen(self, encoder: nn.Module, inputs: tuple[Inputs, ...], output: Tensor) -> None:
-        del output
         if encoder.training and torch.is_grad_enabled():
             self._inputs = inputs[0]
 

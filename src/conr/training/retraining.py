@@ -21,10 +21,6 @@ _CHECKPOINTS = {"best": BEST_CHECKPOINT, "last": LAST_CHECKPOINT}
 def encoder_checkpoint(rrt: RRT, folder: Path) -> Path:
     """The checkpoint that the encoder of the second stage of a run is from.
 
-    Args:
-        rrt: settings of the second stage.
-        folder: of the run.
-
     Raises:
         FileNotFoundError: ``rrt.checkpoint`` is a folder without one.
     """
@@ -92,7 +88,6 @@ class HeadRetraining(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Keep the encoder in eval mode, whatever has run in between."""
-        del trainer, batch, batch_idx
         encoder = cast("RegressionModule", pl_module).encoder
         if any(module.training for module in encoder.modules()):
             encoder.eval()

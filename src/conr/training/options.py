@@ -1,0 +1,191 @@
+"""Options of a run: Lightning's command line for them, and presets by name."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from jsonargparse import ArgumentParser, Namespace
+from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from conr._checks import check_number
+from conr.data import Protocol, RegressionData
+from conr.methods.presets import preset_config
+from conr.methods.retraining import RRT
+from conr.runs.reading import read_yaml
+from conr.tables.typed import quote_columns
+from conr.training.module import RegressionModule
+from conr.training.quiet import silence_known_noise
+
+_CONFIG_FLAGS = ("--config", "-c")
+
+
+@dataclass
+class Output:
+    """Folder of a run, and its name in tables.
+
+    Args:
+        root: folder of all runs; a run goes to ROOT/DATASET/METHOD/seed-SEED, or the next free name.
+        method: name of the method.
+        monitor: the validation metric whose lowest value marks the best epoch.
+    """
+
+    root: str = "runs"
+    method: str = "custom"
+    monitor: str = "val/mae"
+
+
+class RunTrainer(Trainer):
+    """`lightning.Trainer`, where ``1`` batch is one batch and ``1.0`` is all of them.
+
+    Lightning's type is ``Optional[Union[int, float]]``, of which the first that fits is taken. For it `typing` may hand
+    out the equal ``Optional[Union[float, int]]`` if any module has asked for that before: then 1 would become 1.0.
+
+    Raises:
+        ValueError: fewer epochs than 0 that are not -1, for a training without end; other settings that Lightning
+            refuses.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_epochs: int | None = None,
+        accumulate_grad_batches: int = 1,
+        limit_train_batches: int | float | None = None,
+        limit_val_batches: int | float | None = None,
+        limit_test_batches: int | float | None = None,
+        limit_predict_batches: int | float | None = None,
+        val_check_interval: int | float | None = None,
+        **settings: Any,
+    ) -> None:
+        if max_epochs is not None:
+            check_number("trainer.max_epochs", max_epochs, low=-1)
+        check_number("trainer.accumulate_grad_batches", accumulate_grad_batches, low=1)
+        try:
+            super().__init__(
+                max_epochs=max_epochs,
+                accumulate_grad_batches=accumulate_grad_batches,
+                limit_train_batches=limit_train_batches,
+                limit_val_batches=limit_val_batches,
+                limit_test_batches=limit_test_batches,
+                limit_predict_batches=limit_predict_batches,
+                val_check_interval=val_check_interval,
+                **settings,
+            )
+        except MisconfigurationException as error:
+            raise ValueError(f"trainer: {error}") from error
+
+
+class RunOptions(LightningCLI):
+    """Lightning's command line on `RegressionModule` and any `RegressionData`: parses options, and builds nothing.
+
+    Args:
+        arguments: options, after the verb if there is one.
+        verb: "fit", "validate", "test" or "predict"; None for options of ``fit`` that are not run.
+    """
+
+    def __init__(self, arguments: Sequence[str], verb: str | None = None) -> None:
+        self._verb = verb
+        super().__init__(
+            RegressionModule,
+            RegressionData,
+            trainer_class=RunTrainer,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            save_config_callback=None,
+            seed_everything_default=False if verb is None else 0,
+            parser_kwargs={"allow_abbrev": False} if verb is None else None,  # a grid compares settings by whole names
+            args=[*filter(None, [verb]), *arguments],
+            run=verb is not None,
+        )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """Only the verb of this run, as each parser takes a good part of a second to build (static in Lightning)."""
+        return {} if self._verb is None else {self._verb: LightningCLI.subcommands()[self._verb]}
+
+    def _parse_ckpt_path(self) -> None:
+        """Take no settings from a checkpoint, as Lightning does: one of someone else could name classes to build."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add ``--output``, ``--rrt``, ``--sampling_power`` and ``--protocol``."""
+        parser.add_class_arguments(Output, "output")
+        parser.add_argument(
+            "--rrt", type=RRT | None, default=None, help="trains the head again, on the frozen encoder (default: not)"
+        )
+        parser.add_argument(
+            "--sampling_power",
+            type=float,
+            default=0.0,
+            help="training samples are drawn by the power of their bin's inverse count: 0 as they are, 1 evenly over "
+            "the bins; as they are in the second stage of --rrt",
+        )
+        parser.add_argument(
+            "--protocol",
+            type=Protocol | None,
+            default=None,
+            help="draws the splits anew from all samples of the dataset: BlindSpot, Extrapolation, Interpolation, "
+            "with their options as --protocol.OPTION (default: the dataset's own splits)",
+        )
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+
+def planned_data(arguments: Sequence[str]) -> RegressionData:
+    """The dataset of a run that is not started: a check of its options, as typed after ``conr fit``.
+
+    Raises:
+        ValueError, FileNotFoundError: as `conr.training.command.run_command`.
+        SystemExit: options that do not parse; the message is printed.
+    """
+    silence_known_noise()
+    config = RunOptions(expand_presets(arguments)).config
+    parser = ArgumentParser()  # of the dataset alone: a network would take time and packages
+    parser.add_subclass_arguments(RegressionData, "data")
+    parser.add_argument("--protocol", type=Protocol | None, default=None)
+    built = parser.instantiate_classes(Namespace(data=config.data, protocol=config.protocol))  # type: ignore[no-untyped-call]
+    data = cast("RegressionData", built.data)
+    data.protocol = built.protocol
+    return data
+
+
+def take_option(options: list[str], flag: str) -> tuple[list[str], str | None]:
+    """The options without ``flag VALUE`` or ``flag=VALUE``, and its value, None if it is not there."""
+    for position, option in enumerate(options):
+        if option.startswith(f"{flag}="):
+            return options[:position] + options[position + 1 :], option.removeprefix(f"{flag}=")
+        if option == flag:
+            if position + 1 == len(options):
+                raise ValueError(f"{flag}: expected the folder of a run, got nothing")
+            return options[:position] + options[position + 2 :], options[position + 1]
+    return options, None
+
+
+def expand_presets(options: Sequence[str]) -> list[str]:
+    """The options with the content of each preset that ``--config`` names.
+
+    Raises:
+        ValueError: an unknown preset, or a file that is no YAML.
+        FileNotFoundError: no such file.
+    """
+    expanded = []
+    previous = ""
+    for option in quote_columns(options):
+        prefix = "" if previous in _CONFIG_FLAGS else "--config="
+        previous = option
+        if not option.startswith(prefix):
+            expanded.append(option)
+            continue
+        value = option.removeprefix(prefix)
+        if Path(value).is_file():
+            read_yaml(Path(value))  # one that is too large, or grows by its aliases, is refused
+            expanded.append(option)
+        elif Path(value).suffix in (".yaml", ".yml", ".json"):
+            raise FileNotFoundError(f"--config: expected a file or the name of a preset, found no file {value}")
+        else:
+            expanded.append(prefix + json.dumps(preset_config(value)))
+    return expanded
