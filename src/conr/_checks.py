@@ -15,11 +15,11 @@ def check_number(name: str, value: float, *, low: float = -math.inf, open_low: b
         raise ValueError(f"{name}: expected a number {'above' if open_low else 'of at least'} {low:g}, got {value}")
 
 
-def check_share(name: str, value: float) -> None:
-    """Require a number in [0, 1]."""
+def check_share(name: str, value: float, *, open_high: bool = False) -> None:
+    """Require a number in [0, 1] (below 1 if ``open_high``)."""
     check_number(name, value)
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name}: expected a number in [0, 1], got {value}")
+    if not 0 <= value <= 1 or (open_high and value == 1):
+        raise ValueError(f"{name}: expected a number in [0, 1{')' if open_high else ']'}, got {value}")
 
 
 def check_whole(name: str, value: int, *, low: int) -> None:

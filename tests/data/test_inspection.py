@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conr.data import Table
-from conr.data.inspection import inspect_table
+from conr.data.inspection import Inspection, inspect_table
 from conr.density.default_bins import wider_width
 
 
@@ -14,8 +14,12 @@ def table(tmp_path: Path, labels: np.ndarray, **options: object) -> Table:
     return Table(path=str(path), target="y", **options)  # type: ignore[arg-type]
 
 
+def inspected(data: Table) -> Inspection:
+    return inspect_table(data.file, many=data.many, few=data.few)
+
+
 def test_even_labels_are_called_even(tmp_path: Path) -> None:
-    found = inspect_table(table(tmp_path, np.repeat(np.arange(10), 60)))
+    found = inspected(table(tmp_path, np.repeat(np.arange(10), 60)))
     assert found.imbalance.half == pytest.approx(0.5)
     assert found.imbalance.ratio == 1
     assert found.imbalance.few_bins == found.imbalance.few_rows == 0
@@ -26,7 +30,7 @@ def test_even_labels_are_called_even(tmp_path: Path) -> None:
 
 def test_half_of_the_rows_by_hand(tmp_path: Path) -> None:
     """Training rows 92, 8 and 4 (most 2 each to validation and test): half of 104 are 52 of the 92 in one of 3 bins."""
-    found = inspect_table(table(tmp_path, np.repeat([0, 1, 2], [96, 12, 8]), most=2, few=8, many=50))
+    found = inspected(table(tmp_path, np.repeat([0, 1, 2], [96, 12, 8]), most=2, few=8, many=50))
     assert found.density.counts.tolist() == [92, 8, 4]
     assert found.imbalance.half == pytest.approx(52 / 92 / 3)
     assert found.imbalance.few_bins == pytest.approx(1 / 3)
@@ -37,24 +41,24 @@ def test_half_of_the_rows_by_hand(tmp_path: Path) -> None:
 
 def test_wider_bins_are_suggested_until_most_can_be_tested(tmp_path: Path) -> None:
     labels = np.random.default_rng(0).exponential(10, size=3000)
-    found = inspect_table(table(tmp_path, labels, bin_width=1))
+    found = inspected(table(tmp_path, labels, bin_width=1))
     assert len(found.untested) > 0.25 * len(found.test_counts)
     width = found.suggestion.bin_width
     assert width is not None
     assert width > 1
-    again = inspect_table(table(tmp_path, labels, bin_width=width))
+    again = inspected(table(tmp_path, labels, bin_width=width))
     assert again.suggestion.bin_width == width
     assert len(again.density.counts) >= 10
 
 
 def test_bins_too_narrow_for_splits_are_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"table.csv: labels: expected a bin of at least 3 samples"):
-        inspect_table(table(tmp_path, np.arange(60), bin_width=1))
+        inspected(table(tmp_path, np.arange(60), bin_width=1))
 
 
 def test_two_occupied_bins_can_be_uneven(tmp_path: Path) -> None:
     """380 zeros and 20 ones: a bin of two cannot have more than twice the mean count, however uneven they are."""
-    found = inspect_table(table(tmp_path, np.repeat([0, 1], [380, 20])))
+    found = inspected(table(tmp_path, np.repeat([0, 1], [380, 20])))
     assert found.suggestion.scheme == "sqrt_inverse"
     assert found.outliers == []
 
@@ -71,7 +75,7 @@ ORDINARY = RANDOM.normal(200, 30, 297).round(2)
 def test_labels_that_empty_nearly_all_bins_are_named(
     tmp_path: Path, far: list[float], named: list[float], rows: int
 ) -> None:
-    (found,) = inspect_table(table(tmp_path, np.append(ORDINARY, far))).outliers
+    (found,) = inspected(table(tmp_path, np.append(ORDINARY, far))).outliers
     assert (found.target, found.labels, found.rows) == ("y", named, rows)
     assert (found.low, found.high) == (ORDINARY.min(), ORDINARY.max())
     assert found.bin_width == 10
@@ -89,7 +93,7 @@ def test_labels_that_empty_nearly_all_bins_are_named(
     ids=["normal", "one above", "exponential", "lognormal", "two groups"],
 )
 def test_rare_labels_are_no_outliers(tmp_path: Path, labels: np.ndarray) -> None:
-    assert inspect_table(table(tmp_path, labels)).outliers == []
+    assert inspected(table(tmp_path, labels)).outliers == []
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_a_batch_of_one_stays_as_it_is() -> None:
 
 
 def test_wrong_inputs_and_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"rate: expected a probability in \[0, 1\), got 1"):
+    with pytest.raises(ValueError, match=r"rate: expected a number in \[0, 1\), got 1"):
         DropoutViews(rate=1)
     with pytest.raises(ValueError, match=r"most: expected a number in \[0, 1\], got 1.5"):
         MixViews(most=1.5)

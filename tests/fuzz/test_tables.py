@@ -107,7 +107,7 @@ def test_files_are_read_and_inspected(examples: int) -> None:
 
             def inspect() -> Any:
                 table = Table(path=str(path), target=target, skip_bad=skip, **options_of(words))
-                return inspect_table(table), table.splits
+                return inspect_table(table.file), table.splits
 
             found = attempt(inspect)
             if isinstance(found, Refused):

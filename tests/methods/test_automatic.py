@@ -14,7 +14,7 @@ from torch import nn
 
 from conr import Bins, ConRLoss
 from conr.density import suggest_settings
-from conr.density.automatic import automatic_settings
+from conr.density.suggestions import automatic_settings
 from conr.losses import (
     BMC,
     BNI,

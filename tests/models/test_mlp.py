@@ -63,5 +63,5 @@ def test_wrong_inputs_and_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="in_features: expected a number of at least 1, got 0"):
         MLP(0)
     for dropout in (1.0, -0.1):
-        with pytest.raises(ValueError, match=r"dropout: expected a probability in \[0, 1\), got"):
+        with pytest.raises(ValueError, match=r"dropout: expected a number in \[0, 1\), got"):
             MLP(3, dropout=dropout)

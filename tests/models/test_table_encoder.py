@@ -32,7 +32,7 @@ def test_columns_of_more_than_two_values_are_embedded(embedding: str, embedded: 
     [
         ({"embedding": "piecewize"}, "did you mean 'piecewise'"),
         ({"members": 0}, "members: expected a number of at least 1"),
-        ({"dropout": 1.0}, "dropout: expected a probability in [0, 1), got 1.0"),
+        ({"dropout": 1.0}, "dropout: expected a number in [0, 1), got 1.0"),
     ],
 )
 def test_arguments_outside_their_range(settings: dict[str, Any], message: str) -> None:

@@ -225,5 +225,5 @@ def test_wrong_inputs_and_settings_are_refused() -> None:
     for settings in ({"hidden": 0}, {"layers": 0}):
         with pytest.raises(ValueError, match="expected a number of at least 1, got 0"):
             BiLSTM(3, **settings)
-    with pytest.raises(ValueError, match=r"dropout: expected a probability in \[0, 1\), got 1"):
+    with pytest.raises(ValueError, match=r"dropout: expected a number in \[0, 1\), got 1"):
         BiLSTM(3, dropout=1)

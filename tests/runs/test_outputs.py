@@ -8,7 +8,7 @@ import pytest
 from tests.runs.test_results import outputs
 
 from conr.runs import Outputs
-from conr.runs import outputs as module
+from conr.runs import reading as module
 from conr.runs.outputs import MOST_FEATURES, spread
 
 
@@ -65,6 +65,6 @@ def test_features_of_at_most_so_many_samples_and_within_half_precision() -> None
 
 def test_an_archive_that_unpacks_to_more_than_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = outputs().write(tmp_path)
-    monkeypatch.setattr(module, "MOST_BYTES", 100)
+    monkeypatch.setattr(module, "MOST_ARRAY_BYTES", 100)
     with pytest.raises(ValueError, match=re.escape(f"{path}: expected a complete NumPy archive")):
         Outputs.read(tmp_path)

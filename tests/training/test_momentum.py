@@ -113,9 +113,9 @@ def test_nothing_is_left_in_the_module_and_the_copy_is_in_the_checkpoint(tmp_pat
 
 
 def test_refuses_bad_arguments_and_modules_without_a_memory(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="momentum: expected a number below 1, got 1"):
+    with pytest.raises(ValueError, match=r"momentum: expected a number in \[0, 1\), got 1"):
         MomentumMemory(1)
-    with pytest.raises(ValueError, match=r"momentum: expected a number of at least 0, got -0\.5"):
+    with pytest.raises(ValueError, match=r"momentum: expected a number in \[0, 1\), got -0\.5"):
         MomentumMemory(-0.5)
     plain = RegressionModule(MLP(3, hidden=(8, 6)), regularizers={"conr": Regularizer(ConRLoss(window=0.5))})
     with pytest.raises(ValueError, match="expected a RegressionModule with CrossBatchMemory among its regularizers"):

@@ -60,7 +60,7 @@ def inspect(options: Sequence[str]) -> int:
     from rich.console import Console
 
     from conr.cli.progress import working
-    from conr.data.inspection import LabelledFile, inspect_table
+    from conr.data.inspection import inspect_table
     from conr.report.inspection import inspection_text, write_inspection
     from conr.tables.files import FileFormat
     from conr.tables.source import TableFile
@@ -75,10 +75,9 @@ def inspect(options: Sequence[str]) -> int:
         seed=given.get("data_seed", 0),
         **named("ignore", "categorical", "split_column", "bin_width", "bin_count", "most", "skip_bad"),
     )
-    table = LabelledFile(file, **named("many", "few", "label_unit"))
     console = Console(highlight=False)
     with working("reading the table"):
-        found = inspect_table(table)
+        found = inspect_table(file, **named("many", "few", "label_unit"))
     console.print(inspection_text(found), soft_wrap=True)
     folder = Path("runs") / "inspection" / file.path.stem if out is None else Path(out)
     with working("drawing the labels"):

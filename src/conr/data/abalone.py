@@ -23,8 +23,6 @@ class Abalone(RegressionData):
 
     Args:
         data_seed: seed of the split.
-        batch_size: rows per batch.
-        num_workers: processes that load batches.
     """
 
     name = "abalone"
@@ -42,20 +40,11 @@ class Abalone(RegressionData):
         self.data_seed = data_seed
 
     def load(self) -> Splits:
-        """Read and split the table.
-
-        Raises:
-            ImportError: scikit-lego or pandas is not installed.
-        """
+        """Read and split the table; ImportError if scikit-lego or pandas is not installed."""
         return self._load(lambda labels, bins: balanced_split(labels, bins, most=20, seed=self.data_seed))
 
     def load_with(self, protocol: Protocol) -> Splits:
-        """Read the table and split it by a protocol, whose training split sets the scale.
-
-        Raises:
-            ImportError: scikit-lego or pandas is not installed.
-            ValueError: as `conr.data.Protocol.rows`.
-        """
+        """Read the table and split it by a protocol, whose training split sets the scale; raises as `Protocol.rows`."""
         return self._load(protocol.rows)
 
     def _load(self, split_rows: Callable[[Tensor, Bins], dict[str, Positions]]) -> Splits:

@@ -16,16 +16,8 @@ class AgeDB(AgeData):
     """AgeDB-DIR (Yang et al., ICML 2021): 16,488 photographs of well-known people; the label is the age in years.
 
     ``agedb.csv`` lists age, path and split; validation and test are balanced over the ages, with at most 30 images of
-    each. Images are resized to a square and normalised to [-1, 1], float32 of shape (3, size, size).
-
-    Args:
-        root: folder of ``agedb.csv`` and of the folder ``AgeDB`` of images ``NUMBER_NAME_AGE_SEX.jpg``.
-        table: the CSV file, if it is not ``agedb.csv``; a relative path starts at ``root``.
-        size: pixels along each side.
-        skip_bad: leave out rows that cannot be used, and warn of how many, instead of stopping at the first.
-        check_images: decode every image when loading, so that unreadable ones are found before training.
-        batch_size: images per batch.
-        num_workers: processes that load batches.
+    each. Below ``root`` it lies beside the folder ``AgeDB`` of images ``NUMBER_NAME_AGE_SEX.jpg``, which are resized to
+    a square and normalised to [-1, 1], float32 of shape (3, size, size).
     """
 
     name = "agedb-dir"

@@ -34,12 +34,7 @@ class AgeData(ImageData):
 
     Args:
         root: folder of the CSV file and of the images.
-        table: the CSV file, if it is called otherwise; a relative path starts at ``root``.
-        size: pixels along each side.
-        skip_bad: leave out rows that cannot be used, and warn of how many, instead of stopping at the first.
-        check_images: decode every image when loading, so that unreadable ones are found before training.
-        batch_size: images per batch.
-        num_workers: processes that load batches.
+        table: the CSV file, if it is called otherwise than ``table_name``; a relative path starts at ``root``.
     """
 
     label_name = "age"
@@ -98,12 +93,6 @@ def write_split_ages(path: Path, ages: Sequence[int], images: Sequence[str], *, 
 
     The published files were made by this rule, with a shuffle that depends on the order in which an operating system
     lists files. Here it depends on the given order alone, so the sizes are the published ones, the people are not.
-
-    Args:
-        path: the file; it appears complete or not at all.
-        ages: whole years.
-        images: path of each image as the file has it.
-        most: images per age in val, and in test.
 
     Raises:
         ValueError: no images, or no age that three of them have.

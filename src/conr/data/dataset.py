@@ -77,23 +77,15 @@ class Splits:
 
 @dataclass(frozen=True)
 class DatasetCard:
-    """Source, licence and files of a dataset.
+    """Source, licence and files of a dataset."""
 
-    Args:
-        summary: one sentence: inputs, label, what is rare.
-        source: where the files are to be had, and the paper.
-        licence: of the files, in a few words.
-        layout: paths below ``root`` that are read, each with what it is.
-        counts: published number of samples per split, where there is one; a deviation is reported by a check.
-        notes: deviations from the published protocol, one sentence each.
-    """
-
-    summary: str
-    source: str
-    licence: str
-    layout: dict[str, str] = field(default_factory=dict)
+    summary: str  # one sentence: inputs, label, what is rare
+    source: str  # where the files are to be had, and the paper
+    licence: str  # of the files, in a few words
+    layout: dict[str, str] = field(default_factory=dict)  # paths below ``root`` that are read, each with what it is
+    # published number of samples per split, where there is one; a deviation is reported by a check
     counts: dict[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # deviations from the published protocol, one sentence each
 
 
 def _check_finite(name: str, values: Tensor, ids: Sequence[str]) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import warnings
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from conr.runs.atomic import write_arrays
+from conr.runs.reading import read_arrays
 
 _FORMAT = "conr.embeddings/1"  # part of each key: a change of what is stored makes old files invisible
 
@@ -91,20 +91,18 @@ def _encode(encoder: TextEncoder, sentences: Sequence[str]) -> np.ndarray:
 
 
 def _read(path: Path, count: int) -> np.ndarray | None:
+    if not path.is_file():
+        return None
     try:
-        # A zip archive: its checksum of the content is verified on reading.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            vectors: np.ndarray = archive["vectors"]
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        warnings.warn(f"{path}: expected complete embeddings, computing them again: {error}", stacklevel=4)
-        return None
-    if vectors.ndim != 2 or vectors.dtype != np.float32 or len(vectors) != count:
-        got = f"{vectors.dtype} of shape {vectors.shape}"
-        warnings.warn(f"{path}: expected float32 of shape ({count}, d), computing them again: got {got}", stacklevel=4)
-        return None
-    return vectors
+        vectors = read_arrays(path, ["vectors"])["vectors"]  # the checksum of the content is verified on reading
+    except (OSError, ValueError) as error:
+        problem = str(error)
+    else:
+        if vectors.ndim == 2 and vectors.dtype == np.float32 and len(vectors) == count:
+            return vectors
+        problem = f"{path}: expected float32 of shape ({count}, d), got {vectors.dtype} of shape {vectors.shape}"
+    warnings.warn(f"{problem}; computing the embeddings again", stacklevel=4)
+    return None
 
 
 def _write(path: Path, vectors: np.ndarray) -> None:

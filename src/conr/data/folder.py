@@ -25,7 +25,6 @@ class ImageFolder(ImageData):
     Args:
         root: folder that the paths of the CSV file are relative to.
         bin_width: width of the bins over which rarity is measured, in label units; one number, or one per label column.
-        table: the CSV file; a relative path starts at ``root``.
         path_column: column of the paths.
         label_columns: column of the label, or a list of columns.
         split_column: column that says train, val or test; None splits by ``per_bin`` and ``data_seed``.
@@ -37,15 +36,6 @@ class ImageFolder(ImageData):
         label_unit: of the label in tables and pictures.
         many: a bin with more training images is many-shot.
         few: a bin with fewer training images is few-shot, else median.
-        size: pixels along each side.
-        channels: 3 for colour, 1 for grey.
-        mean: of the pixels in [0, 1], to normalise by; one number, or one per channel.
-        std: their deviation, to normalise by.
-        skip_bad: leave out rows that cannot be used, and warn of how many, instead of stopping at the first.
-        check_images: decode every image when loading, so that unreadable ones are found before training.
-        outside_root: allow paths that lead out of the root folder.
-        batch_size: images per batch.
-        num_workers: processes that load batches.
 
     Raises:
         ValueError: no label column, or a number out of its range.

@@ -192,12 +192,12 @@ class DenseViews(nn.Module):
         mirror = torch.where(torch.rand(n, device=device) < self.flip, -1.0, 1.0)  # (n,)
         angle = (2 * torch.rand(n, device=device) - 1) * (self.degrees * math.pi / 180)  # (n,)
         images = F.grid_sample(
-            pixels, _grid(mirror, angle, pixels.shape), mode="bilinear", padding_mode="zeros", align_corners=False
+            pixels, turned_grid(mirror, angle, pixels.shape), mode="bilinear", padding_mode="zeros", align_corners=False
         )
         valid = ~labels.isnan()  # (n, k, h, w)
         known = torch.cat((labels.where(valid, 0), valid.to(labels.dtype)), dim=1)  # (n, 2 k, h, w)
         known = F.grid_sample(
-            known, _grid(mirror, angle, labels.shape), mode="nearest", padding_mode="zeros", align_corners=False
+            known, turned_grid(mirror, angle, labels.shape), mode="nearest", padding_mode="zeros", align_corners=False
         )
         values, inside = known.chunk(2, dim=1)
         return images, values.where(inside > 0, torch.nan)
@@ -216,8 +216,11 @@ class DenseViews(nn.Module):
         return pixels
 
 
-def _grid(mirror: Tensor, angle: Tensor, shape: torch.Size) -> Tensor:
-    """Source of each pixel of a view; a rotation of square pixels, whatever the shape of the image."""
+def turned_grid(mirror: Tensor, angle: Tensor, shape: torch.Size) -> Tensor:
+    """Source of each pixel of images that are mirrored where ``mirror`` (n,) is -1, then turned anticlockwise.
+
+    Angles (n,) are in radians; pixels are square, whatever the shape of the image. The y axis points down.
+    """
     height, width = shape[2:]
     cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     rows = (mirror * cosine, -mirror * sine * (height / width), zero, sine * (width / height), cosine, zero)

@@ -23,17 +23,8 @@ class ImdbWiki(AgeData):
 
     ``imdb_wiki.csv`` lists age, path and split; validation and test are balanced over the ages, with at most 150 images
     of each. Ages up to 186 occur, as some dates of the source are wrong; for sample weights they share the bin of 120,
-    for shot regions every age counts by itself, as published. Images are resized to a square and normalised to [-1, 1],
-    float32 of shape (3, size, size).
-
-    Args:
-        root: folder of ``imdb_wiki.csv`` and of the folders ``imdb_crop`` and ``wiki_crop``.
-        table: the CSV file, if it is not ``imdb_wiki.csv``; a relative path starts at ``root``.
-        size: pixels along each side.
-        skip_bad: leave out rows that cannot be used, and warn of how many, instead of stopping at the first.
-        check_images: decode every image when loading, so that unreadable ones are found before training.
-        batch_size: images per batch.
-        num_workers: processes that load batches.
+    for shot regions every age counts by itself, as published. Below ``root`` it lies beside the folders ``imdb_crop``
+    and ``wiki_crop``, whose images are resized to a square and normalised to [-1, 1], float32 of shape (3, size, size).
     """
 
     name = "imdb-wiki-dir"
@@ -61,9 +52,9 @@ class ImdbWiki(AgeData):
         return LabelDensity(many=self.many, few=self.few).fit(self.splits.train.labels, age_bins(HIGHEST_AGE))
 
     def usable_images(self) -> list[tuple[int, str]]:
-        """Age and path of the images that the published rule keeps, by the metadata ``imdb.mat`` and ``wiki.mat``.
+        """Age and path of the images with a face (score at least 1), no second one, and an age in [0, 200].
 
-        Those are images with a face (score at least 1), no second one, and an age in [0, 200].
+        This is the published rule, by the metadata ``imdb.mat`` and ``wiki.mat``.
 
         Raises:
             FileNotFoundError: no metadata.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,116 +28,54 @@ _MOST_LISTED = 20
 
 
 class Imbalance(NamedTuple):
-    """Measures of how unevenly the training labels are spread.
+    """Measures of how unevenly the training labels are spread."""
 
-    Attributes:
-        ratio: rows of the fullest bin over those of the emptiest that is not empty.
-        half: the smallest share of the bins that holds half of the rows; 0.5 if they are spread evenly.
-        few_bins: share of the bins from the lowest to the highest label that are few-shot; of all bins with several
-            label dimensions.
-        few_rows: share of the rows in few-shot bins.
-        constant_errors: by region ("all", "many", "median", "few"), the mean absolute error on the test split of always
-            answering with the training median; None without test rows. What a model has to beat.
-    """
-
-    ratio: float
-    half: float
+    ratio: float  # rows of the fullest bin over those of the emptiest that is not empty
+    half: float  # the smallest share of the bins that holds half of the rows; 0.5 if they are spread evenly
+    # share of the bins from the lowest to the highest label that are few-shot; of all bins with several label
+    # dimensions
     few_bins: float
-    few_rows: float
+    few_rows: float  # share of the rows in few-shot bins
+    # by region ("all", "many", "median", "few"), the mean absolute error on the test split of always answering with
+    # the training median; None without test rows. What a model has to beat
     constant_errors: dict[str, float | None]
 
 
 class Suggestion(NamedTuple):
-    """Settings to start with.
+    """Settings to start with."""
 
-    Attributes:
-        bin_width: of one label dimension, in label units; None with several.
-        scheme: of `conr.density.LabelDensity`, for the weights of the criterion.
-        settings: of ConR, in label units, for an L1 criterion in label units.
-        standardised: the same for labels of mean 0 and deviation 1, as the presets of tables train.
-    """
-
-    bin_width: float | None
-    scheme: str
-    settings: ConRSettings
-    standardised: ConRSettings
+    bin_width: float | None  # of one label dimension, in label units; None with several
+    scheme: str  # of `conr.density.LabelDensity`, for the weights of the criterion
+    settings: ConRSettings  # of ConR, in label units, for an L1 criterion in label units
+    standardised: ConRSettings  # the same for labels of mean 0 and deviation 1, as the presets of tables train
 
 
 class Outliers(NamedTuple):
-    """Labels so far from all others that nearly all bins lie empty between them.
+    """Labels so far from all others that nearly all bins lie empty between them."""
 
-    Attributes:
-        target: name of the label's column.
-        labels: these labels in ascending order, each value once.
-        rows: number of rows that have one of them.
-        low: lowest of the other labels.
-        high: highest of the other labels.
-        bin_width: width that bins of the other labels would have.
-    """
-
-    target: str
-    labels: list[float]
-    rows: int
-    low: float
-    high: float
-    bin_width: float
-
-
-class LabelledTable(Protocol):
-    """A table whose labels can be inspected, such as `conr.data.Table`."""
-
-    file: TableFile
-    many: int
-    few: int
-    label_unit: str
-
-
-@dataclass
-class LabelledFile:
-    """A file and its shot regions, without the inputs, for an inspection alone.
-
-    Args:
-        file: with its targets.
-        many: a bin with more training rows is many-shot.
-        few: a bin with fewer training rows is few-shot.
-        label_unit: for tables and pictures.
-    """
-
-    file: TableFile
-    many: int = 100
-    few: int = 20
-    label_unit: str = ""
+    target: str  # name of the label's column
+    labels: list[float]  # these labels in ascending order, each value once
+    rows: int  # number of rows that have one of them
+    low: float  # lowest of the other labels
+    high: float  # highest of the other labels
+    bin_width: float  # width that bins of the other labels would have
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """Findings of `inspect_table`.
+    """Findings of `inspect_table`."""
 
-    Args:
-        path: of the file.
-        label_name: names of the targets.
-        label_unit: of the label; may be empty.
-        rows: of the file.
-        labels: by split, shape (n,) or (n, k).
-        density: counts and shot regions of the training labels.
-        val_counts: validation rows per bin, shape (bins,).
-        test_counts: test rows per bin, shape (bins,).
-        imbalance: of the training labels.
-        outliers: at most one per target.
-        suggestion: where to start.
-    """
-
-    path: Path
-    label_name: str
-    label_unit: str
-    rows: int
-    labels: dict[str, Tensor]
-    density: LabelDensity
-    val_counts: Tensor
-    test_counts: Tensor
-    imbalance: Imbalance
-    outliers: list[Outliers]
-    suggestion: Suggestion
+    path: Path  # of the file
+    label_name: str  # names of the targets
+    label_unit: str  # of the label; may be empty
+    rows: int  # of the file
+    labels: dict[str, Tensor]  # by split, shape (n,) or (n, k)
+    density: LabelDensity  # counts and shot regions of the training labels
+    val_counts: Tensor  # validation rows per bin, shape (bins,)
+    test_counts: Tensor  # test rows per bin, shape (bins,)
+    imbalance: Imbalance  # of the training labels
+    outliers: list[Outliers]  # at most one per target
+    suggestion: Suggestion  # where to start
 
     @property
     def untested(self) -> list[int]:
@@ -146,7 +84,7 @@ class Inspection:
         return [one for one in _reached(total).tolist() if self.test_counts[one] < FEWEST_TESTED]
 
 
-def inspect_table(data: LabelledTable) -> Inspection:
+def inspect_table(file: TableFile, *, many: int = 100, few: int = 20, label_unit: str = "") -> Inspection:
     """Look at the labels of a table.
 
     Bins, splits and shot regions are those that a training run would have. The suggested bins are the first of these
@@ -157,14 +95,16 @@ def inspect_table(data: LabelledTable) -> Inspection:
     at most a tenth of the bins.
 
     Args:
-        data: the table.
+        file: the table, with its targets.
+        many: a bin with more training rows is many-shot.
+        few: a bin with fewer training rows is few-shot.
+        label_unit: for tables and pictures.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: fewer than ``FEWEST_ROWS`` rows, or anything that is wrong with the file; the message lists it.
         ImportError: a Parquet file, and pyarrow is not installed.
     """
-    file = data.file
     rows = file.count_rows()
     if rows < FEWEST_ROWS:
         raise ValueError(f"{file.path}: expected at least {FEWEST_ROWS} rows, got {rows}")
@@ -181,14 +121,14 @@ def inspect_table(data: LabelledTable) -> Inspection:
         raise ValueError(f"{file.path}: {error}") from error
     labels = {split: every[torch.from_numpy(positions[split])] for split in SPLITS}
     train = labels["train"]
-    density = LabelDensity(many=data.many, few=data.few).fit(train, bins)
+    density = LabelDensity(many=many, few=few).fit(train, bins)
     mean, std = train.double().mean(dim=0), train.double().std(dim=0, correction=0)
     scaled = Bins([((edges - m) / s).tolist() for edges, m, s in zip(bins.edges, *_columns(mean, std), strict=True)])
     batch_size = default_batch_size(len(train))
     return Inspection(
         path=file.path,
         label_name=", ".join(content.targets),
-        label_unit=data.label_unit,
+        label_unit=label_unit,
         rows=rows,
         labels=labels,
         density=density,

@@ -1,6 +1,7 @@
 """Base of all datasets: splits on demand, their loaders for Lightning, their density and metrics."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from conr.data.dataset import DatasetCard, Inputs, RegressionDataset, Splits
 from conr.data.protocols import Protocol
 from conr.data.sampling import EpochSampler, sampling_weights
 from conr.density import LabelDensity, SampleWeights
+from conr.density.splits import SPLITS
 from conr.metrics import shot_metrics
 
 
@@ -31,6 +33,7 @@ class RegressionData(LightningDataModule, ABC):
         num_workers: processes that load batches; 0 loads in the training process.
 
     Attributes:
+        protocol: rule that draws the splits anew from all samples; None, as at first, keeps the dataset's own splits.
         sampling_power: how evenly training samples are drawn over the bins; set it before training. 0, the start, draws
             each sample once per epoch, 1 fills all bins alike; see `conr.data.sampling.sampling_weights`.
     """
@@ -52,18 +55,8 @@ class RegressionData(LightningDataModule, ABC):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.sampling_power = 0.0
-        self._splits: Splits | None = None
-        self._protocol: Protocol | None = None
-
-    @property
-    def protocol(self) -> Protocol | None:
-        """Rule that draws the splits anew from all samples; None, as at first, keeps the dataset's own splits."""
-        return self._protocol
-
-    @protocol.setter
-    def protocol(self, protocol: Protocol | None) -> None:
-        self._protocol = protocol
-        self._splits = None
+        self.protocol: Protocol | None = None
+        self._loaded_splits: tuple[Protocol | None, Splits] | None = None
 
     @property
     def title(self) -> str:
@@ -75,13 +68,10 @@ class RegressionData(LightningDataModule, ABC):
         """Read or make the splits; called once."""
 
     def load_with(self, protocol: Protocol) -> Splits:
-        """Read or make the splits that a protocol draws.
+        """Read or make the splits that a protocol draws; raises as `conr.data.Protocol.rows`.
 
         By default these are samples of the splits of `load`. A dataset that fits something on its training split, such
         as a scale, or augments it, lets the protocol choose before that.
-
-        Raises:
-            ValueError: as `conr.data.Protocol.rows`.
         """
         return protocol.apply(self.load())
 
@@ -96,12 +86,15 @@ class RegressionData(LightningDataModule, ABC):
             return [str(error)]
         if self.protocol is not None:
             return []
-        sizes = {"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)}
-        expected = self.card.counts if self.card else {}
+        return self.unpublished_sizes({split: len(getattr(splits, split)) for split in SPLITS})
+
+    def unpublished_sizes(self, sizes: Mapping[str, int]) -> list[str]:
+        """A sentence for each of these splits whose size is not the one that the card says."""
+        published = self.card.counts if self.card else {}
         return [
-            f"{split}: expected {count} samples as published, got {sizes[split]}"
-            for split, count in expected.items()
-            if sizes[split] != count
+            f"{split}: expected {published[split]} samples as published, got {size}"
+            for split, size in sizes.items()
+            if size != published.get(split, size)
         ]
 
     def prepare_files(self) -> list[Path]:
@@ -111,9 +104,9 @@ class RegressionData(LightningDataModule, ABC):
     @property
     def splits(self) -> Splits:
         """The splits, loaded on first use."""
-        if self._splits is None:
-            self._splits = self.load() if self.protocol is None else self.load_with(self.protocol)
-        return self._splits
+        if self._loaded_splits is None or self._loaded_splits[0] is not self.protocol:
+            self._loaded_splits = self.protocol, self.load() if self.protocol is None else self.load_with(self.protocol)
+        return self._loaded_splits[1]
 
     def train_labels(self) -> Tensor:
         """Labels of the training split, (n,) or (n, k); of dense labels a sample of pixels that stands for them."""
@@ -134,20 +127,11 @@ class RegressionData(LightningDataModule, ABC):
         return LabelDensity(many=self.many, few=self.few).fit(self.splits.train.labels, self.splits.bins)
 
     def metrics(self, density: LabelDensity, prefix: str) -> MetricCollection:
-        """The metrics of a split: flat names to numbers, each also with ``_many``, ``_median`` and ``_few``.
-
-        Args:
-            density: as `shot_density` gives it.
-            prefix: put before each name.
-        """
+        """The metrics of a split: names after ``prefix`` to numbers, also with ``_many``, ``_median`` and ``_few``."""
         return shot_metrics(density, prefix=prefix)
 
     def sample_values(self, sample: str) -> dict[str, str]:  # noqa: ARG002  for datasets that know more
-        """Facts about a sample to show beside its picture, by name; none by default.
-
-        Args:
-            sample: its id.
-        """
+        """Facts about the sample of an id to show beside its picture, by name; none by default."""
         return {}
 
     def setup(self, stage: str) -> None:  # noqa: ARG002  Lightning passes it

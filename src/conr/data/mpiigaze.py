@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,21 +27,14 @@ LINES = 3000  # of each person's list, as published
 REACH = 30  # degrees from straight ahead to the outer edge of the cells
 
 
+@dataclass(eq=False, repr=False)
 class EyeDataset(RegressionDataset):
-    """One split: item ``i`` is ``({"image": (1, 36, 60), "pose": (2,)}, label (2,))``, all float32.
+    """One split: item ``i`` is ``({"image": (1, 36, 60), "pose": (2,)}, label (2,))``, all float32."""
 
-    Args:
-        images: shape (n, 36, 60), uint8; a sample's image is divided by 255.
-        poses: pitch and yaw of the head in radians, shape (n, 2).
-        labels: pitch and yaw of the gaze in radians, shape (n, 2).
-        ids: one name per sample.
-    """
-
-    def __init__(self, images: Tensor, poses: Tensor, labels: Tensor, ids: Sequence[str]) -> None:
-        self.images = images
-        self.poses = poses
-        self.labels = labels
-        self.ids = list(ids)
+    images: Tensor  # shape (n, 36, 60), uint8; a sample's image is divided by 255
+    poses: Tensor  # pitch and yaw of the head in radians, shape (n, 2)
+    labels: Tensor  # pitch and yaw of the gaze in radians, shape (n, 2)
+    ids: list[str]  # one name per sample
 
     def __getitem__(self, index: int) -> tuple[dict[str, Tensor], Tensor]:
         image = self.images[index].unsqueeze(0).float() / 255  # (1, 36, 60)
@@ -70,8 +64,6 @@ class MPIIGaze(RegressionData):
             most ``most`` are used, and training takes all eyes of the remaining persons.
         data_seed: seed of the split.
         skip_bad: leave out listed eyes that have no image or no finite gaze or pose, instead of raising.
-        batch_size: eyes per batch.
-        num_workers: processes that load batches.
 
     Raises:
         ValueError: a number out of range; a person twice; fewer than one person left for training.
@@ -141,12 +133,21 @@ class MPIIGaze(RegressionData):
             FileNotFoundError: no ``root``, or no list or folder of a person.
             ValueError: an unusable line of a list, unless ``skip_bad``; a person without usable eyes; an empty split.
         """
-        found = [self._usable(person, eyes) for person, eyes in self._read()]
-        images = torch.from_numpy(np.concatenate([eyes.images for eyes in found]))
-        poses = torch.from_numpy(np.concatenate([eyes.poses for eyes in found]))
-        labels = torch.from_numpy(np.concatenate([eyes.gazes for eyes in found]))
+        found = []
+        for person, eyes in self._read():
+            bad = BadRows(list_path(self.root, person), skip=self.skip_bad)
+            for row, problem in zip(eyes.bad_lines.tolist(), eyes.problems.tolist(), strict=True):
+                bad.add(row, problem)
+            bad.finish(len(eyes.ids) + len(eyes.bad_lines))
+            found.append(eyes)
+        images, poses, labels = (
+            torch.from_numpy(np.concatenate([getattr(eyes, name) for eyes in found]))
+            for name in ("images", "poses", "gazes")
+        )
         ids = np.concatenate([eyes.ids for eyes in found])
-        bins = self._cells()
+        reach = [math.radians(REACH)] * 2
+        low, width = [-one for one in reach], math.radians(self.cell_degrees)
+        bins = Bins.by_width(width=width, low=low, high=reach, clamp=True)
         parts = split_eyes(
             ids,
             bins.index(labels).numpy(),
@@ -201,18 +202,6 @@ class MPIIGaze(RegressionData):
         self._check_root()
         for person in self.persons:
             yield person, read_eyes(self.root, person)
-
-    def _usable(self, person: str, eyes: Eyes) -> Eyes:
-        rows = BadRows(list_path(self.root, person), skip=self.skip_bad)
-        for row, problem in zip(eyes.bad_lines.tolist(), eyes.problems.tolist(), strict=True):
-            rows.add(row, problem)
-        rows.finish(len(eyes.ids) + len(eyes.bad_lines))
-        return eyes
-
-    def _cells(self) -> Bins:
-        reach = [math.radians(REACH)] * 2
-        low = [-one for one in reach]
-        return Bins.by_width(width=math.radians(self.cell_degrees), low=low, high=reach, clamp=True)
 
 
 def split_eyes(

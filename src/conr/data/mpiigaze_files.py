@@ -2,8 +2,6 @@
 
 import json
 import re
-import zipfile
-import zlib
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conr.runs.atomic import write_arrays
+from conr.runs.reading import read_arrays
 
 Array = NDArray[Any]
 
@@ -26,12 +25,6 @@ _LINE = re.compile(r"(?P<day>[^/\s]+)/(?P<picture>[^/]+?)\s+(?P<side>left|right)
 _CACHE_FORMAT = 1
 
 
-class _Wanted(NamedTuple):
-    number: int  # of the line
-    picture: str
-    side: str
-
-
 class _Eye(NamedTuple):
     number: int
     name: str
@@ -42,38 +35,23 @@ class _Eye(NamedTuple):
 
 
 class Eyes(NamedTuple):
-    """The listed eyes of one person, right ones mirrored, and what is wrong with the lines that give none.
+    """The listed eyes of one person, right ones mirrored, and what is wrong with the lines that give none."""
 
-    Attributes:
-        ids: ``"p00/day01/0005.jpg left"``, shape (n,), each once.
-        images: shape (n, 36, 60), uint8.
-        gazes: pitch and yaw in radians, shape (n, 2), float32.
-        poses: pitch and yaw of the head in radians, shape (n, 2), float32.
-        lines: number of lines of the list, repeated ones too.
-        bad_lines: numbers of the unusable ones, from 1, shape (m,).
-        problems: what was expected there and what came, shape (m,).
-    """
-
-    ids: Array
-    images: Array
-    gazes: Array
-    poses: Array
-    lines: int
-    bad_lines: Array
-    problems: Array
+    ids: Array  # ``"p00/day01/0005.jpg left"``, shape (n,), each once
+    images: Array  # shape (n, 36, 60), uint8
+    gazes: Array  # pitch and yaw in radians, shape (n, 2), float32
+    poses: Array  # pitch and yaw of the head in radians, shape (n, 2), float32
+    lines: int  # number of lines of the list, repeated ones too
+    bad_lines: Array  # numbers of the unusable ones, from 1, shape (m,)
+    problems: Array  # what was expected there and what came, shape (m,)
 
 
 def gaze_angles(directions: Array) -> Array:
-    """Pitch and yaw of gaze directions in the camera's frame (x right, y down, z away from the camera).
+    """Pitch and yaw (n, 2) of gaze directions (n, 3), any length, in the camera's frame (x right, y down, z away).
 
     Looking straight into the camera is (0, 0); pitch is positive upwards, yaw towards the image's left: a direction
-    (x, y, z) of length 1 has pitch asin(-y) and yaw atan2(-x, -z).
-
-    Args:
-        directions: shape (n, 3), of any positive length.
-
-    Returns:
-        Radians, shape (n, 2); one or both NaN for a direction that has no length or is not finite.
+    (x, y, z) of length 1 has pitch asin(-y) and yaw atan2(-x, -z). One or both are NaN for a direction that has no
+    length or is not finite.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         x, y, z = (directions / np.linalg.norm(directions, axis=1, keepdims=True)).T  # (n,) each
@@ -81,20 +59,15 @@ def gaze_angles(directions: Array) -> Array:
 
 
 def head_angles(rotations: Array) -> Array:
-    r"""Pitch and yaw of the head from rotation vectors.
+    r"""Pitch and yaw (n, 2) of the head from rotation vectors (n, 3), axis times angle in radians.
 
-    Where the rotation takes the z axis, by Rodrigues' formula (the third column of the rotation matrix):
+    Where the rotation takes the z axis, by Rodrigues' formula (the third column of the rotation matrix); NaN for a
+    vector that is not finite:
 
     $$u = \cos\theta\, e_3 + \sin\theta\, k \times e_3 + (1 - \cos\theta)\, k_3\, k, \qquad
     \text{pitch} = \arcsin u_2, \quad \text{yaw} = \operatorname{atan2}(u_1, u_3)$$
 
     Symbols: $\theta$ length and $k$ direction of the rotation vector.
-
-    Args:
-        rotations: axis times angle in radians, shape (n, 3).
-
-    Returns:
-        Radians, shape (n, 2); NaN for a vector that is not finite.
     """
     with np.errstate(invalid="ignore"):
         angle = np.linalg.norm(rotations, axis=1, keepdims=True)  # (n, 1)
@@ -107,13 +80,9 @@ def head_angles(rotations: Array) -> Array:
 
 
 def read_eyes(root: Path, person: str) -> Eyes:
-    """Read the eyes that a person's list of the evaluation subset names, from the cache if it is up to date.
+    """Read the eyes that the list of a person, "p00" to "p14", names, from the cache if it is up to date.
 
     A line that repeats an earlier one gives no second eye: one participant's list is oversampled.
-
-    Args:
-        root: the folder that holds ``Data`` and ``Evaluation Subset``.
-        person: ``"p00"`` to ``"p14"``.
 
     Raises:
         FileNotFoundError: the person's list or folder is not there.
@@ -165,13 +134,12 @@ def _state_of_files(root: Path, person: str) -> str:
 
 def _read_cache(root: Path, person: str) -> Eyes | None:
     try:
-        with _cache_path(root, person).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            if str(archive["state"]) != _state_of_files(root, person):
-                return None
-            arrays = {name: archive[name] for name in Eyes._fields}
-    except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error):
+        arrays: dict[str, Any] = read_arrays(_cache_path(root, person), ("state", *Eyes._fields))
+        if str(arrays.pop("state")) != _state_of_files(root, person):
+            return None
+        return Eyes(**arrays | {"lines": int(arrays["lines"])})
+    except (OSError, ValueError, TypeError):
         return None  # a broken cache is as good as none
-    return Eyes(**arrays | {"lines": int(arrays["lines"])})
 
 
 def _decode(path: Path, folder: Path) -> Eyes:
@@ -183,26 +151,25 @@ def _decode(path: Path, folder: Path) -> Eyes:
     if not first_copies:
         raise ValueError(f"{path}: expected lines '{LINE}', got an empty file")
     problems: dict[int, str] = {}
-    by_day: dict[str, list[_Wanted]] = defaultdict(list)
+    by_day: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
     for line, number in first_copies.items():
         found = _LINE.fullmatch(line)
         if found is None:
             problems[number] = f"expected '{LINE}', got {line!r}"
         else:
-            by_day[found["day"]].append(_Wanted(number, found["picture"], found["side"]))
+            by_day[found["day"]].append((number, found["picture"], found["side"]))
     eyes: list[_Eye] = []
     for day, wanted in by_day.items():
         try:
             held = _read_day(folder / f"{day}.mat")
         except ValueError as error:
-            problems |= {one.number: str(error) for one in wanted}
+            problems |= {number: str(error) for number, *_ in wanted}
             continue
-        for one in wanted:
-            if one.picture not in held:
-                problems[one.number] = f"expected a picture of {folder / day}.mat, got {one.picture!r}, which it lacks"
-                continue
-            image, gaze, pose = held[one.picture][one.side]
-            eyes.append(_Eye(one.number, f"{folder.name}/{day}/{one.picture} {one.side}", one.side, image, gaze, pose))
+        for number, picture, side in wanted:
+            if picture in held:
+                eyes.append(_Eye(number, f"{folder.name}/{day}/{picture} {side}", side, *held[picture][side]))
+            else:
+                problems[number] = f"expected a picture of {folder / day}.mat, got {picture!r}, which it lacks"
     eyes.sort(key=lambda eye: eye.number)
     return _without_unknown(eyes, sum(bool(line.strip()) for line in lines), problems)
 

@@ -1,6 +1,7 @@
 """NYUD2-DIR: the depth of every pixel of an indoor scene, while far pixels are rare."""
 
 import re
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -47,43 +48,30 @@ SCENE = re.compile(r"(?P<scene>.+_\d+)[a-z]?_out")
 """Folder of a scene's images; a letter counts the parts in which it was filmed."""
 
 
-def _published_regions() -> list[str]:
-    many = {*range(9, 46), 47, 49}
-    median = {7, 8, 46, 48, *range(50, 57), 58, 60, 61, 63}
-    return ["many" if bucket in many else "median" if bucket in median else "few" for bucket in range(len(BUCKETS))]
+_MANY = {*range(9, 46), 47, 49}
+_MEDIAN = {7, 8, 46, 48, *range(50, 57), 58, 60, 61, 63}
+PUBLISHED_REGIONS = tuple("many" if b in _MANY else "median" if b in _MEDIAN else "few" for b in range(len(BUCKETS)))
 
 
+@dataclass(eq=False, repr=False)
 class DepthPairs(RegressionDataset):
     """Images with their depth, decoded on access; item ``i`` is ``(image, depth)``.
 
     The image is float32 of shape (3, height, width), normalised by ImageNet's mean and deviation; the depth is in
     metres, NaN where there is none, of shape (1, height, width), or half of that, rounded up, for training. Depths are
     not held in memory, so that this dataset has no ``labels``.
-
-    Args:
-        pairs: of the split.
-        frame: scaling and crop.
-        coding: of the depth files.
-        for_training: depths are as large as the network's predictions; else pixels nearer than the first evaluated
-            bucket have no label.
-        mask: pixels that keep their label, shape (rows of the list, height, width); all if None.
     """
 
-    def __init__(
-        self,
-        pairs: list[Pair],
-        frame: Frame,
-        coding: Coding,
-        *,
-        for_training: bool,
-        mask: Array | None = None,
-    ) -> None:
-        self.pairs = pairs
-        self.frame = frame
-        self.coding = coding
-        self.for_training = for_training
-        self.mask = mask
-        self.ids = [pair.name for pair in pairs]
+    pairs: list[Pair]  # of the split
+    frame: Frame  # scaling and crop
+    coding: Coding  # of the depth files
+    # depths are as large as the network's predictions; else pixels nearer than the first evaluated bucket have no
+    # label
+    for_training: bool
+    mask: Array | None = None  # pixels that keep their label, shape (rows of the list, height, width); all if None
+
+    def __post_init__(self) -> None:
+        self.ids = [pair.name for pair in self.pairs]
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         pair = self.pairs[index]
@@ -119,8 +107,6 @@ class NYUD2(RegressionData):
         data_seed: seed of the held-out scenes, and of the test mask if there is none yet.
         skip_bad: leave out rows that cannot be used, and warn of how many, instead of stopping at the first.
         check_images: decode every file when loading, so that unreadable ones are found before training.
-        batch_size: images per batch.
-        num_workers: processes that load batches.
 
     Raises:
         ValueError: a number out of its range.
@@ -200,11 +186,7 @@ class NYUD2(RegressionData):
         )
 
     def load_with(self, protocol: Protocol) -> Splits:
-        """Refuse: a protocol draws samples by their label, and an image has one per pixel.
-
-        Raises:
-            ValueError: always.
-        """
+        """Refuse with a ValueError: a protocol draws samples by their label, and an image has one per pixel."""
         raise ValueError(f"protocol: expected none for dense labels, got {protocol.name!r}")
 
     @cached_property
@@ -238,7 +220,7 @@ class NYUD2(RegressionData):
 
     def shot_density(self) -> LabelDensity:
         """Training pixels per depth bucket, with the published shot regions."""
-        return LabelDensity(fixed_regions=_published_regions()).fit_counts(self.train_counts, BUCKETS)
+        return LabelDensity(fixed_regions=PUBLISHED_REGIONS).fit_counts(self.train_counts, BUCKETS)
 
     def metrics(self, density: LabelDensity, prefix: str) -> MetricCollection:
         """The metrics of depth; see `conr.metrics.depth_metrics`."""
@@ -254,9 +236,7 @@ class NYUD2(RegressionData):
             found = {split: self._read(split, skip=True) for split in PUBLISHED_PAIRS}
             for split, (pairs, bad) in found.items():
                 sentences += [f"{bad.source}, row {row}: {problem}" for row, problem in sorted(bad.problems.items())]
-                if len(pairs) != PUBLISHED_PAIRS[split]:
-                    expected = PUBLISHED_PAIRS[split]
-                    sentences.append(f"{bad.source}: expected {expected} pairs as published, got {len(pairs)}")
+                sentences += [f"{bad.source}, {sentence}" for sentence in self.unpublished_sizes({split: len(pairs)})]
             pairs, bad = found["test"]
             self._mask(pairs, len(pairs) + len(bad.problems))
         except (ValueError, OSError) as error:
@@ -319,9 +299,8 @@ class NYUD2(RegressionData):
         held_out = max(1, round(self.val_share * len(scenes)))
         drawn = np.random.default_rng(self.data_seed).permutation(len(scenes))[:held_out]
         chosen = {scenes[place] for place in drawn}
-        return [pair for pair in pairs if _scene(pair) not in chosen], [
-            pair for pair in pairs if _scene(pair) in chosen
-        ]
+        train = [pair for pair in pairs if _scene(pair) not in chosen]
+        return train, [pair for pair in pairs if _scene(pair) in chosen]
 
     def _mask(self, pairs: list[Pair], rows: int) -> Array:
         file = self.root / MASK

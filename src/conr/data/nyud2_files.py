@@ -16,6 +16,7 @@ from conr._checks import check_number
 from conr.data.images import UnreadableImageError
 from conr.density import Bins
 from conr.runs.atomic import write_arrays
+from conr.runs.reading import read_arrays
 from conr.tables.bad_rows import BadRows
 
 Array = NDArray[Any]
@@ -66,12 +67,9 @@ class Pair(NamedTuple):
 
 
 def read_pairs(source: Path, root: Path, bad: BadRows) -> list[Pair]:
-    """Read a list of pairs: a CSV file without header, in each row the paths of an image and of its depth.
+    """Read a list of pairs: a CSV file without header, in each row the paths, from ``root``, of an image and its depth.
 
-    Args:
-        source: the list, UTF-8.
-        root: where its paths start.
-        bad: raises at, or collects, rows without two cells or whose files do not exist.
+    Rows without two cells, or whose files do not exist, go to ``bad``.
 
     Raises:
         FileNotFoundError: no such list.
@@ -99,16 +97,7 @@ def read_pairs(source: Path, root: Path, bad: BadRows) -> list[Pair]:
 
 @dataclass(frozen=True)
 class Frame:
-    """Scaling and cropping of files: the shorter side to ``short_side``, then ``height`` x ``width`` of the centre.
-
-    Args:
-        short_side: pixels of the shorter side after scaling.
-        height: pixels of the crop.
-        width: pixels of the crop.
-
-    Raises:
-        ValueError: a number below 1.
-    """
+    """Scaling and cropping of files: the shorter side to ``short_side``, then ``height`` x ``width`` of the centre."""
 
     short_side: int = 240
     height: int = 228
@@ -204,13 +193,16 @@ def count_buckets(pairs: Sequence[Pair], frame: Frame, coding: Coding) -> Array:
     Raises:
         ValueError: a depth that cannot be read; the message names the list, the row and the file.
     """
+    found = _buckets_of(pairs, frame, coding)
+    return np.stack([np.bincount(one.reshape(-1), minlength=256)[: len(BUCKETS)] for one in found])
 
-    def count(pair: Pair) -> Array:
+
+def _buckets_of(pairs: Sequence[Pair], frame: Frame, coding: Coding) -> Iterator[Array]:
+    def read(pair: Pair) -> Array:
         with pair.named():
-            found = buckets(frame.read_depth(pair, coding), coding)
-        return np.bincount(found.reshape(-1), minlength=256)[: len(BUCKETS)]
+            return buckets(frame.read_depth(pair, coding), coding)
 
-    return np.stack(in_threads(count, pairs))
+    return in_threads(read, pairs)
 
 
 def balanced_mask(pairs: Sequence[Pair], rows: int, frame: Frame, coding: Coding, *, seed: int) -> Array:
@@ -231,13 +223,8 @@ def balanced_mask(pairs: Sequence[Pair], rows: int, frame: Frame, coding: Coding
     Raises:
         ValueError: a depth that cannot be read, or no pixel in any bucket.
     """
-
-    def read(pair: Pair) -> Array:
-        with pair.named():
-            return buckets(frame.read_depth(pair, coding), coding)
-
     found = np.full((rows, frame.height, frame.width), 255, dtype=np.uint8)
-    for pair, one in zip(pairs, in_threads(read, pairs), strict=True):
+    for pair, one in zip(pairs, _buckets_of(pairs, frame, coding), strict=True):
         found[pair.position] = one
     flat = found.reshape(-1)
     counts = np.bincount(flat, minlength=256)[FIRST_BUCKET : len(BUCKETS)]
@@ -250,11 +237,11 @@ def balanced_mask(pairs: Sequence[Pair], rows: int, frame: Frame, coding: Coding
     return mask.reshape(found.shape)
 
 
-def in_threads(work: Callable[[Pair], Any], pairs: Sequence[Pair]) -> list[Any]:
+def in_threads(work: Callable[[Pair], Any], pairs: Sequence[Pair]) -> Iterator[Any]:
     """Results of some work on files, in order; Pillow decodes outside of Python's lock."""
     pool = ThreadPoolExecutor()
     try:
-        return list(pool.map(work, pairs))
+        yield from pool.map(work, pairs)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -267,18 +254,10 @@ def write_depth_counts(file: Path, pairs: Sequence[Pair], counts: Array, frame: 
 
 
 def read_depth_counts(file: Path, pairs: Sequence[Pair], frame: Frame) -> Array | None:
-    """Counts that `write_depth_counts` kept for these pairs; None without a file of these pairs and sizes.
-
-    Raises:
-        ValueError: a broken file.
-    """
+    """Counts that `write_depth_counts` kept for these pairs; None without a file of these pairs and sizes."""
     if not file.is_file():
         return None
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            names, counts, size = (archive[name] for name in ("names", "counts", "frame"))
-    except Exception as error:  # a broken archive raises from several libraries
-        raise ValueError(f"expected depth counts as prepare_files() writes them, got {file}: {error}") from error
+    names, counts, size = read_arrays(file, ("names", "counts", "frame")).values()
     place = {name: position for position, name in enumerate(names.tolist())}
     known = all(pair.name in place for pair in pairs)
     if not known or size.tolist() != [frame.short_side, frame.height, frame.width]:

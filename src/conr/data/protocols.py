@@ -10,6 +10,7 @@ copies, and the size of the test hangs on luck. Here nothing is drawn twice: the
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from conr.density.splits import SPLITS, Positions, first_of_each
 Numbers = NDArray[np.floating[Any]]
 
 
+@dataclass(kw_only=True, eq=False)
 class Protocol(ABC):
     """Draws train, val and test from the samples of all splits, each sample at most once.
 
@@ -47,24 +49,18 @@ class Protocol(ABC):
         ValueError: a number outside its range.
     """
 
-    def __init__(
-        self,
-        *,
-        test_per_bin: int = 50,
-        val_share: float = 0.1,
-        within: tuple[float, float] | None = None,
-        seed: int = 0,
-    ) -> None:
-        check_number("test_per_bin", test_per_bin, low=1)
-        check_number("seed", seed, low=0)
-        if not 0 < val_share < 1:
-            raise ValueError(f"val_share: expected a share between 0 and 1, got {val_share}")
-        if within is not None:
-            _check_interval("within", within)
-        self.test_per_bin = test_per_bin
-        self.val_share = val_share
-        self.within = within
-        self.seed = seed
+    test_per_bin: int = 50
+    val_share: float = 0.1
+    within: tuple[float, float] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_number("test_per_bin", self.test_per_bin, low=1)
+        check_number("seed", self.seed, low=0)
+        if not 0 < self.val_share < 1:
+            raise ValueError(f"val_share: expected a share between 0 and 1, got {self.val_share}")
+        if self.within is not None:
+            _check_interval("within", self.within)
 
     @property
     @abstractmethod
@@ -141,14 +137,10 @@ class Protocol(ABC):
         return dict(zip(occupied.tolist(), np.split(order, starts[1:]), strict=True))
 
     def apply(self, splits: Splits) -> Splits:
-        """Splits drawn from the samples of all three given ones.
+        """Splits drawn from the samples of all three given ones; raises as `rows`.
 
-        Raises:
-            ValueError: as `rows`.
-
-        Notes:
-            A sample's input is read from the split that it comes from. A dataset whose inputs depend on their split,
-            by random augmentation of the training split for example, needs `conr.data.RegressionData.load_with`.
+        A sample's input is read from the split that it comes from. A dataset whose inputs depend on their split, by
+        random augmentation of the training split for example, needs `conr.data.RegressionData.load_with`.
         """
         pool = [getattr(splits, split) for split in SPLITS]
         known = [part.contents for part in pool if part.contents is not None]
@@ -157,6 +149,7 @@ class Protocol(ABC):
         return Splits(**{split: PooledRows(pool, rows[split]) for split in SPLITS}, bins=splits.bins)
 
 
+@dataclass(kw_only=True, eq=False)
 class Extrapolation(Protocol):
     r"""Train is a bump around ``center``, the test asks for all labels: also those beyond all that train has seen.
 
@@ -168,10 +161,6 @@ class Extrapolation(Protocol):
     Args:
         center: most frequent label, in label units.
         width: standard deviation of the bump, in label units; 7.07 (years) is the original's exp(-0.01 (y - 50)^2).
-        test_per_bin: see `Protocol`.
-        val_share: see `Protocol`.
-        within: see `Protocol`.
-        seed: see `Protocol`.
 
     Raises:
         ValueError: a number outside its range.
@@ -187,21 +176,13 @@ class Extrapolation(Protocol):
         [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
     """
 
-    def __init__(
-        self,
-        *,
-        center: float,
-        width: float,
-        test_per_bin: int = 50,
-        val_share: float = 0.1,
-        within: tuple[float, float] | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(test_per_bin=test_per_bin, val_share=val_share, within=within, seed=seed)
-        check_number("center", center)
-        check_number("width", width, low=0, open_low=True)
-        self.center = center
-        self.width = width
+    center: float
+    width: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("center", self.center)
+        check_number("width", self.width, low=0, open_low=True)
 
     @property
     def name(self) -> str:
@@ -213,6 +194,7 @@ class Extrapolation(Protocol):
         return _bumps(labels, counts, (self.center,), self.width)
 
 
+@dataclass(kw_only=True, eq=False)
 class Interpolation(Protocol):
     r"""Train has two or more bumps with next to nothing between them, the test asks for all labels.
 
@@ -221,33 +203,21 @@ class Interpolation(Protocol):
     Args:
         centers: most frequent labels, in label units; two or more.
         width: standard deviation of each bump, in label units; 7.07 (years) is the original's.
-        test_per_bin: see `Protocol`.
-        val_share: see `Protocol`.
-        within: see `Protocol`.
-        seed: see `Protocol`.
 
     Raises:
         ValueError: fewer than two centers, or a number outside its range.
     """
 
-    def __init__(
-        self,
-        *,
-        centers: Sequence[float],
-        width: float,
-        test_per_bin: int = 50,
-        val_share: float = 0.1,
-        within: tuple[float, float] | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(test_per_bin=test_per_bin, val_share=val_share, within=within, seed=seed)
-        if len(centers) < 2:
-            raise ValueError(f"centers: expected at least two labels, got {list(centers)}")
-        for center in centers:
+    centers: Sequence[float]
+    width: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.centers) < 2:
+            raise ValueError(f"centers: expected at least two labels, got {list(self.centers)}")
+        for center in self.centers:
             check_number("centers", center)
-        check_number("width", width, low=0, open_low=True)
-        self.centers = tuple(centers)
-        self.width = width
+        check_number("width", self.width, low=0, open_low=True)
 
     @property
     def name(self) -> str:
@@ -259,6 +229,7 @@ class Interpolation(Protocol):
         return _bumps(labels, counts, self.centers, self.width)
 
 
+@dataclass(kw_only=True, eq=False)
 class BlindSpot(Protocol):
     """Train and val have no label from ``low`` to ``high``; the test asks for them as for all others.
 
@@ -267,10 +238,6 @@ class BlindSpot(Protocol):
     Args:
         low: first label of the gap, in label units.
         high: last label of the gap, in label units; it belongs to the gap.
-        test_per_bin: see `Protocol`.
-        val_share: see `Protocol`.
-        within: see `Protocol`.
-        seed: see `Protocol`.
 
     Raises:
         ValueError: high below low, or a number outside its range.
@@ -283,20 +250,12 @@ class BlindSpot(Protocol):
         [0.0, 1.0, 2.0, 3.0, 6.0, 7.0, 8.0, 9.0]
     """
 
-    def __init__(
-        self,
-        *,
-        low: float,
-        high: float,
-        test_per_bin: int = 50,
-        val_share: float = 0.1,
-        within: tuple[float, float] | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(test_per_bin=test_per_bin, val_share=val_share, within=within, seed=seed)
-        _check_interval("low and high", (low, high))
-        self.low = low
-        self.high = high
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_interval("low and high", (self.low, self.high))
 
     @property
     def name(self) -> str:
@@ -313,11 +272,7 @@ class BlindSpot(Protocol):
         return (labels >= self.low) & (labels <= self.high)
 
     def rows(self, labels: Tensor, bins: Bins, contents: Positions | None = None) -> dict[str, Positions]:
-        """Positions of train, val and test; see `Protocol.rows`.
-
-        Raises:
-            ValueError: no label in the gap is tested; and as there.
-        """
+        """As `Protocol.rows`; ValueError also if no label in the gap is tested."""
         rows = super().rows(labels, bins, contents)
         tested = labels[rows["test"]]
         if not ((tested >= self.low) & (tested <= self.high)).any():

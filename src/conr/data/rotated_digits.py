@@ -13,6 +13,7 @@ from torch import Tensor
 from conr._checks import check_choice, check_number
 from conr._extras import require
 from conr.data.dataset import ArrayDataset, DatasetCard, Splits
+from conr.data.image_views import turned_grid
 from conr.data.module import RegressionData
 from conr.density import Bins
 
@@ -21,23 +22,16 @@ SIZES = {"train": 3000, "val": 700, "test": 1300}
 PIXEL_MEAN, PIXEL_STD = 0.1307, 0.3081
 
 
-def _exponential(angles: np.ndarray) -> np.ndarray:
-    return np.exp(-angles / 14)
-
-
-def _normal(angles: np.ndarray) -> np.ndarray:
-    return np.exp(-0.5 * ((angles - 45) / 12) ** 2)
-
-
-def _bimodal(angles: np.ndarray) -> np.ndarray:
-    peaks = np.exp(-0.5 * ((angles - 22) / 7) ** 2) + np.exp(-0.5 * ((angles - 68) / 7) ** 2)
-    return np.where((angles >= 40) & (angles < 50), 0.0, peaks)
+def _bump(angles: np.ndarray, center: float, deviation: float) -> np.ndarray:
+    return np.exp(-0.5 * ((angles - center) / deviation) ** 2)
 
 
 DISTRIBUTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "exponential": _exponential,
-    "normal": _normal,
-    "bimodal": _bimodal,
+    "exponential": lambda angles: np.exp(-angles / 14),
+    "normal": lambda angles: _bump(angles, 45, 12),
+    "bimodal": lambda angles: np.where(
+        (angles >= 40) & (angles < 50), 0.0, _bump(angles, 22, 7) + _bump(angles, 68, 7)
+    ),
     "uniform": np.ones_like,
 }
 
@@ -53,8 +47,6 @@ class RotatedDigits(RegressionData):
             cut; "normal" around 45, deviation 12; "bimodal" around 22 and 68, deviation 7, nothing from 40 to 49;
             "uniform".
         data_seed: seed of the split and of all angles.
-        batch_size: images per batch.
-        num_workers: processes that load batches.
 
     Raises:
         ValueError: an unknown distribution.
@@ -100,7 +92,10 @@ class RotatedDigits(RegressionData):
             digits = order[start : start + size]
             start += size
             angles = sample_angles(self.distribution if split == "train" else "uniform", size, random)
-            splits[split] = _rotated(pixels[digits], angles, [f"digit-{digit:04d}" for digit in digits])
+            images = torch.from_numpy(pixels[digits]).view(-1, 1, 28, 28) / 255
+            labels = torch.from_numpy(angles).float()
+            inputs = (rotate(images, labels) - PIXEL_MEAN) / PIXEL_STD
+            splits[split] = ArrayDataset(inputs, labels, [f"digit-{digit:04d}" for digit in digits])
         return Splits(**splits, bins=Bins.by_width(width=1, low=0, high=ANGLES))
 
 
@@ -121,11 +116,7 @@ def sample_angles(distribution: str, size: int, random: np.random.Generator) -> 
 
 def rotate(images: Tensor, angles: Tensor) -> Tensor:
     """Square images (n, channels, side, side) rotated anticlockwise by angles (n,) in degrees; zeros move in."""
-    radians = angles * (math.pi / 180)
-    cosine, sine, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)
-    # The grid says where each output pixel comes from, in coordinates whose y axis points down.
-    matrices = torch.stack((cosine, -sine, zero, sine, cosine, zero), dim=1).view(-1, 2, 3)  # (n, 2, 3)
-    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+    grid = turned_grid(torch.ones_like(angles), angles * (math.pi / 180), images.shape)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
@@ -136,9 +127,3 @@ def _digits() -> np.ndarray:
         pixels: np.ndarray = np.loadtxt(path, delimiter=",", usecols=range(784), dtype=np.float32)
     pixels.flags.writeable = False
     return pixels
-
-
-def _rotated(pixels: np.ndarray, angles: np.ndarray, ids: list[str]) -> ArrayDataset:
-    images = torch.from_numpy(pixels).view(-1, 1, 28, 28) / 255
-    labels = torch.from_numpy(angles).float()
-    return ArrayDataset((rotate(images, labels) - PIXEL_MEAN) / PIXEL_STD, labels, ids)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,6 @@ class Table(RegressionData):
             the first.
         data_seed: seed of the split.
         batch_size: rows per batch; "auto" is 128 up to 10,000 training rows and grows to 1024.
-        num_workers: processes that load batches.
 
     Raises:
         ValueError: no target, or an unknown word; from `load`, a file, row or column that cannot be used.
@@ -138,19 +138,14 @@ class Table(RegressionData):
         return self._load(self.file.split)
 
     def load_with(self, protocol: Protocol) -> Splits:
-        """Read the table and split it by a protocol, whose training rows the encoding is fitted on.
+        """Read the table and split it by a protocol, on whose training rows the encoding is fitted.
 
-        Raises:
-            ValueError: as `load`, and as `conr.data.Protocol.rows`.
+        Raises as `load`, and as `conr.data.Protocol.rows`.
         """
         return self._load(lambda content: protocol.rows(content.labels.float(), content.bins))
 
     def content(self) -> TableContent:
-        """Content of the file, before it is split and encoded.
-
-        Raises:
-            FileNotFoundError, ValueError, ImportError: as `load`.
-        """
+        """Content of the file, before it is split and encoded; raises as `load`."""
         return self.file.content()
 
     def problems(self) -> list[str]:
@@ -158,19 +153,11 @@ class Table(RegressionData):
         return ([] if self.file.skip_bad else self.file.problems()) or super().problems()
 
     def sample_values(self, sample: str) -> dict[str, str]:
-        """The row of the file that a sample comes from, column by column.
-
-        Raises:
-            FileNotFoundError, ValueError: as `load`, of a file that is gone or no table.
-        """
+        """The row of the file that a sample comes from, column by column; raises as `load`."""
         return self.file.sample_values(sample)
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Batches of the rows to predict, in order: those of ``predict_path``, else the test split.
-
-        Raises:
-            FileNotFoundError, ValueError: as `load`; ``predict_path`` lacks a column.
-        """
+        """Batches of the rows to predict, in order: ``predict_path``, else the test split; raises as `load`."""
         if self.predict_path is None:
             return super().predict_dataloader()
         self.setup("predict")  # fits the encoding
@@ -202,12 +189,12 @@ class Table(RegressionData):
         return Splits(**datasets, bins=content.bins)
 
 
+@dataclass(eq=False, repr=False)
 class _Unlabelled(Dataset[Tensor]):
     """Rows to predict."""
 
-    def __init__(self, inputs: Tensor, ids: list[str]) -> None:
-        self.inputs = inputs
-        self.ids = ids
+    inputs: Tensor
+    ids: list[str]
 
     def __len__(self) -> int:
         return len(self.ids)

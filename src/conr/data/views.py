@@ -120,8 +120,7 @@ class DropoutViews(nn.Module):
 
     def __init__(self, *, rate: float = 0.1) -> None:
         super().__init__()
-        if not 0 <= rate < 1:
-            raise ValueError(f"rate: expected a probability in [0, 1), got {rate}")
+        check_share("rate", rate, open_high=True)
         self.rate = rate
 
     def forward(self, inputs: Tensor) -> Tensor:

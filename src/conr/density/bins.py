@@ -85,8 +85,7 @@ class Bins:
             labels: shape (n,) or (n, k), finite; their range stands for a ``low`` or ``high`` that is None.
             width: of a bin, in label units; one number, or one per label dimension.
             low: first edge.
-            high: the last edge is the first one that is not below it. A millionth of a width is taken for rounding and
-                makes no bin of its own.
+            high: the last edge is the first one that is not below it; a millionth of a width is taken for rounding.
             clamp: see the class.
 
         Raises:
@@ -112,11 +111,6 @@ class Bins:
         """At most ``count`` bins per label dimension that hold about equally many of the labels (quantiles).
 
         Quantiles that coincide, because many labels are equal, are merged.
-
-        Args:
-            labels: shape (n,) or (n, k), finite.
-            count: wanted number of bins per label dimension.
-            clamp: see the class.
 
         Raises:
             ValueError: a count below 1, no labels, or a label dimension in which all labels are equal.
@@ -144,15 +138,12 @@ class Bins:
         return torch.stack(torch.meshgrid(*middles, indexing="ij"), dim=-1).reshape(-1, self.dimensions)
 
     def index(self, labels: Labels, *, check: bool = True) -> Tensor:
-        """Bin of each label.
+        """Bin of each label, shape (n,), int64, a tensor on the labels' device.
 
         Args:
             labels: shape (n,) or (n, k), a tensor of any real dtype and device, or an array.
             check: whether values are checked, which makes a GPU wait. Without the check a label outside is clamped, and
                 NaN falls into a bin nobody should rely on.
-
-        Returns:
-            Shape (n,), int64, a tensor on the labels' device.
 
         Raises:
             TypeError: labels that are no tensor or array of real numbers.

@@ -86,20 +86,13 @@ def _default_width(column: Tensor, dimensions: int) -> float:
     wanted = 2 * (high - low) * len(column) ** (-1 / 3)
     most = MOST ** (1 / dimensions)
     bins = min(most, max(FEWEST ** (1 / dimensions), spread / wanted if wanted else most))
-    return _round(spread / bins)
-
-
-def _round(width: float) -> float:
+    width = spread / bins
     power = 10.0 ** math.floor(math.log10(width))
     return min((step * power for step in (1, 2, 2.5, 5, 10)), key=lambda step: abs(math.log(step / width)))
 
 
 def wider_width(width: float, *, whole: bool = False) -> float:
-    """The next wider of the widths 1, 2, 2.5, 5 times a power of ten.
-
-    Args:
-        width: positive.
-        whole: take whole numbers only, as for labels that are such.
+    """The next wider of the widths 1, 2, 2.5, 5 times a power of ten; of whole numbers only, if ``whole``.
 
     Example:
         >>> wider_width(2), wider_width(2, whole=True), wider_width(0.07)

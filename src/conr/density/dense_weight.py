@@ -79,14 +79,7 @@ class DenseWeight(nn.Module):
             self.register_buffer(name, None, persistent=False)
 
     def fit(self, labels: Tensor, bins: Bins | None = None) -> Self:  # noqa: ARG002  fits like LabelDensity
-        """Estimate the density of the training labels.
-
-        Args:
-            labels: training labels, shape (n,) or (n, k).
-            bins: not needed.
-
-        Returns:
-            self.
+        """Estimate the density of the training labels (n,) or (n, k); ``bins`` are not needed. Returns self.
 
         Raises:
             ValueError: no labels, or one that is not finite; a grid that is too coarse for the bandwidth.
@@ -95,7 +88,11 @@ class DenseWeight(nn.Module):
         low, high = columns.amin(dim=0), columns.amax(dim=0)  # (k,)
         width = rule_of_thumb(columns) if self.bandwidth is None else torch.full_like(low, self.bandwidth)
         width = torch.where(low == high, math.inf, width)  # where all are equal, all distances are 0
-        self._check_points((high - low) / width)
+        needed = 1 + math.ceil(2 * float((high[0] - low[0]) / width[0]))
+        if columns.shape[1] == 1 and needed > self.points:
+            raise ValueError(
+                f"points: expected at least {needed}, half a bandwidth apart on the range of labels, got {self.points}"
+            )
         self._low, self._high, self._width = low.tolist(), high.tolist(), width.tolist()
         samples, shares = distinct_labels(columns)  # (u, k), (u,)
         samples = (samples - low) / width
@@ -114,22 +111,10 @@ class DenseWeight(nn.Module):
         self._scale = 1 / self._weights(density).mean().item()
         return self
 
-    def _check_points(self, reach: Tensor) -> None:
-        needed = 1 + math.ceil(2 * reach[0].item())
-        if len(reach) == 1 and needed > self.points:
-            raise ValueError(
-                f"points: expected at least {needed}, half a bandwidth apart on the range of labels, got {self.points}"
-            )
-
     def weights(self, labels: Tensor, *, check: bool = True) -> Tensor:
-        """Weight of each label: 1 on average over the training samples.
+        """Weight of each label (n,) or (n, k), float32, shape (n,): 1 on average over the training samples.
 
-        Args:
-            labels: shape (n,) or (n, k).
-            check: whether labels are checked, which makes a GPU wait.
-
-        Returns:
-            Shape (n,), float32.
+        ``check`` tells whether labels are checked, which makes a GPU wait.
 
         Raises:
             RuntimeError: not fitted.

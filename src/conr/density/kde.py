@@ -34,10 +34,7 @@ def relative_density(points: Tensor, samples: Tensor, shares: Tensor) -> Tensor:
         shares: $s$, shape (u,), of sum 1.
 
     Returns:
-        Shape (m,).
-
-    Notes:
-        m u k time, in pieces of a few million pairs.
+        Shape (m,), in m u k time.
     """
     step = max(1, _PAIRS_AT_ONCE // max(1, samples.numel()))
     pieces = []
@@ -48,15 +45,12 @@ def relative_density(points: Tensor, samples: Tensor, shares: Tensor) -> Tensor:
 
 
 def smoothed_quantiles(columns: Tensor, *, bandwidth: float, count: int) -> Tensor:
-    """Quantiles of each label dimension's kernel density, cut off at the smallest and largest label.
+    """Quantiles (count, k) of each label dimension's kernel density, cut off at the smallest and largest label.
 
     Args:
         columns: shape (n, k), float64, finite, n at least 1.
         bandwidth: in standard deviations of the labels; positive.
         count: number of quantiles, at even steps from 0 to 1.
-
-    Returns:
-        Shape (count, k), float64.
     """
     levels = np.linspace(0, 1, count)
     quantiles = []

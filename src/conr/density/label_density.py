@@ -6,7 +6,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_number, check_range, check_whole
+from conr._checks import check_choice, check_number, check_range, check_share, check_whole
 from conr.density.bins import Bins, Labels
 from conr.density.kernels import lds_kernel, smooth_bins
 from conr.density.regions import REGIONS
@@ -120,8 +120,8 @@ class LabelDensity(nn.Module):
             check_number("power", power, low=0)
         if (beta is not None) != (scheme == "effective_number"):
             raise ValueError(f"beta: expected a number with scheme 'effective_number' only, got {beta} with {scheme!r}")
-        if beta is not None and not 0 <= beta < 1:
-            raise ValueError(f"beta: expected a number in [0, 1), got {beta}")
+        if beta is not None:
+            check_share("beta", beta, open_high=True)
         for region in fixed_regions or ():
             check_choice("fixed_regions", region, REGIONS)
         self.bins = bins
@@ -139,14 +139,7 @@ class LabelDensity(nn.Module):
             self.register_buffer(name, None, persistent=False)
 
     def fit(self, labels: Labels, bins: Bins | None = None) -> Self:
-        """Count the training labels and make the tables of weights and regions.
-
-        Args:
-            labels: training labels, shape (n,) or (n, k), a tensor or an array.
-            bins: used if the constructor got none.
-
-        Returns:
-            self.
+        """Count training labels (n,) or (n, k), a tensor or an array, and make the tables. Returns self.
 
         Raises:
             ValueError: as `fit_counts`; no labels; a label that is NaN or outside.
@@ -160,21 +153,13 @@ class LabelDensity(nn.Module):
         """Make the tables from the number of training labels in each bin, where the labels are too many to hold.
 
         Args:
-            counts: integers, shape (bins,) or that of the grid of several label dimensions.
+            counts: integers, shape (bins,) or that of several label dimensions; tables go to their device.
             bins: used if the constructor got none.
-
-        Returns:
-            self, with its tables on the device of the counts.
 
         Raises:
             TypeError: counts that are no tensor of integers.
             ValueError: no bins, or different ones than the constructor's; another number of counts or of fixed regions
                 than of bins; a negative count; no labels at all; a first bin that the bins do not have.
-
-        Example:
-            >>> density = LabelDensity(Bins([1, 2, 3]), scheme="inverse").fit_counts(torch.tensor([4, 1]))
-            >>> density.weights(torch.tensor([1.0, 2.0]))
-            tensor([0.6250, 2.5000])
         """
         bins = self._chosen_bins(bins)
         number = _checked_counts(counts, bins).cpu()  # (bins,)
@@ -191,14 +176,9 @@ class LabelDensity(nn.Module):
         return self
 
     def weights(self, labels: Labels, *, check: bool = True) -> Tensor:
-        """Weight of each label: 1 on average over the training samples.
+        """Weight of each label (n,) or (n, k), float32, shape (n,): 1 on average over the training samples.
 
-        Args:
-            labels: shape (n,) or (n, k), a tensor or an array.
-            check: whether labels are checked, which makes a GPU wait; see `Bins.index`.
-
-        Returns:
-            Shape (n,), float32, a tensor.
+        ``check`` is that of `Bins.index`.
 
         Raises:
             RuntimeError: not fitted.
@@ -224,14 +204,11 @@ class LabelDensity(nn.Module):
         return self.bins
 
     def table(self) -> dict[str, list[Any]]:
-        """The bins as result files keep them.
+        """The bins as result files keep them; RuntimeError if it is not fitted.
 
         Returns:
             ``edges``, a list per label dimension; ``train_counts`` and ``regions``, an entry per bin, the last label
             dimension fastest.
-
-        Raises:
-            RuntimeError: not fitted.
         """
         return {
             "edges": [edges.tolist() for edges in self.fitted_bins().edges],

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from conr._auto import AUTO
 from conr.density import Bins
-from conr.density.automatic import automatic_settings
+from conr.density.suggestions import automatic_settings
 from conr.methods.hooks import hooks_of
 
 AUTOMATIC = (

@@ -54,10 +54,8 @@ def at_label_size(predictions: Tensor, labels: Tensor) -> Tensor:
 def kept_outputs(features: Tensor, predictions: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Rows for the result file: those of a test batch as they are, of maps at most ``KEPT_PIXELS`` pixels per image.
 
-    Returns:
-        ``features``, ``predictions`` and ``labels`` by row, and of maps also ``pixels``, shape (rows, 3): position of
-        the image in the batch, row and column. They are spread evenly over the valid pixels of each image, and a
-        feature is the nearest one to its pixel.
+    Of maps they are spread evenly over the valid pixels of each image, a feature is the nearest one to its pixel, and
+    there is also ``pixels``, shape (rows, 3): position of the image in the batch, row and column.
     """
     if not is_dense(labels):
         return {"features": features, "predictions": predictions, "labels": labels}

@@ -2,7 +2,7 @@
 
 import math
 
-from conr._auto import AUTO
+from conr._auto import AUTO, T
 
 _BATCH_SIZES = ((10_000, 128), (50_000, 256), (200_000, 512))
 _LARGEST_BATCH = 1024
@@ -10,7 +10,7 @@ _STEPS = 2500
 FEWEST_EPOCHS, MOST_EPOCHS = 40, 300
 
 
-def automatic(name: str, value: int | str, default: int) -> int:
+def automatic(name: str, value: T | str, default: T) -> T:
     """A number, or the default where "auto" stands for it."""
     if not isinstance(value, str):
         return value

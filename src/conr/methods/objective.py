@@ -12,6 +12,7 @@ from conr._checks import check_number
 from conr.density import Bins, ConRSettings, SampleWeights, suggest_settings
 from conr.losses import L1
 from conr.methods.hooks import hooks_of
+from conr.methods.lengths import automatic
 from conr.methods.presets import preset_config
 from conr.methods.retraining import RRT
 from conr.methods.scale import LabelScale, flat
@@ -23,21 +24,13 @@ _CONR = "conr.ConRLoss"
 
 @dataclass
 class Objective:
-    """All that training needs to know of a method, fitted on the training labels.
+    """All that training needs to know of a method, fitted on the training labels."""
 
-    Args:
-        terms: of a step.
-        make_head: a head from a number of features.
-        sampling_power: how evenly samples are drawn over the bins.
-        criterion_lr: constant learning rate of the criterion's own parameters.
-        rrt: settings of a second training of the head.
-    """
-
-    terms: Terms
-    make_head: Callable[[int], nn.Module]
-    sampling_power: float = 0.0
-    criterion_lr: float = CRITERION_LR
-    rrt: RRT | None = None
+    terms: Terms  # of a step
+    make_head: Callable[[int], nn.Module]  # a head from a number of features
+    sampling_power: float = 0.0  # how evenly samples are drawn over the bins
+    criterion_lr: float = CRITERION_LR  # constant learning rate of the criterion's own parameters
+    rrt: RRT | None = None  # settings of a second training of the head
 
 
 def conr_settings(
@@ -159,13 +152,10 @@ def _with_conr(model: dict[str, Any], settings: ConRSettings) -> dict[str, Any]:
     return model
 
 
-def _number(name: str, value: float | str, automatic: float, *, open_low: bool = False) -> float:
-    if isinstance(value, str):
-        if value != AUTO:
-            raise ValueError(f"{name}: expected 'auto' or a number, got {value!r}")
-        return automatic
-    check_number(name, value, low=0, open_low=open_low)
-    return float(value)
+def _number(name: str, value: float | str, rule: float, *, open_low: bool = False) -> float:
+    found = automatic(name, value, rule)
+    check_number(name, found, low=0, open_low=open_low)
+    return float(found)
 
 
 def head_maker(method: str, targets: Tensor, bins: Bins) -> Callable[[int], nn.Module]:
@@ -177,7 +167,7 @@ def head_maker(method: str, targets: Tensor, bins: Bins) -> Callable[[int], nn.M
         bins: of the labels, in deviations.
 
     Raises:
-        ValueError: as `build_objective`; the function that is returned too, if the head is for one target only.
+        ValueError: as `build_objective`; from the function that is returned, if the head is for one target only.
     """
     spec = _preset(method)["model"].get("head")
     dimensions = targets.shape[1]

@@ -56,11 +56,8 @@ class RRT:
     def second_stage(self, terms: Terms, criterion: nn.Module) -> Terms:
         """The terms of the second stage; its density has yet to be fitted.
 
-        Regularizers are off, as nothing of what they act on can move.
-
-        Args:
-            terms: of the first stage.
-            criterion: fitted, but with parameters that have learnt nothing: the second stage has one of its own.
+        Regularizers are off, as nothing of what they act on can move. The criterion is fitted, but has learnt nothing:
+        the second stage has one of its own.
         """
         density = LabelDensity(scheme="power", power=self.power) if self.density is None else self.density
         return replace(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from conr._auto import AUTO, Auto, number
 from conr.density import Bins, SampleWeights
-from conr.density.automatic import automatic_settings
+from conr.density.suggestions import automatic_settings
 from conr.losses import L1, MSE
 from conr.methods.automatic import is_automatic, put_numbers
 from conr.methods.dense import criterion_rows as rows_of_criterion
@@ -42,17 +42,11 @@ class Regularizer:
 
 
 class Step(NamedTuple):
-    """Terms of a batch, and the rows that regularizers saw.
+    """Terms of a batch, and the rows that regularizers saw."""
 
-    Attributes:
-        terms: scalars by name: "criterion", each regularizer, and "loss", their sum with coefficients.
-        predictions: of the rows that regularizers see, in the unit of the head.
-        labels: of these rows, in label units.
-    """
-
-    terms: dict[str, Tensor]
-    predictions: Tensor
-    labels: Tensor
+    terms: dict[str, Tensor]  # scalars by name: "criterion", each regularizer, and "loss", their sum with coefficients
+    predictions: Tensor  # of the rows that regularizers see, in the unit of the head
+    labels: Tensor  # of these rows, in label units
 
 
 @dataclass
@@ -199,12 +193,9 @@ class Terms:
         return Step(terms | {"loss": total}, predictions, seen_labels)
 
     def regularizer_terms(self, features: Tensor, labels: Tensor, predictions: Tensor) -> dict[str, Tensor]:
-        """The regularizers' values by name: scalars, without coefficients.
+        """The regularizers' values by name: scalars, without coefficients; arguments as those of a regularizer.
 
-        Args:
-            features: shape (n, d) or maps (n, d, h, w).
-            labels: shape (n,), (n, k) or maps (n, k, h, w), in label units.
-            predictions: like labels, in the unit of the head.
+        Labels (n,), (n, k) or (n, k, h, w) are in label units, predictions in the unit of the head.
         """
         targets = self._targets(labels, features)
         return {

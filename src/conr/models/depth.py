@@ -1,6 +1,5 @@
 """Depth of every pixel: an encoder with a decoder behind it that gives a feature map, and the head on top of it."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +10,8 @@ from torch import Tensor, nn
 
 from conr._checks import check_number
 from conr._extras import require
-from conr.models.timm_encoder import TimmEncoder
+from conr.models.small import check_images
+from conr.models.timm_encoder import TimmEncoder, check_network
 
 
 class DepthEncoder(nn.Module):
@@ -33,13 +33,10 @@ class DepthEncoder(nn.Module):
 
     Args:
         backbone: as timm calls the network, such as ``"resnet50"``; it must give its stages (``features_only``).
-        features: channels of the feature map.
+        features: channels of the feature map, its ``out_features``.
         fused: channels that each stage contributes to MFF.
         in_channels: channels of the images.
         pretrained_path: file of the backbone's weights: safetensors, or a dictionary of tensors that torch saved.
-
-    Attributes:
-        out_features: channels of the feature map.
 
     Raises:
         ImportError: timm is not installed.
@@ -90,10 +87,7 @@ class DepthEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Feature map (n, out_features, ceil(h / 2), ceil(w / 2)) of images (n, in_channels, h, w)."""
-        if images.ndim != 4 or images.shape[1] != self.in_channels:
-            raise ValueError(
-                f"images: expected shape (n, {self.in_channels}, height, width), got {tuple(images.shape)}"
-            )
+        check_images("images", images, self.in_channels)
         half = [(side + 1) // 2 for side in images.shape[2:]]
         every: Sequence[Tensor] = self.backbone(images)
         stages = [every[stage] for stage in self.used]  # (n, c, h, w) each, the deepest last
@@ -129,9 +123,7 @@ class DepthHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Predictions (n, out_features, h, w) of features (n, in_features, h, w)."""
-        if features.ndim != 4 or features.shape[1] != self.convolution.in_channels:
-            expected = f"(n, {self.convolution.in_channels}, height, width)"
-            raise ValueError(f"features: expected shape {expected}, got {tuple(features.shape)}")
+        check_images("features", features, self.convolution.in_channels)
         predictions: Tensor = self.convolution(features)
         return predictions
 
@@ -168,10 +160,7 @@ def _stages_of(backbone: str, in_channels: int, pretrained_path: str | Path | No
     require("conr.models.DepthEncoder", "timm")
     import timm  # noqa: PLC0415  optional
 
-    if not timm.is_model(backbone):  # a name such as hf-hub:... would make timm download
-        near = difflib.get_close_matches(backbone, timm.list_models(), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"backbone: expected a network that timm {timm.__version__} knows, got {backbone!r}{hint}")
+    check_network("backbone", backbone)
     settings: dict[str, Any] = {"pretrained": False}
     if pretrained_path is not None:
         # Loaded into the whole network first, where every weight must fit: the network of stages would not mind gaps.

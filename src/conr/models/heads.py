@@ -1,5 +1,6 @@
 """Heads: features to predictions."""
 
+import math
 from typing import Self
 
 import torch
@@ -14,7 +15,33 @@ from conr.losses.uvote import uvote_vote
 from conr.losses.vir import vir_parameters
 
 
-class LinearHead(nn.Module):
+class _Linear(nn.Module):
+    """One linear layer: features (n, d) to outputs (n, *per_label), or (n, k, *per_label) for k label dimensions.
+
+    Args:
+        in_features: d.
+        out_features: label dimensions.
+
+    Raises:
+        ValueError: a number below 1.
+    """
+
+    def __init__(self, in_features: int, out_features: int, per_label: tuple[int, ...]) -> None:
+        super().__init__()
+        check_number("in_features", in_features, low=1)
+        check_number("out_features", out_features, low=1)
+        self.per_label = per_label
+        self.linear = nn.Linear(in_features, out_features * math.prod(per_label))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Outputs (n, ...), or (n, k, ...) for k label dimensions, of features (n, d)."""
+        if features.ndim != 2 or features.shape[1] != self.linear.in_features:
+            raise ValueError(f"features: expected shape (n, {self.linear.in_features}), got {tuple(features.shape)}")
+        outputs = torch.unflatten(self.linear(features), 1, (-1, *self.per_label))  # (n, k, ...)
+        return outputs.squeeze(1) if outputs.shape[1] == 1 else outputs
+
+
+class LinearHead(_Linear):
     """One linear layer: features (n, d) to predictions (n,), or (n, k) for k label dimensions.
 
     Args:
@@ -28,29 +55,19 @@ class LinearHead(nn.Module):
     """
 
     def __init__(self, in_features: int, out_features: int = 1, *, scale: float = 1.0) -> None:
-        super().__init__()
-        check_number("in_features", in_features, low=1)
-        check_number("out_features", out_features, low=1)
+        super().__init__(in_features, out_features, ())
         check_number("scale", scale, low=0, open_low=True)
         self.scale = scale
-        self.linear = nn.Linear(in_features, out_features)
 
     def forward(self, features: Tensor) -> Tensor:
         """Predictions (n,) or (n, k) of features (n, d)."""
-        return self.scale * _linear_outputs(self.linear, features, ())
+        return self.scale * super().forward(features)
 
 
-class EvidentialHead(nn.Module):
+class EvidentialHead(_Linear):
     """One linear layer with four outputs per label dimension, for `conr.losses.Evidential`.
 
     `point` turns its outputs into predictions, `conr.losses.evidential_parameters` into uncertainties.
-
-    Args:
-        in_features: d.
-        out_features: label dimensions.
-
-    Raises:
-        ValueError: a number below 1.
 
     Example:
         >>> import torch
@@ -61,32 +78,20 @@ class EvidentialHead(nn.Module):
     """
 
     def __init__(self, in_features: int, out_features: int = 1) -> None:
-        super().__init__()
-        check_number("in_features", in_features, low=1)
-        check_number("out_features", out_features, low=1)
-        self.linear = nn.Linear(in_features, 4 * out_features)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Outputs (n, 4), or (n, k, 4) for k label dimensions, of features (n, d)."""
-        return _linear_outputs(self.linear, features, (4,))
+        super().__init__(in_features, out_features, (4,))
 
     def point(self, outputs: Tensor) -> Tensor:
         """The expected labels, shape (n,) or (n, k)."""
         return evidential_parameters(outputs).mean
 
 
-class UVOTEHead(nn.Module):
+class UVOTEHead(_Linear):
     """Several linear layers, each with a location and a log-scale per label dimension, for `conr.losses.UVOTE`.
 
     `point` turns its outputs into the predictions of the surest head, `conr.losses.uvote_vote` into deviations as well.
 
     Args:
-        in_features: d.
-        out_features: label dimensions.
         heads: how many, as many as the criterion's.
-
-    Raises:
-        ValueError: a number below 1.
 
     Example:
         >>> import torch
@@ -97,63 +102,26 @@ class UVOTEHead(nn.Module):
     """
 
     def __init__(self, in_features: int, out_features: int = 1, *, heads: int = 2) -> None:
-        super().__init__()
-        check_number("in_features", in_features, low=1)
-        check_number("out_features", out_features, low=1)
         check_number("heads", heads, low=1)
-        self.heads = heads
-        self.linear = nn.Linear(in_features, out_features * heads * 2)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Outputs (n, heads, 2), or (n, k, heads, 2) for k label dimensions, of features (n, d)."""
-        return _linear_outputs(self.linear, features, (self.heads, 2))
+        super().__init__(in_features, out_features, (heads, 2))
 
     def point(self, outputs: Tensor) -> Tensor:
         """The predictions of the surest head, shape (n,) or (n, k)."""
         return uvote_vote(outputs).predictions
 
 
-class VIRHead(nn.Module):
+class VIRHead(_Linear):
     """One linear layer with three outputs per label dimension, for `conr.losses.VIR`.
 
     `point` turns its outputs into predictions, `conr.losses.vir_parameters` into uncertainties.
-
-    Args:
-        in_features: d.
-        out_features: label dimensions.
-
-    Raises:
-        ValueError: a number below 1.
-
-    Example:
-        >>> import torch
-        >>> head = VIRHead(8)
-        >>> outputs = head(torch.zeros(5, 8))
-        >>> outputs.shape, head.point(outputs).shape
-        (torch.Size([5, 3]), torch.Size([5]))
     """
 
     def __init__(self, in_features: int, out_features: int = 1) -> None:
-        super().__init__()
-        check_number("in_features", in_features, low=1)
-        check_number("out_features", out_features, low=1)
-        self.linear = nn.Linear(in_features, 3 * out_features)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Outputs (n, 3), or (n, k, 3) for k label dimensions, of features (n, d)."""
-        return _linear_outputs(self.linear, features, (3,))
+        super().__init__(in_features, out_features, (3,))
 
     def point(self, outputs: Tensor) -> Tensor:
         """The expected labels, shape (n,) or (n, k)."""
         return vir_parameters(outputs).mean
-
-
-def _linear_outputs(linear: nn.Linear, features: Tensor, per_label: tuple[int, ...]) -> Tensor:
-    if features.ndim != 2 or features.shape[1] != linear.in_features:
-        raise ValueError(f"features: expected shape (n, {linear.in_features}), got {tuple(features.shape)}")
-    outputs: Tensor = linear(features)  # (n, k * ...)
-    outputs = torch.unflatten(outputs, 1, (-1, *per_label))  # (n, k, ...)
-    return outputs.squeeze(1) if outputs.shape[1] == 1 else outputs
 
 
 class HCAHead(nn.Module):
@@ -205,7 +173,11 @@ class HCAHead(nn.Module):
         counts = hierarchy_counts(labels, bins)  # (bins,)
         self.hierarchy = label_hierarchy(counts, levels=self.levels)  # (levels + 1, bins)
         self.sizes = hierarchy_sizes(self.hierarchy)
-        self.values = _bin_values(labels.reshape(-1), counts, bins).float()  # (bins,)
+        flat, edges = labels.reshape(-1), bins.edges[0].to(labels.device)  # (n,), (bins + 1,)
+        index = bins.index(flat)  # (n,)
+        sums = edges.new_zeros(len(counts)).index_add(0, index, flat.double())  # (bins,)
+        depth = ((flat - edges[index]) / edges.diff()[index]).mean()
+        self.values = torch.where(counts > 0, sums / counts.clamp(min=1), edges[:-1] + depth * edges.diff()).float()
         self.linear = nn.Linear(self.in_features, sum(self.sizes), device=labels.device)
         return self
 
@@ -231,11 +203,3 @@ class HCAHead(nn.Module):
     def extra_repr(self) -> str:
         """Settings, for printing."""
         return f"in_features={self.in_features}, levels={self.levels}"
-
-
-def _bin_values(labels: Tensor, counts: Tensor, bins: Bins) -> Tensor:
-    edges = bins.edges[0].to(labels.device)  # (bins + 1,)
-    index = bins.index(labels)  # (n,)
-    sums = edges.new_zeros(len(counts)).index_add(0, index, labels.double())  # (bins,)
-    depth = ((labels - edges[index]) / edges.diff()[index]).mean()
-    return torch.where(counts > 0, sums / counts.clamp(min=1), edges[:-1] + depth * edges.diff())

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_number
+from conr._checks import check_number, check_share
 
 EYE = (36, 60)
 
@@ -17,12 +17,8 @@ class MLP(nn.Module):
 
     Args:
         in_features: columns of the input; None takes those of the first batch, or of the dataset in training.
-        hidden: width of each layer; the last one is the number of features.
+        hidden: width of each layer; the last one is the number of features, ``out_features``.
         dropout: probability of dropping a unit, in [0, 1).
-
-    Attributes:
-        in_features: columns of the input; 0 while they are not known.
-        out_features: width of the last layer.
 
     Raises:
         ValueError: no layer, a width below 1, or a dropout outside [0, 1).
@@ -36,8 +32,7 @@ class MLP(nn.Module):
             check_number("in_features", in_features, low=1)
         if not hidden:
             raise ValueError("hidden: expected at least one layer, got none")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout: expected a probability in [0, 1), got {dropout}")
+        check_share("dropout", dropout, open_high=True)
         layers: list[nn.Module] = []
         width = in_features
         for units in hidden:
@@ -77,10 +72,7 @@ class SmallCNN(nn.Module):
     Args:
         in_channels: channels of the images.
         channels: output channels of each convolution (3 x 3, stride 2).
-        features: number of features.
-
-    Attributes:
-        out_features: number of features.
+        features: number of features, ``out_features``.
 
     Raises:
         ValueError: no convolution, or a number below 1.
@@ -112,12 +104,15 @@ class SmallCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (n, out_features) of images (n, in_channels, height, width)."""
-        if images.ndim != 4 or images.shape[1] != self.in_channels:
-            raise ValueError(
-                f"images: expected shape (n, {self.in_channels}, height, width), got {tuple(images.shape)}"
-            )
+        check_images("images", images, self.in_channels)
         features: Tensor = self.layers(images.contiguous(memory_format=torch.channels_last))
         return features
+
+
+def check_images(name: str, images: Tensor, channels: int) -> None:
+    """Require shape (n, channels, height, width)."""
+    if images.ndim != 4 or images.shape[1] != channels:
+        raise ValueError(f"{name}: expected shape (n, {channels}, height, width), got {tuple(images.shape)}")
 
 
 class _AverageToGrid(nn.AdaptiveAvgPool2d):
@@ -136,10 +131,7 @@ class GazeLeNet(nn.Module):
     2015; as in Caffe's LeNet there is no ReLU after the convolutions.
 
     Args:
-        features: features of the image.
-
-    Attributes:
-        out_features: ``features + 2``.
+        features: features of the image; ``out_features`` are two more.
 
     Raises:
         ValueError: features below 1; (from forward) other shapes or names of the inputs.

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Self, cast
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_number
+from conr._checks import check_choice, check_number, check_share
 from conr._extras import require
 
 EMBEDDINGS = ("piecewise", "periodic", "none")
@@ -18,16 +18,11 @@ _FREQUENCY_SCALE = 0.05
 
 
 class Layout(NamedTuple):
-    """Places of a table's columns in the network.
+    """Places of a table's columns in the network."""
 
-    Attributes:
-        embedded: positions of the columns that are embedded.
-        plain: positions of those that go in as they are.
-        edges: of the piecewise linear embeddings, one tensor per embedded column; empty for other embeddings.
-    """
-
-    embedded: list[int]
-    plain: list[int]
+    embedded: list[int]  # positions of the columns that are embedded
+    plain: list[int]  # positions of those that go in as they are
+    # of the piecewise linear embeddings, one tensor per embedded column; empty for other embeddings
     edges: list[Tensor]
 
 
@@ -50,7 +45,6 @@ class TableEncoder(nn.Module):
         dropout: probability of dropping a unit, in [0, 1).
 
     Attributes:
-        members: of the ensemble.
         out_features: number of features of each member.
         layout: which columns are embedded; None until `fit_inputs` has seen the training rows.
 
@@ -79,9 +73,7 @@ class TableEncoder(nn.Module):
         check_choice("embedding", embedding, EMBEDDINGS)
         for name, value in (("members", members), ("width", width), ("depth", depth)):
             check_number(name, value, low=1)
-        check_number("dropout", dropout, low=0)
-        if dropout >= 1:
-            raise ValueError(f"dropout: expected a probability in [0, 1), got {dropout}")
+        check_share("dropout", dropout, open_high=True)
         self.members = members
         self.out_features = width
         self.layout: Layout | None = None
@@ -92,8 +84,7 @@ class TableEncoder(nn.Module):
     def fit_inputs(self, inputs: Tensor) -> Self:
         """Choose the columns that are embedded, those of more than two values, and make the layers.
 
-        Args:
-            inputs: of the training rows, shape (n, columns), finite.
+        Inputs are those of the training rows, shape (n, columns), finite.
         """
         import rtdl_num_embeddings  # noqa: PLC0415  optional
 

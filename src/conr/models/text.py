@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_number
+from conr._checks import check_choice, check_number, check_share
 from conr._extras import require
 from conr.models.small import MLP
 from conr.runs.reading import read_json
@@ -140,12 +140,9 @@ class PairEncoder(nn.Module):
 
     Args:
         in_features: d, numbers per vector.
-        hidden: width of each layer; the last one is the number of features.
+        hidden: width of each layer; the last one is the number of features, ``out_features``.
         dropout: probability of dropping a unit after each layer, in [0, 1).
         sentences: whether u and v themselves are inputs of the MLP.
-
-    Attributes:
-        out_features: number of features.
 
     Raises:
         ValueError: a number below 1, no layer, or a dropout outside [0, 1).
@@ -183,12 +180,9 @@ class BiLSTM(nn.Module):
 
     Args:
         in_features: numbers per word vector.
-        hidden: width of a layer in either direction; u has 2 ``hidden`` numbers.
+        hidden: width of a layer in either direction; u has 2 ``hidden`` numbers, ``out_features`` is 8 ``hidden``.
         layers: number of layers.
         dropout: probability of dropping a unit of the word vectors and after each layer, in [0, 1).
-
-    Attributes:
-        out_features: 8 ``hidden``.
 
     Raises:
         ValueError: a number below 1, or a dropout outside [0, 1).
@@ -203,8 +197,7 @@ class BiLSTM(nn.Module):
         super().__init__()
         for name, value in (("in_features", in_features), ("hidden", hidden), ("layers", layers)):
             check_number(name, value, low=1)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout: expected a probability in [0, 1), got {dropout}")
+        check_share("dropout", dropout, open_high=True)
         widths = [in_features, *[2 * hidden] * (layers - 1)]
         self.forwards = nn.ModuleList(nn.LSTM(width, hidden, batch_first=True) for width in widths)
         self.backwards = nn.ModuleList(nn.LSTM(width, hidden, batch_first=True) for width in widths)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from conr._checks import check_number
 from conr._extras import require
+from conr.models.small import check_images
 
 
 class TimmEncoder(nn.Module):
@@ -24,9 +25,6 @@ class TimmEncoder(nn.Module):
         pretrained_path: file of the network's weights: safetensors, or a dictionary of tensors that torch saved (it is
             loaded without running code). A classifier in it is left out; everything else must fit.
         options: further arguments of ``timm.create_model``, such as ``{"drop_path_rate": 0.1}``.
-
-    Attributes:
-        out_features: number of features.
 
     Raises:
         ImportError: timm is not installed.
@@ -47,10 +45,7 @@ class TimmEncoder(nn.Module):
         import timm  # noqa: PLC0415  optional
 
         check_number("in_channels", in_channels, low=1)
-        if not timm.is_model(name):  # a name such as hf-hub:... would make timm download
-            near = difflib.get_close_matches(name, timm.list_models(), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"name: expected a network that timm {timm.__version__} knows, got {name!r}{hint}")
+        check_network("name", name)
         try:
             network: Any = timm.create_model(
                 name, pretrained=False, num_classes=0, in_chans=in_channels, **(options or {})
@@ -67,10 +62,7 @@ class TimmEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (n, out_features) of images (n, in_channels, height, width)."""
-        if images.ndim != 4 or images.shape[1] != self.in_channels:
-            raise ValueError(
-                f"images: expected shape (n, {self.in_channels}, height, width), got {tuple(images.shape)}"
-            )
+        check_images("images", images, self.in_channels)
         features: Tensor = self.network(images)
         return features
 
@@ -95,6 +87,16 @@ class TimmEncoder(nn.Module):
                 f"pretrained_path: expected weights of {self.name} with {self.in_channels} channels in {path}, "
                 f"got {' and '.join(found)}"
             )
+
+
+def check_network(argument: str, name: str) -> None:
+    """Require the name of a network that timm has; a name such as hf-hub:... would make it download."""
+    import timm  # noqa: PLC0415  optional
+
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{argument}: expected a network that timm {timm.__version__} knows, got {name!r}{hint}")
 
 
 def _read_weights(path: Path) -> Mapping[str, Tensor]:

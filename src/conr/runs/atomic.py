@@ -52,24 +52,12 @@ def write_text(path: Path, text: str) -> Path:
     Args:
         path: the file.
         text: its content.
-
-    Raises:
-        OSError: as `write_whole`.
     """
     return write_whole(path, lambda file: file.write(text.encode()))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], *, compress: bool = False) -> Path:
-    """Write a NumPy archive (.npz) that appears complete or not at all, and return its path.
-
-    Args:
-        path: the file.
-        arrays: by name, of any shapes; none of Python objects.
-        compress: makes the file smaller and slower to write.
-
-    Raises:
-        OSError: as `write_whole`.
-    """
+    """Write a NumPy archive (.npz) of arrays by name, as `write_whole`; ``compress`` makes it smaller and slower."""
     content = io.BytesIO()  # an archive that a full disk breaks off cannot be closed
     save: Any = np.savez_compressed if compress else np.savez
     save(content, **arrays)
@@ -77,18 +65,10 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], *, compress: bo
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
-    """Write a table as CSV that a spreadsheet may open, complete or not at all, and return its path.
+    """Write a table as CSV that a spreadsheet may open, as `write_whole`; None is an empty cell.
 
     A text that a spreadsheet would take for a formula, because it begins with ``=``, ``+``, ``-``, ``@``, a tab or a
     carriage return and is no number, gets an apostrophe in front, which shows it as text.
-
-    Args:
-        path: the file.
-        header: names of the columns.
-        rows: a cell per column; None is empty.
-
-    Raises:
-        OSError: as `write_whole`.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")

@@ -16,9 +16,6 @@ def environment(device: str, *packages: str) -> dict[str, Any]:
     Args:
         device: that the run used.
         packages: distributions beside conr, torch, NumPy and Python whose versions matter to it.
-
-    Raises:
-        importlib.metadata.PackageNotFoundError: one that is not installed.
     """
     torch = sys.modules.get("torch")  # a run that does without it does not load it here
     return {

@@ -22,12 +22,6 @@ def new_run_folder(root: Path, dataset: str, method: str, seed: int | None) -> P
 
     Processes that the trainer starts for the same run (DDP) get the folder of the process that started them.
 
-    Args:
-        root: folder of all runs; made if it is not there.
-        dataset: title of the dataset.
-        method: name of the method in tables.
-        seed: the run's seed; None if it is not fixed.
-
     Raises:
         OSError: the folder cannot be made (read-only or full disk).
     """
@@ -80,11 +74,7 @@ def best_checkpoint(folder: Path) -> Path:
 
 
 def run_checkpoint(folder: Path, checkpoint: Path) -> Path:
-    """A checkpoint of a run.
-
-    Args:
-        folder: the run's.
-        checkpoint: ``BEST_CHECKPOINT`` or ``LAST_CHECKPOINT``.
+    """``BEST_CHECKPOINT`` or ``LAST_CHECKPOINT`` of a run's folder.
 
     Raises:
         FileNotFoundError: the run has none, because its first epoch did not end.
@@ -122,15 +112,7 @@ def first_stage_epochs(folder: Path) -> int | None:
 
 
 def end_first_stage(folder: Path, epochs: int) -> None:
-    """Note that the first of two stages has ended; the note appears complete or not at all.
-
-    Args:
-        folder: the run's.
-        epochs: of the first stage.
-
-    Raises:
-        OSError: the note cannot be written.
-    """
+    """Note that the first of two stages has ended after so many epochs; the note appears complete or not at all."""
     path = folder / FIRST_STAGE_EPOCHS
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, f"{epochs}\n")

@@ -12,15 +12,7 @@ from conr.runs.reading import read_bytes
 
 
 def write_history(run_dir: Path, epochs: Sequence[Mapping[str, Any]]) -> Path:
-    """Write what was logged per epoch, and return the path.
-
-    Args:
-        run_dir: the run's folder.
-        epochs: numbers by name, ``epoch`` (from 0) and ``step`` among them.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Write what was logged per epoch, numbers by name with ``epoch`` (from 0) and ``step``, and return the path."""
     path = run_dir / "csv" / "version_0" / "metrics.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     names = list(dict.fromkeys(name for epoch in epochs for name in epoch))

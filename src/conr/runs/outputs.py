@@ -1,9 +1,5 @@
 """Predictions and features of a finished run on its test split: ``outputs.npz``."""
 
-import struct
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -12,31 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conr.runs.atomic import write_arrays
+from conr.runs.reading import read_arrays
 
 OUTPUTS = "outputs.npz"
 MOST_FEATURES = 2000
 """Samples whose features are kept."""
-MOST_BYTES = 4 * 2**30
-"""Size of the unpacked arrays of a file."""
 
 _HALF_MAX = float(np.finfo(np.float16).max)
-# What NumPy and zipfile raise depends on where an archive is damaged; NotImplementedError is a RuntimeError.
-_BROKEN_ARCHIVE = (
-    ValueError,
-    TypeError,
-    KeyError,
-    EOFError,
-    OSError,
-    OverflowError,
-    MemoryError,
-    RuntimeError,
-    SyntaxError,
-    struct.error,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
 Array = NDArray[Any]
 
 
@@ -65,8 +43,7 @@ class Outputs(NamedTuple):
             ids: names of the samples, n texts.
             labels: shape (n,) or (n, k), in label units.
             predictions: like ``labels``.
-            features: gives those of the samples at m positions, shape (m, ...); values beyond the range of float16
-                become its largest.
+            features: gives those of the samples at m positions, shape (m, ...), here cut to the range of float16.
         """
         kept = spread(len(labels), MOST_FEATURES)
         found = features(kept).reshape(len(kept), -1)
@@ -89,25 +66,12 @@ class Outputs(NamedTuple):
 
         Raises:
             FileNotFoundError: the folder has no such file.
-            ValueError: a broken file, one of more than ``MOST_BYTES`` unpacked bytes, a missing array, or shapes that
-                do not fit together; the message names both.
+            ValueError: as `conr.runs.reading.read_arrays`, or shapes that do not fit together; the message names both.
         """
         path = run_dir / OUTPUTS
         if not path.is_file():
             raise FileNotFoundError(f"expected {OUTPUTS} in {run_dir}, found none: has the run been tested?")
-        try:
-            with zipfile.ZipFile(path) as archive:
-                unpacked = sum(member.file_size for member in archive.infolist())
-            if unpacked > MOST_BYTES:
-                raise ValueError(f"at most {MOST_BYTES} unpacked bytes are read, got {unpacked}")
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                found = {name: arrays[name] for name in arrays.files}
-        except _BROKEN_ARCHIVE as error:
-            raise ValueError(f"{path}: expected a complete NumPy archive, got one that breaks: {error}") from error
-        for name in cls._fields:
-            if name not in found:
-                raise ValueError(f"{path}: expected the array {name!r}, got {', '.join(sorted(found)) or 'none'}")
-        outputs = cls(**{name: found[name] for name in cls._fields})
+        outputs = cls(**read_arrays(path, cls._fields))
         outputs._check(str(path))
         return outputs
 
@@ -132,13 +96,5 @@ class Outputs(NamedTuple):
 
 
 def spread(n: int, most: int) -> NDArray[np.int64]:
-    """Choose positions evenly from 0 to n - 1.
-
-    Args:
-        n: number of positions.
-        most: how many are chosen at most.
-
-    Returns:
-        Increasing, shape (min(n, most),).
-    """
+    """Choose at most ``most`` positions evenly from 0 to n - 1; increasing, shape (min(n, most),)."""
     return np.linspace(0, n - 1, min(n, most)).round().astype(np.int64)

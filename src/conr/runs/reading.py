@@ -1,11 +1,18 @@
-"""Read JSON and YAML files of runs and models, small enough to be read safely."""
+"""Read JSON, YAML and NumPy files of runs and models, small enough to be read safely."""
 
 import json
 import math
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 MOST_BYTES = 64 * 2**20
 MOST_VALUES = 500_000
@@ -14,15 +21,31 @@ MOST_CONFIG_BYTES = 2**20
 MOST_CONFIG_VALUES = 100_000
 """Values in a YAML file, each as often as aliases repeat it."""
 
+MOST_ARRAY_BYTES = 4 * 2**30
+"""Size of the unpacked arrays of a NumPy archive."""
+
+# What NumPy and zipfile raise depends on where an archive is damaged; NotImplementedError is a RuntimeError.
+_BROKEN_ARCHIVE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    OSError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """Read a file.
-
-    Args:
-        path: the file.
-        most: bytes.
 
     Raises:
         OSError: it cannot be read.
@@ -47,15 +70,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(source: object, content: bytes) -> Any:
-    """Parse the content of a JSON file, or a line of one; see `read_json`.
-
-    Args:
-        source: the file, as messages name it.
-        content: in UTF-8.
-
-    Raises:
-        ValueError: as `read_json`.
-    """
+    """Parse the content of a JSON file, or a line of one; raises as `read_json`, and calls the file ``source``."""
     values = content.count(b",") + content.count(b"[") + content.count(b"{")
     if values > MOST_VALUES:
         raise ValueError(f"{source}: expected JSON of at most {MOST_VALUES} values, got about {values}")
@@ -101,3 +116,28 @@ def _values(node: Any, known: dict[int, int]) -> int:
         parts = (part for one in inside for part in (one if isinstance(one, tuple) else (one,)))
         known[id(node)] = 1 + sum(_values(part, known) for part in parts)
     return known[id(node)]
+
+
+def read_arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Read arrays of these names from a NumPy archive (.npz); no code in the file is ever run.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a broken file, one of more than ``MOST_ARRAY_BYTES`` unpacked bytes, or a missing array; the message
+            names it.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"expected a NumPy archive, found no file {path}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > MOST_ARRAY_BYTES:
+            raise ValueError(f"at most {MOST_ARRAY_BYTES} unpacked bytes are read, got {unpacked}")
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+    except _BROKEN_ARCHIVE as error:
+        raise ValueError(f"{path}: expected a complete NumPy archive, got one that breaks: {error}") from error
+    for name in names:
+        if name not in found:
+            raise ValueError(f"{path}: expected the array {name!r}, got {', '.join(sorted(found)) or 'none'}")
+    return {name: found[name] for name in names}

@@ -84,11 +84,7 @@ class RunResult:
 
     @classmethod
     def from_content(cls, content: Any, source: object) -> Self:
-        """Make a result of what `content` gives; null metrics become NaN.
-
-        Args:
-            content: as JSON gives it.
-            source: the file, as messages name it.
+        """Make a result of what `content` gives; null metrics become NaN. Messages call the file ``source``.
 
         Raises:
             ValueError: another schema, a missing key, or a value of another kind; the message names file and key.

@@ -21,17 +21,14 @@ def save_run(
     config: Mapping[str, Any] | None = None,
     history: Sequence[Mapping[str, Any]] | None = None,
 ) -> RunResult:
-    """Write the files of a tested run, each complete or not at all, the result last.
+    """Write the files of a tested run into its folder, each complete or not at all, the result last.
 
     Args:
         folder: the run's; made if it is not there.
-        result: measured on the test split.
+        result: measured on the test split; it is returned.
         outputs: predictions and features of the test split.
         config: resolved configuration; None if the run has written its own.
         history: what was logged per epoch, as `write_history` takes it; None if the run has written its own.
-
-    Returns:
-        ``result``.
 
     Raises:
         ValueError: outputs whose shapes do not fit together.

@@ -184,12 +184,9 @@ class BinCalibration(nn.Module):
 
 
 def fill_bins(table: Tensor, seen: Tensor, shape: Sequence[int]) -> Tensor:
-    """Give each bin that was not seen the mean of the nearest ones that were; distances count steps over the grid.
+    """Give each bin of a table (bins, d) that was not seen the mean of the nearest ones that were.
 
-    Args:
-        table: shape (bins, d).
-        seen: shape (bins,), bool; at least one is true.
-        shape: bins per label dimension.
+    Distances count steps over the grid of ``shape`` bins; ``seen`` has shape (bins,), with at least one true.
     """
     axes = [torch.arange(size, device=table.device, dtype=table.dtype) for size in shape]
     cells = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, len(shape))  # (bins, k)

@@ -39,24 +39,8 @@ class FDS(BinSmoother):
       labels beyond the bins belong to the first or last one; state is in the state_dict.
 
     Args:
-        num_features: d.
-        bins: of the labels, in label units; those of the dataset, by `fit`, if None.
-        kernel: ``"gaussian"``, ``"triangular"`` or ``"laplace"``, as for LDS (`conr.density.lds_kernel`).
-        kernel_size: odd number of bins.
-        sigma: width of the Gaussian or Laplace kernel, in bins.
-        momentum: $a$, in [0, 1); None weighs all epochs by their samples.
-        clip: least and greatest ratio of variances: (0.1, 10) for ages, (0.5, 2) for text similarity, (0.2, 5) for
-            depth in the published recipes.
-        start_update: first epoch, counted from 0, whose features are measured.
-        start_smooth: first epoch whose features are smoothed; later than ``start_update``.
-        fill: whether bins that were never seen take the mean of the nearest ones that were; else they are left out of
-            the smoothing.
         reference: whether to follow the order of operations of the released code; without ``fill`` as for ages, with it
             as for text similarity.
-
-    Raises:
-        ValueError: a number below 1; an unknown kernel, an even size, a sigma that is not positive; a momentum outside
-            [0, 1); not 0 < low <= high; a negative epoch; start_smooth not above start_update.
 
     Notes:
         O(n d) time per batch, 6 bins d numbers of state. Statistics are constants: the gradient of a feature is that of
@@ -114,8 +98,7 @@ class FDS(BinSmoother):
 
         Raises:
             RuntimeError: training without bins.
-            ValueError: wrong shapes, lengths or devices.
-            TypeError: not tensors; integer features; labels that are no real numbers.
+            TypeError, ValueError: as `BinSmoother.check_rows`.
         """
         self.check_rows(features, labels)
         if not self.training:

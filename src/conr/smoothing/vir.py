@@ -46,24 +46,6 @@ class VariationalFDS(BinSmoother):
     - Calibrated variances are at least 1e-10; the equation can make them negative.
     - The decoder and the loss of its reconstruction are left out, and so is, as we recall it, a prior of the features.
 
-    Args:
-        num_features: d.
-        bins: of the labels, in label units; those of the dataset, by `fit`, if None.
-        kernel: ``"gaussian"``, ``"triangular"`` or ``"laplace"``, as for LDS (`conr.density.lds_kernel`).
-        kernel_size: odd number of bins.
-        sigma: width of the Gaussian or Laplace kernel, in bins.
-        momentum: how much of the running statistics stays in an epoch, in [0, 1); None weighs all epochs by their
-            samples.
-        clip: least and greatest ratio of variances.
-        start_update: first epoch, counted from 0, whose features are measured.
-        start_smooth: first epoch whose moments are smoothed; later than ``start_update``.
-        fill: whether bins that were never seen take the mean of the nearest ones that were; else they are left out of
-            the smoothing.
-
-    Raises:
-        ValueError: a number below 1; an unknown kernel, an even size, a sigma that is not positive; a momentum outside
-            [0, 1); not 0 < low <= high; a negative epoch; start_smooth not above start_update.
-
     Notes:
         O(n d^2) time per batch and d^2 parameters for the variances; 10 bins d numbers of state. There is noise from
         the first batch on, before there are statistics. Statistics are constants. Under `torch.distributed` they are
@@ -83,33 +65,8 @@ class VariationalFDS(BinSmoother):
         tensor([0., 2., 4., 6.])
     """
 
-    def __init__(
-        self,
-        num_features: int,
-        bins: Bins | None = None,
-        *,
-        kernel: str = "gaussian",
-        kernel_size: int = 5,
-        sigma: float = 2.0,
-        momentum: float | None = 0.9,
-        clip: tuple[float, float] = (0.1, 10.0),
-        start_update: int = 0,
-        start_smooth: int = 1,
-        fill: bool = True,
-    ) -> None:
-        super().__init__(
-            num_features,
-            bins,
-            kernel=kernel,
-            kernel_size=kernel_size,
-            sigma=sigma,
-            momentum=momentum,
-            clip=clip,
-            start_update=start_update,
-            start_smooth=start_smooth,
-            fill=fill,
-        )
-        self.spread = nn.Linear(num_features, num_features)
+    def _add_layers(self) -> None:
+        self.spread = nn.Linear(self.num_features, self.num_features)
         nn.init.constant_(self.spread.bias, math.log(math.expm1(_FIRST_VARIANCE)))
 
     def _allocate(self, bins: Bins) -> None:
@@ -123,8 +80,7 @@ class VariationalFDS(BinSmoother):
 
         Raises:
             RuntimeError: training without bins.
-            ValueError: wrong shapes, lengths or devices; another number of label dimensions than the bins'.
-            TypeError: not tensors; integer features; labels that are no real numbers.
+            TypeError, ValueError: as `BinSmoother.check_rows`, or another number of label dimensions than the bins'.
         """
         self.check_rows(features, labels)
         if not self.training:
