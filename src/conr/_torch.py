@@ -12,8 +12,15 @@ Result = TypeVar("Result")
 
 
 def rounding(dtype: torch.dtype) -> float:
-    """Allowance for the rounding of a label, relative to it: two machine epsilons of its type, float32 at least."""
-    return 2 * torch.finfo(torch.promote_types(dtype, torch.float32)).eps
+    """Allowance for the rounding of a label, relative to it, by the type that it was given in.
+
+    Two machine epsilons for float32 and float64, in which labels are computed with, too. Half precision is compared in
+    float32, so that only its one rounding is added, half an epsilon: more would let in the next label of a grid.
+    """
+    compared = torch.promote_types(dtype, torch.float32)
+    allowance = 2 * torch.finfo(compared).eps
+    is_half = dtype.is_floating_point and dtype != compared
+    return allowance + torch.finfo(dtype).eps / 2 if is_half else allowance
 
 
 def product(first: Tensor, second: Tensor) -> Tensor:

@@ -30,7 +30,6 @@ def _conr(engine: str = "auto", **settings: Any) -> RegularizerCase:
         partial(ConRLoss, engine=engine),
         complete,
         conr_per_anchor,
-        used=("features", "weights"),
         label_dimensions=(2,) if complete["distance"] == "angular" else dimensions,
         fullgraph=engine == "auto",  # which blocks the others compute depends on values
         zero_on=("no samples", "one sample", "equal labels", "far labels", "far predictions"),

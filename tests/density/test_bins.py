@@ -1,6 +1,7 @@
 import copy
 import math
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,6 +85,18 @@ def test_arithmetic_takes_no_label_out_of_its_bin(dtype: torch.dtype) -> None:
 def test_large_integers_are_not_rounded() -> None:
     first = 2**24
     assert Bins([first, first + 1, first + 2]).index(torch.tensor([first, first + 1])).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, np.float16])
+def test_half_precision_labels_on_an_edge_lie_in_its_bin(kind: Any) -> None:
+    """Labels 0.0, 0.1, ..., 3.9, and the shot regions of those above and below 2."""
+    tenths = [round(0.1 * step, 1) for step in range(40)]
+    labels = np.array(tenths, dtype=kind) if kind is np.float16 else torch.tensor(tenths, dtype=kind)
+    bins = Bins.by_width(width=0.1, low=0, high=4)
+    assert bins.index(labels).tolist() == list(range(40))
+    halves = Bins([0, 2, 4])
+    density = LabelDensity(halves, many=50, few=20).fit(torch.cat((torch.zeros(60), torch.full((10,), 3.0))))
+    assert density.regions(labels).tolist() == [0] * 20 + [2] * 20
 
 
 def test_half_precision_is_compared_in_float32() -> None:

@@ -191,6 +191,18 @@ def test_pixels_without_a_label_change_nothing_and_get_no_gradient(reduce: str) 
 
 
 @pytest.mark.parametrize("reduce", FORMS)
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", Maps._fields)
+def test_what_is_infinite_or_no_number_is_not_hidden(name: str, bad: float, reduce: str) -> None:
+    """At a pixel with a label, of which NaN says that there is none."""
+    if name == "labels" and math.isnan(bad):
+        return
+    batch = maps(missing=0)
+    getattr(batch, name)[1].view(-1)[3] = bad
+    assert not batch.loss(reduce=reduce, samples=1000).isfinite()
+
+
+@pytest.mark.parametrize("reduce", FORMS)
 @pytest.mark.parametrize("push", ["linear", "exp"])
 def test_images_without_any_label_are_left_out(reduce: str, push: str) -> None:
     batch = maps(n=12)

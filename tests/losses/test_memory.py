@@ -1,4 +1,5 @@
 import copy
+import math
 
 import pytest
 import torch
@@ -29,6 +30,17 @@ def test_compares_with_the_last_samples_first_in_first_out(engine: str) -> None:
         torch.testing.assert_close(features.grad, again.grad, **TOLERANCE[torch.float64])
         earlier.append(Samples(*batch[:3]))
     assert len(memory.features) == 25
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("field", ["features", "labels", "predictions", "weights"])
+def test_what_is_infinite_or_no_number_is_not_hidden(field: str, bad: float) -> None:
+    """In the batch, and in what the memory keeps of it for the next one."""
+    memory = CrossBatchMemory(ConRLoss(window=1.0), size=25)
+    batch = make_batch(1, n=10)
+    getattr(batch, field)[3] = bad
+    assert memory(*batch).isnan()
+    assert memory(*make_batch(2, n=10)).isnan() == (field != "weights")
 
 
 def test_remembers_only_in_training_and_without_a_graph() -> None:

@@ -35,6 +35,15 @@ def test_a_large_batch_with_many_ties_equals_the_loop() -> None:
     torch.testing.assert_close(terms, torch.tensor(expected, dtype=torch.float64), **TOLERANCE[torch.float64])
 
 
+def test_ties_of_decimals_are_ties() -> None:
+    """Labels in steps of 0.1, of which float32 makes distances that differ in the last bits."""
+    steps = torch.randint(0, 50, (60,), generator=torch.Generator().manual_seed(0))
+    features = torch.randn(60, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    tenths = torch.tensor([round(0.1 * step, 1) for step in steps.tolist()])
+    expected = rank_n_contrast_loss(features, steps, reduction="none")
+    torch.testing.assert_close(rank_n_contrast_loss(features, tenths, reduction="none"), expected)
+
+
 def test_exponentials_that_vanish_cost_no_logarithm() -> None:
     """All similarities are -5000 or less, and e to that is 0 in any precision."""
     features = torch.tensor([[0.0], [10000.0], [30000.0], [10001.0]], requires_grad=True)

@@ -21,6 +21,15 @@ def gradient(batch: Batch, factor: float = 1.0, **settings_: Any) -> Tensor:
     return slope
 
 
+def test_ties_of_decimals_are_ties() -> None:
+    """Labels in steps of 0.1, of which float32 makes distances that differ in the last bits."""
+    steps = torch.randint(0, 50, (60,), generator=torch.Generator().manual_seed(0))
+    features = torch.randn(60, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    tenths = torch.tensor([round(0.1 * step, 1) for step in steps.tolist()])
+    expected = ranksim_loss(features, steps, deduplicate=False, reduction="none")
+    torch.testing.assert_close(ranksim_loss(features, tenths, deduplicate=False, reduction="none"), expected)
+
+
 def test_four_samples_by_hand() -> None:
     """Times 4, the ranks by features are 1 2 4 3 | 3 1 4 2 | 4 3 1 2 | 4 2 3 1.
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from conr._checks import check_choice, check_number, check_share
 from conr.data.dataset import Inputs
+from conr.pairwise import near_pairs
 
 VIEW_MODES = ("two", "original+two", "three", "one")
 
@@ -176,9 +177,7 @@ class MixViews(nn.Module):
         elif labels is None:
             raise ValueError("labels: expected labels, as there is a window, got none")
         else:
-            columns = labels.reshape(n, -1)  # (n, k)
-            near = ((columns.unsqueeze(0) - columns.unsqueeze(1)).abs() <= self.window).all(dim=2)  # (n, n)
-            near = near & (own.unsqueeze(0) != own.unsqueeze(1))
+            near, _ = near_pairs(labels.reshape(n, -1), window=self.window, distance="linf")  # (n, n)
             chance = torch.rand(n, n, device=inputs.device).masked_fill(~near, -1)  # (n, n)
             partners = torch.where(near.any(dim=1), chance.argmax(dim=1), own)
         # NOTE[DIFF]: mixup draws from Beta(alpha, alpha), and mixes the labels too.

@@ -8,7 +8,7 @@ from torch import Tensor
 from conr._auto import Auto, given
 from conr._checks import check_choice, check_number
 from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, no_terms, nothing, reduced
-from conr.pairwise import DISTANCES, Distance, cosine_similarities, label_distance
+from conr.pairwise import DISTANCES, Distance, cosine_similarities, near_pairs
 
 
 def accon_loss(
@@ -42,8 +42,8 @@ def accon_loss(
 
     Differences from the paper and from the authors' code:
 
-    - Positives are labels within ``window`` of each other, so that continuous labels have some; the default of 0 is the
-      paper's equality.
+    - Positives are labels within ``window`` of each other, so that continuous labels have some, with the allowance for
+      rounding of `conr.conr_loss`; the default of 0 is the paper's equality.
     - All logits take part in one stable log-sum-exp; in the released code only positives are shifted by the maximum.
     - The sine is exact, and equal or opposite features get no gradient from it; the released code adds a small number
       under the root and clamps the cosine, which removes the gradient of the cosine, too.
@@ -86,15 +86,14 @@ def accon_loss(
     n = len(features)
     if n < 2:
         return reduced(no_terms(features) + nothing(features, labels, weights), reduction)
-    between = label_distance(labels, labels, distance).to(features.dtype)  # (n, n)
+    positives, between = near_pairs(labels, window=window, distance=distance)  # (n, n) each
+    between = between.to(features.dtype)  # NOTE[DIFF]: a window in place of equality
     itself = torch.eye(n, dtype=torch.bool, device=features.device)  # (n, n)
-    alike = between <= window  # (n, n)
-    positives = alike & ~itself  # (n, n); NOTE[DIFF]: a window in place of equality
     # NOTE[DIFF]: distances above the range count as the range.
     compensation = math.pi * (1 - (between / label_range).clamp(max=1))  # (n, n)
     cosines = cosine_similarities(features)  # (n, n)
     turned = cosines * compensation.cos() - _sines(cosines) * compensation.sin()  # (n, n)
-    logits = torch.where(alike, cosines, turned) / temperature  # (n, n)
+    logits = torch.where(positives, cosines, turned) / temperature  # (n, n)
     # NOTE[DIFF]: one log-sum-exp over positives and negatives, both with the same shift.
     log_total = logits.masked_fill(itself, -math.inf).logsumexp(dim=1)  # (n,)
     count = positives.sum(dim=1).clamp(min=1)  # (n,)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from conr._checks import check_choice, check_number
 from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, no_terms, nothing, reduced
-from conr.pairwise import DISTANCES, Distance, euclidean_distances, label_distance
+from conr.pairwise import DISTANCES, Distance, distance_errors, euclidean_distances, label_distance
 
 
 def rank_n_contrast_loss(
@@ -36,6 +36,7 @@ def rank_n_contrast_loss(
 
     - None in the value. The released code shifts its exponentials by a row maximum that includes the anchor itself, so
       that all of them can vanish and the logarithm is of 0; here the logarithm of a sum is never taken apart.
+    - Distances that differ by rounding alone are equal, as 0.4 - 0.3 and 0.3 - 0.2 are.
     - Weights are ours; the paper has none.
 
     Args:
@@ -77,7 +78,8 @@ def rank_n_contrast_loss(
     similarities = -euclidean_distances(features) / temperature  # (n, n)
     similarities = similarities.gather(1, order)  # (n, n - 1)
     partial = similarities.logcumsumexp(dim=1)  # (n, n - 1)
-    last_tie = torch.searchsorted(nearness, nearness, right=True) - 1  # (n, n - 1)
+    errors = distance_errors(labels, distance).to(nearness.dtype).gather(1, order)  # (n, n - 1), each of two distances
+    last_tie = torch.searchsorted(nearness, nearness + 2 * errors, right=True) - 1  # (n, n - 1)
     terms = (partial.gather(1, last_tie) - similarities).mean(dim=1) * weights  # (n,)
     return reduced(terms + nothing(features, features, labels, weights), reduction)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from conr._checks import check_choice, check_number
 from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, no_terms, nothing
-from conr.pairwise import DISTANCES, Distance, cosine_similarities, equal_labels, label_distance
+from conr.pairwise import DISTANCES, Distance, cosine_similarities, distance_errors, equal_labels, label_distance
 
 
 def ranksim_loss(
@@ -29,8 +29,8 @@ def ranksim_loss(
       L = \frac{1}{M} \sum_i w_i \ell_i$$
 
     $\mathrm{rk}$ gives the largest of M numbers the rank $1/M$ and the smallest the rank 1. Numbers that are equal
-    share the mean of their ranks: labels $y_i \pm d$ tie in row i, and with the mean neither the order of the samples
-    nor the sorting algorithm of a device decides between them.
+    share the mean of their ranks: labels $y_i \pm d$ tie in row i (up to rounding), and with the mean neither the
+    order of the samples nor the sorting algorithm of a device decides between them.
 
     Ranks are piecewise constant. Their gradient is the black-box one of Vlastelica et al. (ICLR 2020):
 
@@ -88,7 +88,8 @@ def ranksim_loss(
     similarities = cosine_similarities(features)  # (n, n)
     nearness = -label_distance(labels, labels, distance).to(features.dtype)  # (n, n)
     takes_part = _one_of_each(labels) if deduplicate else weights.new_ones(n, dtype=torch.bool)  # (n,)
-    terms = _RankError.apply(similarities, nearness, takes_part, interpolation)  # (n,)
+    errors = distance_errors(labels, distance).to(features.dtype)  # (n, n)
+    terms = _RankError.apply(similarities, nearness, errors, takes_part, interpolation)  # (n,)
     terms = torch.where(takes_part, terms * weights, 0) + nothing(features, features, labels, weights)  # (n,)
     if reduction == "none":
         return terms
@@ -104,12 +105,18 @@ def _one_of_each(labels: Tensor) -> Tensor:
     return ~(equal_labels(labels) & before).any(dim=1)
 
 
-def _ranks(values: Tensor) -> Tensor:
-    """Rank of each number in its row, (n, m): 1 for the largest; equal numbers share the mean of their ranks."""
+def _ranks(values: Tensor, errors: Tensor | None = None) -> Tensor:
+    """Rank of each number in its row, (n, m): 1 for the largest; equal numbers share the mean of their ranks.
+
+    With errors (n, m), those of two neighbours in that order may make up what they differ by.
+    """
     # NOTE[DIFF]: the released code leaves ties to the order in which a sort happens to put them.
     m = values.shape[1]
     descending, order = values.sort(dim=1, descending=True)  # (n, m), (n, m)
-    differs = descending[:, 1:] != descending[:, :-1]  # (n, m - 1)
+    if errors is None:
+        differs = descending[:, 1:] != descending[:, :-1]  # (n, m - 1)
+    else:
+        differs = descending[:, :-1] - descending[:, 1:] > 2 * errors.gather(1, order)[:, 1:]  # (n, m - 1)
     position = torch.arange(1, m + 1, dtype=values.dtype, device=values.device)  # (m,)
     # Of each run of equal numbers the first and the last position.
     first = torch.where(F.pad(differs, (1, 0), value=True), position, 0).cummax(dim=1).values  # (n, m)
@@ -120,27 +127,29 @@ def _ranks(values: Tensor) -> Tensor:
 
 class _RankError(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, similarities: Tensor, nearness: Tensor, takes_part: Tensor, interpolation: float) -> Tensor:
+    def forward(  # noqa: PLR0917 - autograd passes arguments by position
+        ctx: Any, similarities: Tensor, nearness: Tensor, errors: Tensor, takes_part: Tensor, interpolation: float
+    ) -> Tensor:
         count = takes_part.sum()
         # What does not take part ranks last in every row, behind all others, whose ranks it does not change.
         hidden = similarities.masked_fill(~takes_part, -math.inf)  # (n, n)
         ranks = _ranks(hidden) / count  # (n, n)
-        errors = ranks - _ranks(nearness.masked_fill(~takes_part, -math.inf)) / count  # (n, n)
-        errors = torch.where(takes_part, errors, 0)  # (n, n)
-        ctx.save_for_backward(hidden, ranks, errors, count)
+        apart = ranks - _ranks(nearness.masked_fill(~takes_part, -math.inf), errors) / count  # (n, n)
+        apart = torch.where(takes_part, apart, 0)  # (n, n)
+        ctx.save_for_backward(hidden, ranks, apart, count)
         ctx.interpolation = interpolation
-        terms = errors.square().sum(dim=1) / count  # (n,)
+        terms = apart.square().sum(dim=1) / count  # (n,)
         return terms.masked_fill(similarities.isnan().any(dim=1), math.nan)  # ranks alone would hide a NaN
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad_terms: Tensor) -> tuple[Tensor, None, None, None]:
-        hidden, ranks, errors, count = ctx.saved_tensors
+    def backward(ctx: Any, grad_terms: Tensor) -> tuple[Tensor, None, None, None, None]:
+        hidden, ranks, apart, count = ctx.saved_tensors
         # NOTE[DIFF]: the slope is that of the row's own term. What multiplies it in the total loss multiplies the
         # gradient; in the released code it also stretches the interpolation, and loss scaling makes it vanish.
-        slopes = 2 * errors / count  # (n, n)
+        slopes = 2 * apart / count  # (n, n)
         moved = _ranks(hidden + ctx.interpolation * slopes) / count  # (n, n)
-        return grad_terms.unsqueeze(1) * (moved - ranks) / ctx.interpolation, None, None, None
+        return grad_terms.unsqueeze(1) * (moved - ranks) / ctx.interpolation, None, None, None, None
 
 
 def _check_hyperparameters(*, interpolation: float, distance: Distance, reduction: str) -> None:

@@ -116,7 +116,7 @@ def srl_loss(
 
 def _bins(labels: Tensor, edges: Tensor) -> Tensor:
     # NOTE[DIFF]: by edges; the released code truncates labels to whole numbers.
-    inner = inner_edges(edges, edges.dtype).contiguous()  # (K - 1,)
+    inner = inner_edges(edges, labels.dtype, edges.dtype).contiguous()  # (K - 1,)
     return torch.bucketize(labels.squeeze(1).to(edges.dtype).contiguous(), inner, right=True)  # (n,)
 
 

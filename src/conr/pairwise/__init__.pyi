@@ -15,7 +15,9 @@ from conr.pairwise.pairs import Push as Push
 from conr.pairwise.pairs import Rule as Rule
 from conr.pairwise.pairs import Samples as Samples
 from conr.pairwise.pairs import bin_numbers as bin_numbers
+from conr.pairwise.pairs import distance_errors as distance_errors
 from conr.pairwise.pairs import equal_labels as equal_labels
+from conr.pairwise.pairs import near_pairs as near_pairs
 from conr.pairwise.pairs import pair_sets as pair_sets
 from conr.pairwise.similarities import cosine_similarities as cosine_similarities
 from conr.pairwise.similarities import euclidean_distances as euclidean_distances

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from conr._checks import check_choice
+from conr.pairwise.similarities import can_look
 
 Distance = str | Callable[[Tensor, Tensor], Tensor]
 """A name of ``DISTANCES``, or a function of labels (n, k) and (m, k) that returns their distances (n, m)."""
@@ -16,15 +17,28 @@ Distance = str | Callable[[Tensor, Tensor], Tensor]
 def _minkowski(first: Tensor, second: Tensor, *, p: float, out: Tensor | None = None) -> Tensor:
     if first.shape[-1] == 1:
         return torch.sub(first, second.mT, out=out).abs_()  # (n, m); every norm is the absolute difference
+    if p == 2 and not (_squares_fit(first) and _squares_fit(second)):
+        return _distances(first.double(), second.double(), p).to(first.dtype)  # (n, m)
+    return _distances(first, second, p)  # (n, m)
+
+
+def _distances(first: Tensor, second: Tensor, p: float) -> Tensor:
     # The product form of the Euclidean distance is faster but loses ties at the window's edge to rounding.
-    return torch.cdist(first, second, p=p, compute_mode="donot_use_mm_for_euclid_dist")  # (n, m)
+    return torch.cdist(first, second, p=p, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _squares_fit(labels: Tensor) -> bool:
+    """Tell if squares of differences neither overflow nor vanish; False where a GPU would have to wait to know."""
+    if labels.dtype == torch.float64 or labels.numel() == 0:
+        return True
+    return can_look(labels) and 1e-11 < float(labels.abs().amax()) < 1e18
 
 
 def _angular(first: Tensor, second: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: ARG001
     directions, others = _directions(first), _directions(second)  # (n, 3), (m, 3)
     # Stable for tiny and for opposite angles, where acos of the dot product is not.
-    apart = _minkowski(directions, others, p=2.0)  # (n, m)
-    together = _minkowski(directions, -others, p=2.0)  # (n, m)
+    apart = _distances(directions, others, 2.0)  # (n, m)
+    together = _distances(directions, -others, 2.0)  # (n, m)
     return 2 * torch.atan2(apart, together)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from conr._checks import check_choice, check_number
 from conr._torch import rounding
-from conr.pairwise.distances import DISTANCES, Distance, label_distance, real
+from conr.pairwise.distances import DISTANCES, Distance, check_distance, label_distance, real
 
 LOG2_E = math.log2(math.e)
 NOTHING = -1e30
@@ -74,17 +74,19 @@ class Rule(NamedTuple):
         r"""Half of the window, plus what rounding may add to a distance from a label: (n, k) to (n,).
 
         Labels in steps of 0.1 lie 0.1 apart only up to rounding. So a distance counts as within the window $\omega$ if
-        it is at most $\omega (1 + 2 \epsilon) + 2 \epsilon (|y_i| + |y_j|)$, where $|y|$ is the sum over dimensions and
-        $\epsilon$ is 1.2e-7, or 2.2e-16 for labels given in float64. Integers are exact, and of a function as distance
-        nobody knows how it magnifies rounding: there the last term is missing.
+        it is at most $\omega (1 + r) + r (|y_i| + |y_j|)$, where $|y|$ is the sum over dimensions and $r$ is `rounding`
+        of the type that labels are given in: 2.4e-7 for float32, 4.4e-16 for float64, 4.9e-4 for float16, 3.9e-3 for
+        bfloat16. Integers are exact, and of a function as distance nobody knows how it magnifies rounding: there the
+        last term is missing.
         """
         relative = 0.0 if self.exact else rounding(given)
         of_size = relative if given.is_floating_point and not callable(self.distance) else 0.0
         size = values.abs()  # (n, k)
         size = size.squeeze(1) if size.shape[1] == 1 else size.sum(dim=1)  # (n,); NaN or infinite if the label is
+        size.mul_(of_size).add_(self.window / 2 * (1 + relative))
         if self.distance == "angular":
-            size += 2  # for coordinates of unit vectors
-        return size.mul_(of_size).add_(self.window / 2 * (1 + relative))
+            size += 2 * min(of_size, rounding(values.dtype))  # of coordinates of unit vectors
+        return size
 
     def between(self, first: Tensor, second: Tensor, *, out: Tensor | None = None) -> Tensor:
         """Distances (..., n, m) of labels (..., n, k) and (..., m, k) that were checked before.
@@ -200,6 +202,35 @@ def pair_sets(labels: Tensor, predictions: Tensor, *, window: float, distance: D
     batch = rule.prepare(Samples(labels, labels, predictions))
     found = find_pairs(batch, batch, rule, like=batch.label_reach, diagonal=True)
     return found._replace(positives=found.positives.bool(), negatives=found.negatives.bool())
+
+
+def near_pairs(labels: Tensor, *, window: float, distance: Distance) -> tuple[Tensor, Tensor]:
+    """Pairs of two samples of a batch whose labels are within a window, (n, n) bool, and all distances, (n, n).
+
+    Args:
+        labels: shape (n, k).
+        window: in label units; 0 for labels that are equal up to rounding.
+        distance: see `label_distance`.
+    """
+    check_distance(distance, labels.shape[1])
+    rule = Rule(window, distance, distance_scale=0.0, push="exp", temperature=1.0)
+    batch = rule.prepare(Samples(labels, labels, labels))
+    found = find_pairs(batch, batch, rule, like=batch.label_reach, diagonal=True, negatives=False)
+    return found.positives.bool(), found.label_distance
+
+
+def distance_errors(labels: Tensor, distance: Distance) -> Tensor:
+    """What rounding may take from or add to a distance of two labels, (n, n); 0 for a function as distance.
+
+    Half-precision labels count as they are: of a coarse grid, no two distances would differ.
+
+    Args:
+        labels: shape (n, k).
+        distance: see `label_distance`.
+    """
+    rule = Rule(0.0, distance, distance_scale=0.0, push="exp", temperature=1.0)
+    reach = rule.prepare(Samples(labels, real(labels) if labels.is_floating_point() else labels, labels)).label_reach
+    return reach.unsqueeze(1) + reach
 
 
 def log_push(scaled_distance: Tensor, push: Push) -> Tensor:

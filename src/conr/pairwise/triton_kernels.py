@@ -25,6 +25,14 @@ def _root(square):
 
 
 @triton.jit
+def _hypotenuse(first, second):
+    """Root of the sum of squares of two numbers of at least 0, however large or small: their squares may not fit."""
+    longer = tl.maximum(first, second)
+    ratio = tl.minimum(first, second) / tl.where(longer > 0, longer, 1.0)
+    return longer * _root(1 + ratio * ratio)
+
+
+@triton.jit
 def _angle(apart, together):
     """Angle of two unit vectors a and b: |a - b| = 2 sin(t / 2) and |a + b| = 2 cos(t / 2).
 
@@ -57,27 +65,26 @@ def _distances(
     if KEYS == 1:
         return tl.abs(first - second)
     else:
-        SQUARED: tl.constexpr = DISTANCE == "l2" or DISTANCE == "angular"
         apart = tl.abs(first - second)
         together = first + second
-        if SQUARED:
+        if DISTANCE == "angular":
             apart = apart * apart
             together = together * together
         for key in tl.static_range(1, KEYS):
             first = tl.load(row_keys + key * rows + row, mask=row < rows, other=0)[:, None]
             second = tl.load(column_keys + key * columns + column, mask=column < columns, other=0)[None, :]
             gap = tl.abs(first - second)
-            if SQUARED:
+            if DISTANCE == "angular":
                 apart += gap * gap
                 together += (first + second) * (first + second)
+            elif DISTANCE == "l2":
+                apart = _hypotenuse(apart, gap)
             elif DISTANCE == "l1":
                 apart += gap
             else:
                 apart = tl.maximum(apart, gap)
         if DISTANCE == "angular":
             return _angle(_root(apart), _root(together))
-        elif DISTANCE == "l2":
-            return _root(apart)
         else:
             return apart
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from conr.density import Bins
 from conr.density.regions import GROUPS
 from conr.runs.results import RunResult
 from conr.runs.runs import Run, read_runs
@@ -206,7 +207,7 @@ def label_error_curve(group: DatasetRuns, method: str) -> Curve | None:
     """
     (edges,) = group.edges
     step = math.ceil((len(edges) - 1) / MOST_INTERVALS)
-    borders = np.append(edges[:-1:step], edges[-1])
+    intervals = Bins([*edges[:-1:step].tolist(), float(edges[-1])])
     known = [run.outputs for run in group.methods[method] if run.outputs is not None]
     if not known:
         return None
@@ -214,11 +215,11 @@ def label_error_curve(group: DatasetRuns, method: str) -> Curve | None:
     for outputs in known:
         labels = outputs.labels.reshape(-1)
         error = np.abs(outputs.predictions.reshape(-1).astype(np.float64) - labels)
-        interval = np.searchsorted(borders[1:-1].astype(labels.dtype), labels, side="right")
-        count = np.bincount(interval, minlength=len(borders) - 1)
-        total = np.bincount(interval, weights=error, minlength=len(borders) - 1)
+        interval = intervals.index(labels, check=False).numpy()
+        count = np.bincount(interval, minlength=len(intervals))
+        total = np.bincount(interval, weights=error, minlength=len(intervals))
         errors.append(np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0))
-    return _curve((borders[:-1] + borders[1:]) / 2, errors)
+    return _curve(intervals.centers.squeeze(1), errors)
 
 
 def prediction_limits(group: DatasetRuns, runs: Sequence[Run]) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 
-from conr.density import REGIONS
+from conr.density import REGIONS, Bins
 from conr.report.explanation import Embedded, Explanation, Sample, gaps_table
 from conr.report.pictures import READING_OF_FEATURES, draw_features
 from conr.report.style import INK, REGION_COLORS, SQUARE, Picture, count_whole, page_picture, write_page
@@ -61,11 +61,14 @@ def _distribution_picture(found: Explanation) -> Picture:
     """True labels and predictions per bin, of the widest label dimension."""
     dimension = _widest(found)
     edges = np.asarray(found.described["bins"]["edges"][dimension])
+    bins = Bins(edges.tolist())
     one_dimension = len(found.described["bins"]["edges"]) == 1
 
     def draw(figure: Figure) -> None:
-        labels, predictions = (part[:, dimension] for part in (found.trained.labels, found.trained.predictions))
-        true, predicted = (np.histogram(np.clip(part, *edges[[0, -1]]), edges)[0] for part in (labels, predictions))
+        true, predicted = (  # (bins,) each
+            np.bincount(bins.index(part[np.isfinite(part)], check=False).numpy(), minlength=len(bins))
+            for part in (found.trained.labels[:, dimension], found.trained.predictions[:, dimension])
+        )
         regions = found.described["bins"]["regions"]
         colors: Any = [REGION_COLORS[region] for region in regions] if one_dimension else REGION_COLORS["median"]
         axes = figure.subplots()
