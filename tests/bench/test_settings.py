@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.runs.test_reading import BOMB
 
 from conr.bench import GridDataset, Task, grid_tasks, read_method_settings, with_method_settings
 from conr.bench.settings import check_settings
@@ -133,6 +134,7 @@ def test_settings_of_nothing_that_runs_are_refused(
         ("abalone: 3", "expected DATASET: {METHOD: {NAME: VALUE}}"),
         ("abalone: {conr: 3}", "expected DATASET: {METHOD: {NAME: VALUE}}"),
         ("abalone: {conr: {", "expected YAML"),
+        (BOMB, r"settings\.yaml: expected at most 100000 values, got 12345"),
         ("abalone: {conr: {data.batch_size: 3}}", "abalone: conr: expected names that begin with model. or trainer."),
     ],
 )

@@ -2,7 +2,6 @@
 
 import json
 import time
-from argparse import ArgumentError
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from conr._checks import check_choice, check_number
 from conr._extras import require
+from conr._options import option_errors
 from conr.data import ArrayDataset, Protocol, RegressionData
 from conr.density import SampleWeights
 from conr.methods.presets import VANILLA, preset_config
@@ -181,11 +181,9 @@ def _built(
     parser.add_argument("--protocol", type=Protocol | None, default=None)
     parser.add_argument("--density", type=SampleWeights | None, default=None)
     preset = json.dumps({"data": parts.data, "density": parts.density})
-    try:
+    with option_errors():
         chosen = parser.parse_args([f"--config={preset}", *(f"--{name}={value}" for name, value in settings.items())])
         built = parser.instantiate_classes(chosen)
-    except ArgumentError as error:
-        raise ValueError(f"{parts.method}: {error}") from error
     built.data.protocol = built.protocol
     configuration = yaml.safe_load(parser.dump(chosen)) | {
         "seed_everything": seed,

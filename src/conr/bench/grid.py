@@ -1,6 +1,5 @@
 """Runs tasks into their folders: what is finished stays, what was killed goes on, what failed is told."""
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -101,8 +100,6 @@ def run_recorded(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> N
     """
     try:
         _run(task, folder, on_epoch)
-    except SystemExit:  # the parser's way to end a command
-        record_failure(task, folder, ValueError(f"options that do not parse: conr fit {shlex.join(task.arguments)}"))
     except Exception as error:  # noqa: BLE001  whatever stops a run must not stop the grid
         record_failure(task, folder, error)
 
@@ -132,7 +129,6 @@ def train_task(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> Non
 
     Raises:
         ValueError, FileNotFoundError: as `conr.training.command.run_command`.
-        SystemExit: options that do not parse; the message is printed.
         KeyboardInterrupt: it was stopped by hand.
     """
     begun = (folder / CONFIG).is_file()

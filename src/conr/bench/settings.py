@@ -13,6 +13,7 @@ from conr.bench.baselines import is_baseline
 from conr.bench.tasks import Task
 from conr.methods.presets import method_names
 from conr.runs.folder import CONFIG, read_config
+from conr.runs.reading import read_yaml
 
 MethodSettings = dict[str, dict[str, dict[str, Any]]]
 """Dataset -> method or mix -> name of a setting -> value."""
@@ -39,10 +40,7 @@ def read_method_settings(path: Path) -> MethodSettings:
     """
     if not path.is_file():
         raise FileNotFoundError(f"settings: expected a file, found no file {path}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"settings: {path}: expected YAML: {error}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict) or not all(
         isinstance(methods, dict) and all(isinstance(one, dict) for one in methods.values())
         for methods in content.values()

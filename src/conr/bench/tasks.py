@@ -93,8 +93,7 @@ def check_options(tasks: Sequence[Task], options: Mapping[str, Any]) -> None:
         options: as for `run_grid`.
 
     Raises:
-        ValueError, FileNotFoundError: a table that cannot be used.
-        SystemExit: options that do not parse; the message is printed.
+        ValueError, FileNotFoundError: options that do not parse, or a table that cannot be used.
         KeyboardInterrupt: it was stopped by hand.
     """
     seen = set()

@@ -340,7 +340,7 @@ def _run_trial(tuning: Tuning, study: Any, trial: Any, report: Report | None) ->
         try:
             train_task(task, folder, tell)
             scores.append(_score(folder, tuning.metric))
-        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever stops a run must not stop the search
+        except Exception as error:  # noqa: BLE001  whatever stops a run must not stop the search
             record_failure(task, folder, error)
             study.set_user_attr("first_error", study.user_attrs.get("first_error", f"{folder}: {error}"))
             study.tell(trial, state=states.FAIL)

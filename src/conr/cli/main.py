@@ -10,6 +10,7 @@ from conr import __version__
 from conr._checks import check_choice
 from conr._extras import require
 from conr._notes import show_warnings_as_notes
+from conr._options import OptionError
 
 VERBS = {
     "demo": "train with and without ConR on real digits and write a report",
@@ -67,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
         text = str(error) or type(error).__name__
-        print(f"conr {words[0]}: {text}\n({TRACEBACK_VARIABLE}=1 shows where)", file=sys.stderr)
+        where = "" if isinstance(error, OptionError) else f"\n({TRACEBACK_VARIABLE}=1 shows where)"
+        print(f"conr {words[0]}: {text}{where}", file=sys.stderr)
         return 2
 
 

@@ -9,6 +9,8 @@ from collections.abc import Collection, Sequence
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
+from conr._options import option_errors
+
 _SETTING = re.compile(r"--((?:data|model|trainer|protocol)\b.*)")
 
 
@@ -19,7 +21,9 @@ def verb_parser(verb: str, description: str) -> ArgumentParser:
         verb: the verb; two words for one of a group, as "table fit".
         description: for its help, whose lines are kept, so that it can hold examples.
     """
-    return ArgumentParser(prog=f"conr {verb}", description=description, formatter_class=_HelpFormatter)
+    return ArgumentParser(
+        prog=f"conr {verb}", description=description, formatter_class=_HelpFormatter, exit_on_error=False
+    )
 
 
 def parse(parser: ArgumentParser, words: Sequence[str], *, flags: Collection[str] = ()) -> Namespace:
@@ -31,7 +35,8 @@ def parse(parser: ArgumentParser, words: Sequence[str], *, flags: Collection[str
         flags: options of type bool that may stand without a value.
 
     Raises:
-        SystemExit: options that do not parse, or ``--help``.
+        ValueError: options that do not parse.
+        SystemExit: ``--help``.
     """
     typed = []
     for position, word in enumerate(words):
@@ -44,7 +49,8 @@ def parse(parser: ArgumentParser, words: Sequence[str], *, flags: Collection[str
         if name in flags and not equals and following.startswith("--"):
             equals, value = "=", "true"
         typed.append(f"--{name}{equals}{value}")
-    return parser.parse_args(typed)
+    with option_errors([name for action in parser._actions for name in action.option_strings]):
+        return parser.parse_args(typed)
 
 
 def add_file_format(parser: ArgumentParser, header: str = "yes") -> None:

@@ -63,8 +63,7 @@ def run_command(
         The run's folder.
 
     Raises:
-        ValueError, FileNotFoundError: an unknown preset, or a folder that is no run's.
-        SystemExit: options that do not parse; the message is printed.
+        ValueError, FileNotFoundError: options that do not parse, an unknown preset, or a folder that is no run's.
         KeyboardInterrupt: it was stopped by hand, with the run's folder if there is one.
     """
     silence_known_noise()

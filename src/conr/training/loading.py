@@ -34,8 +34,7 @@ def load_run(folder: Path, *, trained: bool = True) -> LoadedRun:
 
     Raises:
         FileNotFoundError: no run's folder, or one without a best checkpoint.
-        ValueError: a checkpoint that breaks, or does not fit the network.
-        SystemExit: a configuration that does not parse; the message is printed.
+        ValueError: a configuration that does not parse, or a checkpoint that breaks or does not fit the network.
 
     Notes:
         The checkpoint is read without executing code from it. The configuration names classes, which are imported: do

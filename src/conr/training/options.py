@@ -12,6 +12,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from conr._checks import check_number
+from conr._options import option_errors
 from conr.data import Protocol, RegressionData
 from conr.methods.presets import preset_config
 from conr.methods.retraining import RRT
@@ -98,7 +99,6 @@ class RunOptions(LightningCLI):
             load_from_checkpoint_support=False,
             save_config_callback=None,
             seed_everything_default=False if verb is None else 0,
-            parser_kwargs={"allow_abbrev": False} if verb is None else None,  # a grid compares settings by whole names
             args=[*filter(None, [verb]), *arguments],
             run=verb is not None,
         )
@@ -106,6 +106,16 @@ class RunOptions(LightningCLI):
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """Only the verb of this run, as each parser takes a good part of a second to build (static in Lightning)."""
         return {} if self._verb is None else {self._verb: LightningCLI.subcommands()[self._verb]}
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Make a parser that raises what it does not take, and takes options by their whole names."""
+        return super().init_parser(**kwargs, exit_on_error=False, allow_abbrev=False)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Read the options; ValueError, in one line, for those that do not parse."""
+        parsers = [parser, *getattr(self, "_subcommand_parsers", {}).values()]
+        with option_errors([name for one in parsers for action in one._actions for name in action.option_strings]):
+            super().parse_arguments(parser, args)
 
     def _parse_ckpt_path(self) -> None:
         """Take no settings from a checkpoint, as Lightning does: one of someone else could name classes to build."""
@@ -140,7 +150,6 @@ def planned_data(arguments: Sequence[str]) -> RegressionData:
 
     Raises:
         ValueError, FileNotFoundError: as `conr.training.command.run_command`.
-        SystemExit: options that do not parse; the message is printed.
     """
     silence_known_noise()
     config = RunOptions(expand_presets(arguments)).config

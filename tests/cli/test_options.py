@@ -1,0 +1,70 @@
+"""Options that do not parse: one line that says which, what was expected and what came."""
+
+from pathlib import Path
+
+import pytest
+
+from conr.cli.main import main
+
+TABLE = ("--config=table-vanilla", "--data.path=t.csv", "--data.target=price")
+
+
+@pytest.fixture(autouse=True)
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text("a,price\n" + "".join(f"{row},{row % 7}\n" for row in range(60)))
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--trainer.max_epochs=2.5"], "--trainer.max_epochs: expected a whole number or null, got '2.5'"),
+        (["--data.batch_size=x"], "--data.batch_size: expected a whole number, got 'x'"),
+        (["--data.batch_size=null"], "--data.batch_size: expected a whole number, got 'None'"),
+        (["--model.learning_rate=fast"], "--model.learning_rate: expected a number"),
+        (["--trainer.max_epoch=2"], "--trainer.max_epoch: expected an option of this command, got an unknown one"),
+        (["--data.batchsize=2"], "--data.batchsize: "),
+        (["--nothing"], "--nothing: expected an option"),
+        (["--data=conr.data.Tabel"], "--data: "),
+        (["--data=nowhere.Data"], "--data: "),
+        (["--model.encoder=nowhere.MLP"], "--model.encoder: "),
+        (["--model.regularizers={conr: {loss: {class_path: conr.ConRLos}}}"], "--model.regularizers"),
+        (["--model.regularizers={conr: {loss: {class_path: conr.ConRLoss, init_args: {widow: 1}}}}"], "--model.regul"),
+        (["--config=nowhere.yaml"], "--config: expected a file or the name of a preset, found no file nowhere.yaml"),
+        (["--seed_everything=x"], "--seed_everything: expected "),
+        (["--model=3"], "--model: "),
+    ],
+)
+def test_options_of_a_training(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", *TABLE, *words]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith(f"conr fit: {line}"), said
+    assert said[1:] in ([], ["(CONR_TRACEBACK=1 shows where)"])
+    assert len(said[0]) < 500
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["table", "fit", "t.csv", "--target", "price", "--seed", "x"], "--seed: expected a whole number, got 'x'"),
+        (["table", "fit", "t.csv", "--target", "price", "--test-share", "x"], "--test_share: expected a number, got"),
+        (["table", "fit", "t.csv"], "target: expected a value, got none"),
+        (["table", "fit", "t.csv", "--target", "price", "--sed", "3"], "--sed: expected an option of this command"),
+        (["table", "predict"], "model: expected a value, got none"),
+        (["table", "fit", "t.csv", "--target", "price", "--model.max_epochs", "x"], "max_epochs: expected "),
+        (["inspect", "t.csv", "--target", "price", "--header", "maybe"], "--header: expected true or false or null"),
+        (["explain", "run", "--split", "tests"], "--split: "),
+        (["report"], "runs: expected a value, got none"),
+        (["report", "--uot", "x.html", "."], "--uot: expected an option of this command, got an unknown one"),
+        (["demo", "--seeds", "1.5"], "--seeds: expected a whole number, got '1.5'"),
+        (["bench", "--datasets", "table:t.csv:price", "--methods", "vanilla", "--jobs", "x"], "--jobs: expected a"),
+        (["tune", "--dataset", "table:t.csv:price", "--trials", "x"], "--trials: expected a whole number, got 'x'"),
+        (["data", "check", "table", "--path", "t.csv", "--target", "price", "--many", "x"], "--many: expected a whole"),
+    ],
+)
+def test_options_of_the_other_verbs(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith(f"conr {words[0]}: {line}"), said
+    assert said[1:] in ([], ["(CONR_TRACEBACK=1 shows where)"])
