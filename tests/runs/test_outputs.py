@@ -9,7 +9,7 @@ from tests.runs.test_results import outputs
 
 from conr.runs import Outputs
 from conr.runs import reading as module
-from conr.runs.outputs import MOST_FEATURES, spread
+from conr.runs.outputs import MOST_FEATURES, evenly_chosen
 
 
 def test_outputs_round_trip(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_features_of_at_most_so_many_samples_and_within_half_precision() -> None
     assert made.features.shape == (MOST_FEATURES, 2)
     assert made.features[-1].tolist() == [65504, -65504]
     assert made.feature_labels[[0, -1]].tolist() == [0, len(labels) - 1]
-    assert spread(3, 10).tolist() == [0, 1, 2]
+    assert evenly_chosen(3, 10).tolist() == [0, 1, 2]
 
 
 def test_an_archive_that_unpacks_to_more_than_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

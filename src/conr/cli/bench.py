@@ -37,10 +37,10 @@ def bench(options: Sequence[str]) -> int:
     from rich.console import Console
 
     from conr import bench as grids
+    from conr._progress import working
     from conr.bench.tasks import check_options
     from conr.bench.workers import prepare_backend
     from conr.cli.grid import count, run_with_bars, show_failures
-    from conr.cli.progress import working
     from conr.report import load_runs, terminal_table, write_report
     from conr.runs.results import RESULT
 

@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 
 from conr._checks import check_choice
+from conr._progress import working
 from conr.cli.parsing import parse, verb_parser
 from conr.data import Protocol, RegressionData
 from conr.data.catalog import DATASETS, dataset_class, needed_options
@@ -90,6 +91,8 @@ def _list() -> int:
 def _describe(console: Console, data: RegressionData, picture: Path | None) -> int:
     _print_card(console, type(data))
     console.print()
+    with working(f"reading {data.title}"):
+        data.shot_density()
     _print_splits(console, data)
     label = f"{data.label_name} ({data.label_unit})" if data.label_unit else data.label_name
     density = data.shot_density()
@@ -102,7 +105,8 @@ def _describe(console: Console, data: RegressionData, picture: Path | None) -> i
 
 
 def _check(console: Console, data: RegressionData) -> int:
-    problems = data.problems()
+    with working(f"reading {data.title}"):
+        problems = data.problems()
     for problem in problems[:MOST_LISTED]:
         console.print(f"wrong: {problem}", markup=False, soft_wrap=True)
     if problems:
@@ -115,7 +119,8 @@ def _check(console: Console, data: RegressionData) -> int:
 
 
 def _prepare(console: Console, data: RegressionData) -> int:
-    made = data.prepare_files()
+    with working(f"preparing {data.title}"):
+        made = data.prepare_files()
     for path in made:
         console.print(f"made: {path}", markup=False, soft_wrap=True)
     if not made:

@@ -27,9 +27,9 @@ def demo(options: Sequence[str]) -> int:
 
     from rich.console import Console
 
+    from conr._progress import working
     from conr.bench import grid_tasks
     from conr.cli.grid import run_with_bars, show_failures
-    from conr.cli.progress import working
     from conr.report import load_runs, picture, terminal_table, write_report
 
     root = Path(chosen.out)

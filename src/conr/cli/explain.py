@@ -27,7 +27,7 @@ def explain(options: Sequence[str]) -> int:
 
     from rich.console import Console
 
-    from conr.cli.progress import working
+    from conr._progress import working
     from conr.report.explanation import explain_run, gaps_table
     from conr.report.explanation_page import write_explanation
 

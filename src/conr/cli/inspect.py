@@ -59,7 +59,7 @@ def inspect(options: Sequence[str]) -> int:
 
     from rich.console import Console
 
-    from conr.cli.progress import working
+    from conr._progress import working
     from conr.data.inspection import inspect_table
     from conr.report.inspection import inspection_text, write_inspection
     from conr.tables.files import FileFormat

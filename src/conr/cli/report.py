@@ -17,7 +17,7 @@ def report(options: Sequence[str]) -> None:
 
     from rich.console import Console
 
-    from conr.cli.progress import working
+    from conr._progress import working
     from conr.report import load_runs, terminal_table, write_report
     from conr.runs.failures import find_failures
 

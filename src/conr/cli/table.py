@@ -60,7 +60,7 @@ def _fit(words: list[str]) -> None:
 
     from rich.console import Console
 
-    from conr.cli.progress import working
+    from conr._progress import working
     from conr.estimators import ConRRegressor, fit_table, write_run
     from conr.report import write_report
     from conr.runs.atomic import write_folder
@@ -70,18 +70,19 @@ def _fit(words: list[str]) -> None:
     _check_free(folder)
     console = Console()
     regressor = ConRRegressor(**{"random_state": chosen.seed, **chosen.model})
-    fitted = fit_table(
-        path,
-        targets if len(targets) > 1 else targets[0],
-        regressor,
-        ignore=typed_columns([chosen.ignore]),
-        categorical=typed_columns([chosen.categorical]),
-        test_share=chosen.test_share,
-        split_seed=chosen.seed,
-        written=_format(chosen),
-        skip_bad=chosen.skip_bad,
-        report=lambda sentence: console.print(sentence, markup=False, highlight=False, soft_wrap=True),
-    )
+    with working("fitting the model"):
+        fitted = fit_table(
+            path,
+            targets if len(targets) > 1 else targets[0],
+            regressor,
+            ignore=typed_columns([chosen.ignore]),
+            categorical=typed_columns([chosen.categorical]),
+            test_share=chosen.test_share,
+            split_seed=chosen.seed,
+            written=_format(chosen),
+            skip_bad=chosen.skip_bad,
+            report=lambda sentence: console.print(sentence, markup=False, highlight=False, soft_wrap=True),
+        )
 
     def write(inside: Path) -> None:
         fitted.model.save(inside)
@@ -114,13 +115,15 @@ def _predict(words: list[str]) -> None:
 
     from rich.console import Console
 
+    from conr._progress import working
     from conr.runs.atomic import free_path, write_csv
 
     path = Path(chosen.file)
     out = free_path(Path(f"{path.stem}-predictions.csv")) if chosen.out is None else Path(chosen.out)
     _check_free(out)
-    model, rows = _model_and_rows(chosen, labels=False)
-    predictions = model.predict(rows, strict=chosen.strict)
+    with working("predicting"):
+        model, rows = _model_and_rows(chosen, labels=False)
+        predictions = model.predict(rows, strict=chosen.strict)
     names = ["prediction"] if len(model.targets) == 1 else [f"prediction of {name}" for name in model.targets]
 
     table = ([row, *values] for row, values in zip(rows.inputs.rows.tolist(), predictions.tolist(), strict=True))
@@ -140,7 +143,7 @@ def _evaluate(words: list[str]) -> None:
 
     from rich.console import Console
 
-    from conr.cli.progress import working
+    from conr._progress import working
     from conr.estimators import write_run
     from conr.report import write_report
     from conr.runs.atomic import free_path, write_folder
@@ -149,7 +152,8 @@ def _evaluate(words: list[str]) -> None:
     path = Path(chosen.file)
     out = free_path(Path(f"{path.stem}-evaluation")) if chosen.out is None else Path(chosen.out)
     _check_free(out)
-    model, rows = _model_and_rows(chosen, labels=True)
+    with working("reading the table"):
+        model, rows = _model_and_rows(chosen, labels=True)
     console = Console()
     if model.is_source(path):
         console.print(

@@ -51,6 +51,7 @@ class AgeData(ImageData):
         size: int = 224,
         skip_bad: bool = False,
         check_images: bool = False,
+        find_copies: bool = True,
         batch_size: int = 64,
         num_workers: int = 0,
     ) -> None:
@@ -61,6 +62,7 @@ class AgeData(ImageData):
             size=size,
             skip_bad=skip_bad,
             check_images=check_images,
+            find_copies=find_copies,
             batch_size=batch_size,
             num_workers=num_workers,
         )

@@ -3,6 +3,7 @@
 import os
 import warnings
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -126,6 +127,8 @@ class ImageData(RegressionData):
         std: deviation of the pixels, to normalise by.
         skip_bad: leave out rows that cannot be used, and warn of how many, instead of stopping at the first.
         check_images: decode every image when loading, so that unreadable ones are found before training.
+        find_copies: compare the files, so that equal pictures of different paths are counted, and a drawn split keeps
+            them together.
         outside_root: allow paths that lead out of the root folder.
         batch_size: images per batch.
         num_workers: processes that load batches.
@@ -145,6 +148,7 @@ class ImageData(RegressionData):
         std: float | Sequence[float] = 0.5,
         skip_bad: bool = False,
         check_images: bool = False,
+        find_copies: bool = True,
         outside_root: bool = False,
         batch_size: int = 64,
         num_workers: int = 0,
@@ -162,6 +166,7 @@ class ImageData(RegressionData):
         self.std = std
         self.skip_bad = skip_bad
         self.check_images = check_images
+        self.find_copies = find_copies
         self.outside_root = outside_root
 
     @abstractmethod
@@ -181,7 +186,8 @@ class ImageData(RegressionData):
         file = self.root / path
         if "\\" in path and not file.is_file():
             file = self.root / path.replace("\\", "/")
-        home = os.path.normpath(self.root.absolute()) + os.sep
+        file = Path(os.path.normpath(file)) if ".." in file.parts else file  # else a link could lead elsewhere
+        home = os.path.join(os.path.normpath(self.root.absolute()), "")  # noqa: PTH118  of / it is / itself
         if not self.outside_root and not os.path.normpath(file.absolute()).startswith(home):
             raise ValueError(f"expected an image below {self.root}, got the path {path!r} (outside_root allows it)")
         return file
@@ -236,6 +242,7 @@ class ImageData(RegressionData):
         if not self.table.is_file():
             raise FileNotFoundError(f"expected the list of images at {self.table}, found none{self.table_hint}")
         table = read_image_table(self.table, self.columns, bad, self.locate)
+        table.compare = self.find_copies
         return _readable(table, bad) if self.check_images else table
 
     def _filled_members(self, table: ImageTable) -> Mapping[str, Positions]:
@@ -255,8 +262,16 @@ def _copies(table: ImageTable, members: Mapping[str, Positions]) -> list[str]:
     split_of = np.full(len(table.rows), "", dtype="<U5")
     for split, rows in members.items():
         split_of[rows] = split
-    torn = int((split_of[again] != split_of[table.contents[again]]).sum())
-    return [sentence + (f"; {torn} of them lie in another split than before" if torn else "")]
+    pairs = Counter(zip(split_of[table.contents[again]].tolist(), split_of[again].tolist(), strict=True))
+    torn = {f"{first} and {then}": count for (first, then), count in pairs.items() if first != then}
+    if not torn:
+        return [sentence]
+    where = ", ".join(f"{count} in {splits}" for splits, count in torn.items())
+    sentence += f"; {sum(torn.values())} of them lie in another split than before ({where}), where a test knows its "
+    sentence += (
+        "answers from training: leave them out of one of the two, or let the split be drawn, which keeps copies "
+    )
+    return [f"{sentence}together"]
 
 
 def _readable(table: ImageTable, bad: BadRows) -> ImageTable:

@@ -14,7 +14,7 @@ from conr.data import Inputs, RegressionDataset
 from conr.density import REGIONS, LabelDensity
 from conr.report.tables import REGION_TITLES, TextTable, significant_text
 from conr.runs.history import read_history
-from conr.runs.outputs import spread
+from conr.runs.outputs import evenly_chosen
 from conr.training.loading import LoadedRun, load_run
 
 NEIGHBOURS = 6
@@ -133,7 +133,7 @@ def explain_run(folder: Path, *, split: str = "test", most: int = 2000, beside: 
         runs[name] = other
     shown: RegressionDataset = getattr(after.data.splits, split)
     train = after.data.splits.train
-    chosen, kept = spread(len(shown), most), spread(len(train), most)
+    chosen, kept = evenly_chosen(len(shown), most), evenly_chosen(len(train), most)
     maps = {title: embed(run, shown, chosen) for title, run in runs.items()}
     trains = {title: embed(run, train, kept) for title, run in runs.items()}
     density = after.module.shot_density

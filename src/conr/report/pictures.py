@@ -37,7 +37,7 @@ from conr.report.style import (
 )
 from conr.report.summary import headline_metric, unit_of
 from conr.report.tables import with_unit
-from conr.runs.outputs import spread
+from conr.runs.outputs import evenly_chosen
 from conr.runs.runs import Run
 
 MOST_COMPARED = 6
@@ -189,7 +189,7 @@ def embed_features(
     """
     if len(features) < FEWEST_EMBEDDED:
         raise ValueError(f"features: expected at least {FEWEST_EMBEDDED} samples, got {len(features)}")
-    rows = spread(len(features), MOST_EMBEDDED)
+    rows = evenly_chosen(len(features), MOST_EMBEDDED)
     chosen = features[rows].astype(np.float32)  # (p, d)
     if not np.isfinite(chosen).all():
         raise ValueError("features: expected finite numbers, got NaN or infinity")
@@ -297,7 +297,7 @@ def _draw_predictions(
     if run.outputs is None or len(run.outputs.labels) == 0:
         raise ValueError("the run kept no predictions")
     labels, predictions = run.outputs.labels.reshape(-1), run.outputs.predictions.reshape(-1)
-    rows = spread(len(labels), MOST_SCATTERED)
+    rows = evenly_chosen(len(labels), MOST_SCATTERED)
     (edges,) = group.edges
     axes = figure.subplots()
     _shade_regions(axes, group)

@@ -45,7 +45,7 @@ class Outputs(NamedTuple):
             predictions: like ``labels``.
             features: gives those of the samples at m positions, shape (m, ...), here cut to the range of float16.
         """
-        kept = spread(len(labels), MOST_FEATURES)
+        kept = evenly_chosen(len(labels), MOST_FEATURES)
         found = features(kept).reshape(len(kept), -1)
         halves = found.clip(-_HALF_MAX, _HALF_MAX).astype(np.float16)
         return cls(np.asarray(ids, dtype=np.str_), labels, predictions, halves, labels[kept])
@@ -95,6 +95,6 @@ class Outputs(NamedTuple):
                 raise ValueError(f"{source}: {name}: expected shape {shape}, got {getattr(self, name).shape}")
 
 
-def spread(n: int, most: int) -> NDArray[np.int64]:
+def evenly_chosen(n: int, most: int) -> NDArray[np.int64]:
     """Choose at most ``most`` positions evenly from 0 to n - 1; increasing, shape (min(n, most),)."""
     return np.linspace(0, n - 1, min(n, most)).round().astype(np.int64)
