@@ -5,6 +5,7 @@ from argparse import ArgumentError
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import takewhile
 
 _KINDS = {
     "<class 'int'>": "a whole number",
@@ -18,6 +19,7 @@ _KINDS = {
 _NOISE = re.compile(
     r"Does not validate against|Subtypes:|Errors:$|Given value|Subclass types expect|a (class path|dict) "
 )
+_LITERAL = re.compile(r"typing\.Literal\[(.*)\]")
 _LONGEST = 300
 
 
@@ -42,21 +44,43 @@ def _in_one_line(message: str, known: Collection[str]) -> str:
     """A parser's message, in one line that says the option, what was expected and what came."""
     if unknown := re.search(r"unrecognized arguments: (\S+)", message, re.IGNORECASE):
         name = unknown[1].partition("=")[0]
-        nearest = get_close_matches(name, known, n=1)
-        return f"{name}: expected an option of this command, got an unknown one" + (
-            f": did you mean {nearest[0]}?" if nearest else ""
-        )
-    if missing := re.search(r"[Kk]ey ['\"](\S+?)['\"] is required", message):
+        nearest = "".join(f": did you mean {one}?" for one in get_close_matches(name, known, n=1))
+        return f"{name}: expected an option of this command, got an unknown one{nearest}"
+    if choice := re.search(r"argument (\S+): invalid choice: (.+) \(choose from (.+)\)", message):
+        return f"{choice[1]}: expected one of {choice[3]}, got {choice[2]}"
+    if missing := re.search(r"argument (\S+): expected (?:one|at least one) argument", message):
         return f"{missing[1]}: expected a value, got none"
-    name = _name(re.findall(r"Parser key ['\"](\S+?)['\"]", message))
-    kinds = re.findall(r"Expected a (<class '\w+'>)", message)
-    value = re.search(r"(?:Got|Given) value: (.*)", message)
-    if kinds and value and set(kinds) <= _KINDS.keys() and "class_path" not in value[1]:
-        words = " or ".join(dict.fromkeys(_KINDS[kind] for kind in kinds))
-        return f"--{name}: expected {words}, got {value[1]!r:.80}"
-    lines = [re.sub(r"Parser key ['\"]\S+?['\"]:?", "", line).strip(" -") for line in message.splitlines()]
+    return _of_a_value(message)
+
+
+def _of_a_value(message: str) -> str:
+    made, reason = _innermost(message)
+    name = "".join(f"--{one}" for one in [_name(re.findall(r"Parser key ['\"](\S+?)['\"]", message))] if one)
+    inside = f"{name}." if name else ""
+    if missing := re.search(r"[Kk]ey ['\"](\S+?)['\"] is required|arguments are required: (.+)", reason):
+        return f"{inside}{missing[1] or missing[2]}: expected a value, got none"
+    if unknown := re.search(r"Option ['\"](\S+?)['\"] is not accepted", reason):
+        return f"{inside}{unknown[1]}: expected an option of {made}, got an unknown one"
+    kinds = re.findall(r"Expected a (.+?)(?:\. Got value.*)?$", reason, re.MULTILINE)
+    words = [_KINDS.get(kind) or _LITERAL.sub(r"\1", kind) for kind in dict.fromkeys(kinds)]
+    value = re.search(r"(?:Got|Given) value: (.*)", reason)
+    if words and value and "class" not in "".join(words):
+        return f"{name}: expected {' or '.join(words)}, got {value[1]!r:.80}"
+    lines = [re.sub(r"Parser key ['\"]\S+?['\"]:?", "", line).strip(" -") for line in reason.splitlines()]
     said = " ".join(line for line in dict.fromkeys(lines) if line and not _NOISE.match(line))
-    return f"--{name}: {said:.{_LONGEST}}" if name else f"{said:.{_LONGEST}}"
+    return ": ".join(part for part in (name, made and f"expected a class, got {made!r}", f"{said:.{_LONGEST}}") if part)
+
+
+def _innermost(message: str) -> tuple[str, str]:
+    """The class that could not be made, and why, of the last one that a message speaks of; else "" and the message."""
+    lines = message.splitlines()
+    starts = [number for number, line in enumerate(lines) if "Problem with given class_path" in line]
+    if not starts:
+        return "", message
+    first = lines[starts[-1]]
+    depth = first.index("Problem")
+    below = takewhile(lambda line: len(line) - len(line.lstrip()) > depth, lines[starts[-1] + 1 :])
+    return first.partition("class_path ")[2].strip("':"), "\n".join(below)
 
 
 def _name(keys: list[str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from conr._checks import check_choice
+from conr._checks import check_choice, check_number
 from conr.cli.parsing import parse, split_settings, verb_parser
 
 DESCRIPTION = """Train and test every method on every dataset with every seed, print the table, write the report.
@@ -53,6 +53,7 @@ def bench(options: Sequence[str]) -> int:
         tasks = grids.with_method_settings(tasks, grids.read_method_settings(Path(chosen.settings)))
     if chosen.grid:
         tasks = grids.with_grid(tasks, grids.read_grid(chosen.grid))
+    check_number("jobs", chosen.jobs, low=1)
     check_options(tasks, shared)
     prepare_backend(chosen.backend)
     methods = len({task.name for task in tasks})

@@ -22,7 +22,11 @@ def verb_parser(verb: str, description: str) -> ArgumentParser:
         description: for its help, whose lines are kept, so that it can hold examples.
     """
     return ArgumentParser(
-        prog=f"conr {verb}", description=description, formatter_class=_HelpFormatter, exit_on_error=False
+        prog=f"conr {verb}",
+        description=description,
+        formatter_class=_HelpFormatter,
+        exit_on_error=False,
+        allow_abbrev=False,
     )
 
 

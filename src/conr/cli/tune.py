@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from conr._checks import check_number
 from conr.cli.parsing import parse, split_settings, verb_parser
 
 DESCRIPTION = """Search for the settings of ConR that have the lowest validation error, with Optuna.
@@ -58,6 +59,7 @@ def search(options: Sequence[str]) -> int:
         options=shared,
         root=Path(chosen.out),
     )
+    check_number("trials", chosen.trials, low=1)
     check_options(tuning.tasks({}, 0), {})
     console = Console(highlight=False)
     budget = count(chosen.trials, "point") + ("" if chosen.minutes is None else f" or {chosen.minutes:g} minutes")

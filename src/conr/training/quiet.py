@@ -40,13 +40,15 @@ def interruptions_end_all() -> Iterator[None]:
 
 def silence_known_noise() -> None:
     """Silence Lightning's hints that do not apply to this command line."""
-    # Lightning's hints that do not apply: presets are expanded on purpose; small datasets load fast in one process; a
+    # Lightning's hints that do not apply: presets are expanded on purpose; small datasets load fast in one process, and
+    # presets know no machine; a
     # test needs no callback of the training; a resumed run goes on in its folder.
     for message in (
         "Be aware that when using `ckpt_path`",
         "Checkpoint directory .* exists and is not empty",
         "LightningCLI's args parameter",
         ".*does not have many workers",
+        "This DataLoader will create",
         ".*isinstance\\(treespec, LeafSpec",
     ):
         warnings.filterwarnings("ignore", message=message)
