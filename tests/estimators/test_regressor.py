@@ -2,6 +2,9 @@ import json
 import pickle
 import subprocess
 import sys
+from datetime import date, timedelta
+from decimal import Decimal
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -109,6 +112,34 @@ def test_a_categorical_dtype_over_numbers_is_enough() -> None:
     twice = pd.DataFrame(np.zeros((60, 2)), columns=["a", "a"])
     with pytest.raises(ValueError, match="X: expected each column's name once, got 'a' twice"):
         ConRRegressor(**SMALL).fit(twice, np.arange(60.0))
+
+
+@pytest.mark.skipif(find_spec("pyarrow") is None, reason="it is an extra of its own")
+def test_arrow_tables_and_decimals() -> None:
+    import pyarrow as pa  # noqa: PLC0415
+
+    random = np.random.default_rng(0)
+    columns = {
+        "place": pa.array(random.choice(["north", "south"], 60).tolist()),
+        "code": pa.array(random.choice(["a", "b"], 60).tolist()).dictionary_encode(),
+        "price": pa.array([Decimal(one) / 4 for one in range(60)]),
+        "day": pa.array([date(2024, 1, 1) + timedelta(days=one) for one in range(60)]),
+        "size": pa.array([None, *np.arange(59.0)]),
+    }
+    table = pa.table(columns)
+    labels = [Decimal(one) / 8 for one in range(60)]
+    model = ConRRegressor(**SMALL).fit(table, labels)
+    kinds = {name: kind.name for name, kind in model.kinds_.items()}
+    assert kinds == {"place": "category", "code": "category", "price": "number", "day": "date", "size": "number"}
+    predictions = model.predict(table.to_pandas())
+    np.testing.assert_array_equal(model.predict(table), predictions)
+    assert np.isfinite(predictions).all()
+    again = ConRRegressor(**SMALL).fit(table.select(["place", "price"]), pa.array(labels))
+    assert again.predict(table.select(["place", "price"])).shape == (60,)
+    objects = np.array([[Decimal(one) / 4, "x"] for one in range(60)], dtype=object)
+    assert {kind.name for kind in ConRRegressor(**SMALL).fit(objects, labels).kinds_.values()} == {"number", "category"}
+    numbers = ConRRegressor(**SMALL).fit(objects[:, :1], labels)
+    np.testing.assert_array_equal(numbers.predict(objects[:, :1]), numbers.predict(objects[:, :1].astype(float)))
 
 
 def test_new_categories(mixed: tuple[pd.DataFrame, Array]) -> None:

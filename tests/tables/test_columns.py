@@ -1,6 +1,7 @@
 """A column has one kind, found once on the whole table, whoever asks."""
 
-from datetime import date
+import re
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ import pytest
 
 from conr.tables.bad_rows import BadRows
 from conr.tables.columns import Columns, sort_columns
-from conr.tables.files import read_table
+from conr.tables.files import FileFormat, read_table
 from conr.tables.frames import frame_columns, has_texts
-from conr.tables.source import read_rows
+from conr.tables.source import TableFile, read_rows
 
 
 def columns_of(path: Path, lines: list[str], **options: Any) -> tuple[Columns, dict[str, str]]:
@@ -105,3 +106,80 @@ def test_identifiers_and_counters_are_left_out(tmp_path: Path) -> None:
         "code": "every row has another text",
         "customer_id": "an identifier by its name, and every row has another number",
     }
+
+
+def test_all_columns_that_are_left_out_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["code,row_id,y", *(f"c{row},{row},{row % 9}" for row in range(30))]))
+    message = (
+        "expected usable columns, got none of 2: 'code' (every row has another text), 'row_id' (an identifier by its "
+        "name, and every row has another number)"
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        TableFile(path, ["y"]).content()
+
+
+def test_distinct_dates_are_inputs_and_new_ones_are_read_so(tmp_path: Path) -> None:
+    days = [date(2020, 1, 1) + timedelta(days=17 * row) for row in range(40)]
+    forms = {
+        "iso": "%Y-%m-%d",
+        "named": "%d-%b-%Y",
+        "long": '"%B %d, %Y"',
+        "us": "%m/%d/%y %I:%M %p",
+        "digits": "%Y%m%d",
+    }
+    lines = [",".join(f"{day:{form}}" for form in forms.values()) for day in days]
+    columns, left_out = columns_of(tmp_path / "a.csv", [",".join(forms), *lines])
+    assert left_out == {}
+    assert set(kinds_of(columns).values()) == {"date"}
+    for values in columns.values.values():
+        assert values.astype("datetime64[D]").tolist() == days
+    (tmp_path / "b.csv").write_text("\n".join([",".join(forms), lines[3]]))
+    for values in read_rows(tmp_path / "b.csv", columns.kinds).inputs.values.values():
+        assert values.astype("datetime64[D]").tolist() == [days[3]]
+    target = [f"{line.rpartition(',')[2]},{row % 7}" for row, line in enumerate(lines)]
+    (tmp_path / "c.csv").write_text("\n".join(["digits,y", *target]))
+    (note,) = TableFile(tmp_path / "c.csv", ["y"]).content().notes
+    assert "dates, year-month-day, from 2020-01-01 to 2021-10-25 become year, month" in note
+    assert note.endswith("; dates: none keeps numbers such as 20200101")
+    kept = TableFile(tmp_path / "c.csv", ["y"], written=FileFormat(dates="none")).content()
+    assert kinds_of(kept.inputs) == {"digits": "number"}
+    assert TableFile(tmp_path / "c.csv", ["digits"]).content().labels[0] == 20200101  # a label stays a number
+
+
+@pytest.mark.parametrize(
+    ("cells", "sentence"),
+    [
+        (["1,234", "0,5"], None),
+        (["1,234", "12,345", "0.5"], "'12,345' is read as 12345"),
+        (["1,234", "1,234,567"], "'1,234,567' is read as 1234567"),
+        (["$5", "$(1,200.5)"], "'$(1,200.5)' is read as -1200.5"),
+        (["01234", "10115"], "'01234' is read as 1234 (categorical keeps such codes as they are)"),
+    ],
+)
+def test_one_line_says_what_was_understood(cells: list[str], sentence: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["a,y", *(f'"{cells[row % len(cells)]}",{row}' for row in range(40))]))
+    notes = TableFile(path, ["y"]).content().notes
+    assert notes == ([] if sentence is None else [f"{path}, column 'a': {sentence}"])
+
+
+def test_a_lone_thousand_or_fraction_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = [f'"{1 + row},234",{row}' for row in range(40)]
+    path.write_text("\n".join(["a,y", *rows]))
+    with pytest.raises(
+        ValueError, match=r"column 'a': .* got '1,234', .* \(decimal: '.' or ',' says that it is 1234 or"
+    ):
+        TableFile(path, ["y"]).content()
+    with pytest.raises(ValueError, match=r"column 'a': expected one kind of decimal mark"):
+        TableFile(path, ["a"]).content()
+    for decimal, number in ((".", 1234), (",", 1.234)):
+        content = TableFile(path, ["y"], written=FileFormat(decimal=decimal)).content()
+        assert content.inputs.values["a"][0] == number
+    path.write_text("\n".join(["a,y", *(f"{row}.5" for row in rows)]))
+    content = TableFile(path, ["y"]).content()  # as the other column has it, which is said
+    assert content.inputs.values["a"][0] == 1234
+    assert content.notes == [
+        f"{path}, column 'a': '10,234' is read as 10234 (decimal: '.' or ',' says what its mark is)"
+    ]

@@ -52,13 +52,50 @@ def test_separators_quotes_missing_marks_and_decimal_commas_are_detected(tmp_pat
     assert table.row_numbers.tolist() == lines[-3:]
 
 
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ("# b, c\na,b\n1,2\n3,4\n", "a b"),
+        ("# made, here\n\n# twice, so\na,b\n1,2\n3,4\n", "a b"),
+        ("Report, made by\n\na,b\n1,2\n3,4\n", "a b"),
+        ("Report,\na,b\n1,2\n3,4\n", "a b"),
+        ("#id,b\n1,2\n3,4\n", "#id b"),
+        ("# of rooms,b\n1,2\n3,4\n", "# of rooms,b"),
+        ('a,b\n# with, a comma\n1,2\n#\n #3,4\n# "open, quote\n3,4\n# end', "a b"),
+        ("\ufeff# b, c\na,b\n1,2\n3,4\n", "a b"),
+    ],
+)
+def test_lines_above_the_header_and_remarks_are_passed_over(tmp_path: Path, content: str, names: str) -> None:
+    table = read(write(tmp_path, content))
+    assert table.names == (names.split(",") if "," in names else names.split())
+    assert [column.tolist() for column in table.columns] == [["1", "3"], ["2", "4"]]
+
+
+def test_a_cell_may_begin_with_a_hash(tmp_path: Path) -> None:
+    colours = ["#ff0000", "#00ff00", "#0000ff"]
+    table = read(write(tmp_path, "\n".join(["colour,x", *(f"{colour},{row}" for row, colour in enumerate(colours))])))
+    assert as_lists(table) == {"colour": colours, "x": ["0", "1", "2"]}
+    table = read(write(tmp_path, 'name,x\nred,1\n#ff0000,2\n"# quoted",3\n"two\n# lines",4\n'))
+    assert as_lists(table)["name"] == ["red", "#ff0000", "# quoted", "two\n# lines"]
+    assert table.notes == ()
+    assert read(write(tmp_path, "colour,x\n#ff0000,1\n")).columns[0].tolist() == ["#ff0000"]
+
+
+def test_remarks_are_counted(tmp_path: Path) -> None:
+    path = write(tmp_path, "# made here\n# twice\na,b\n1,2\n# later\n3,4\n")
+    assert [note.removeprefix(f"{path}: ") for note in read(path).notes] == [
+        "2 lines above the header passed over",
+        "1 line that begins with # passed over, the first is line 5",
+    ]
+
+
 def test_white_space_separates_columns_of_varying_width(tmp_path: Path) -> None:
     table = read(write(tmp_path, " -2.3  0.568 \n 1.0\t-5\n\n 17 4.78e2\n"), header=False)
     assert as_lists(table) == {"column-1": ["-2.3", "1.0", "17"], "column-2": ["0.568", "-5", "4.78e2"]}
     assert table.row_numbers.tolist() == [1, 2, 4]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252"])
 def test_encodings_are_detected(tmp_path: Path, encoding: str) -> None:
     table = read(write(tmp_path, "größe,ort\n1,Zürich\n2,Malmö\n".encode(encoding)))
     assert as_lists(table) == {"größe": ["1", "2"], "ort": ["Zürich", "Malmö"]}
@@ -96,7 +133,10 @@ def test_rows_of_a_wrong_length_are_named_or_left_out(tmp_path: Path) -> None:
         (" \n\n", "expected a table, got an empty file"),
         ("a,b\n", "expected rows below the header, got none"),
         ("a,b;c\n1;2\n3,4;5\n6\n", "expected columns between tab, semicolon, bar, comma, space, found none of them"),
-        ("a,b,a\n1,2,3\n", "expected each column's name once, got 'a' twice"),
+        ("a,b,a\n1,2,3\n", "expected each column's name once, got 'a' twice: rename one"),
+        ("Report, made by\na,b\n1,2\n3,4\n", "got rows 1 (Report, made by) and 2 (a, b): delete one"),
+        ("area,price\nm2,EUR\n1,2\n3,4\n", "expected one row with names of columns, got rows 1 (area, price) and 2"),
+        ("Report\narea\n1\n2\n", "expected one row with names of columns, got rows 1 (Report) and 2 (area)"),
         ("1.5,2\n3,4\n", "expected names of columns, got numbers (1.5, 2); header: false says that"),
         (b"PK\x03\x04rest", "expected a complete archive, got one that breaks"),
         (b"\x1f\x8b\x08rest", "expected a complete archive, got one that breaks"),

@@ -17,6 +17,15 @@ from conr.tables.numbers import UnclearError, Writing, detected_writing, looks_l
         ("1,000,000 5", [1000000, 5], Writing(".", ",")),
         ("USD 1,000.50|USD 2.00", [1000.5, 2], Writing(".", ",", "USD")),
         ("3 m\u00b2|5.5 m\u00b2", [3, 5.5], Writing(unit="m\u00b2")),
+        ("$(1,234.50)|$7", [-1234.5, 7], Writing(".", ",", "$")),
+        ("(1,234.50)|(5)", [-1234.5, -5], Writing(".", ",")),
+        ("1,234.50-|7.25", [-1234.5, 7.25], Writing(".", ",")),
+        ("1.234,50- 7,25", [-1234.5, 7.25], Writing(",", ".")),
+        ("-$5|$-6|$7", [-5, -6, 7], Writing(unit="$")),
+        ("1,23,456.00|12,34,56,789|5", [123456, 123456789, 5], Writing(".", ",")),
+        ("1\u2009234,5|7,25", [1234.5, 7.25], Writing(",", " ")),
+        ("EUR 12|EUR 7.5", [12, 7.5], Writing(unit="EUR")),
+        ("5%|0", [5, 0], Writing(unit="%")),
     ],
 )
 def test_a_column_is_read_as_it_is_written(texts: str, numbers: list[float], writing: Writing) -> None:
@@ -26,14 +35,20 @@ def test_a_column_is_read_as_it_is_written(texts: str, numbers: list[float], wri
     assert [found.number(cell) for cell in cells] == pytest.approx(numbers)
 
 
-@pytest.mark.parametrize("texts", ["1_2 3", "A4 B5", "1.2.3", "0x10", "12:30", "5- 3", "5 kg|7 lb", "1 two"])
+@pytest.mark.parametrize(
+    "texts", ["1_2 3", "A4 B5", "1.2.3", "0x10", "12:30", "5 kg|7 lb", "1 two", "5 (or 6)", "1,2,3", "1,23,45"]
+)
 def test_other_texts_are_no_numbers(texts: str) -> None:
     assert detected_writing(texts.split("|" if "|" in texts else " ")) is None
     assert looks_like_number("5 kg")
 
 
 def test_a_mark_that_may_be_either_is_asked_for_or_follows_other_columns() -> None:
-    with pytest.raises(UnclearError, match=r"got '1,234', whose mark may be one or group the thousands \(decimal:"):
+    with pytest.raises(
+        UnclearError,
+        match=r"got '1,234', whose mark may be one or group the thousands "
+        r"\(decimal: '.' or ',' says that it is 1234 or 1.234\)",
+    ):
         detected_writing(["1,234", "5,678"])
     readings = [{"likely": "."}, {"likely": ","}, {"decimal": "."}, {"decimal": ","}]
     writings = [detected_writing(["1,234", "5,678"], **options) for options in readings]

@@ -71,13 +71,15 @@ def inspect(options: Sequence[str]) -> int:
     file = TableFile(
         Path(given["path"]),
         targets,
-        written=FileFormat(**named("header", "separator", "encoding", "decimal")),
+        written=FileFormat(**named("header", "separator", "encoding", "decimal", "dates")),
         seed=given.get("data_seed", 0),
         **named("ignore", "categorical", "split_column", "bin_width", "bin_count", "most", "skip_bad"),
     )
     console = Console(highlight=False)
     with working("reading the table"):
         found = inspect_table(file, **named("many", "few", "label_unit"))
+    for sentence in found.notes:
+        console.print(sentence, markup=False, soft_wrap=True)
     console.print(inspection_text(found), soft_wrap=True)
     folder = Path("runs") / "inspection" / file.path.stem if out is None else Path(out)
     with working("drawing the labels"):

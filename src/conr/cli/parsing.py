@@ -58,7 +58,7 @@ def parse(parser: ArgumentParser, words: Sequence[str], *, flags: Collection[str
 
 
 def add_file_format(parser: ArgumentParser, header: str = "yes") -> None:
-    """Add the options of `conr.tables.rows.FileFormat`, and ``--skip_bad``.
+    """Add the options of `conr.tables.files.FileFormat`, and ``--skip_bad``.
 
     Args:
         parser: gets them.
@@ -74,6 +74,7 @@ def add_file_format(parser: ArgumentParser, header: str = "yes") -> None:
         ("separator", "comma, semicolon, tab, bar or space (default: detected)"),
         ("encoding", "such as utf-8 or latin-1 (default: detected)"),
         ("decimal", "decimal mark, . or , (default: detected)"),
+        ("dates", "day-first, month-first, or none for no columns of dates (default: detected)"),
     ):
         parser.add_argument(f"--{name}", type=str | None, default=None, help=summary)
     parser.add_argument("--skip_bad", action="store_true", help="leave out rows that cannot be used, and count them")

@@ -208,6 +208,7 @@ def _format(chosen: "Namespace", header: bool = True) -> "FileFormat":
         separator=chosen.separator,
         encoding=chosen.encoding,
         decimal=chosen.decimal,
+        dates=chosen.dates,
     )
 
 

@@ -76,6 +76,7 @@ class Inspection:
     imbalance: Imbalance  # of the training labels
     outliers: list[Outliers]  # at most one per target
     suggestion: Suggestion  # where to start
+    notes: list[str]  # on what was understood of the file, and its columns by kind
 
     @property
     def untested(self) -> list[int]:
@@ -142,6 +143,7 @@ def inspect_table(file: TableFile, *, many: int = 100, few: int = 20, label_unit
             settings=suggest_settings(train, bins, batch_size=batch_size),
             standardised=suggest_settings((train.double() - mean) / std, scaled, batch_size=batch_size),
         ),
+        notes=[*content.notes, content.summary()],
     )
 
 

@@ -43,6 +43,7 @@ class Table(RegressionData):
         separator: of a CSV file: "comma", "semicolon", "tab", "bar" or "space"; detected if None.
         encoding: of a CSV file; detected if None.
         decimal: decimal mark of a CSV file, "." or ","; detected if None.
+        dates: "day-first" or "month-first" where dates of a CSV file may be either; "none" for no columns of dates.
         categories: "onehot": a column per category, or "ordinal": one column with the category's place in the alphabet.
         imputation: what stands for a missing number: "median", "mean" or "most_frequent" of its column. A missing
             category is a category of its own.
@@ -84,6 +85,7 @@ class Table(RegressionData):
         separator: str | None = None,
         encoding: str | None = None,
         decimal: str | None = None,
+        dates: str | None = None,
         categories: str = "onehot",
         imputation: str = "median",
         scaling: str = "quantile",
@@ -111,7 +113,7 @@ class Table(RegressionData):
             ignore=ignored,
             categorical=also_categories,
             split_column=split_column,
-            written=FileFormat(header=header, separator=separator, encoding=encoding, decimal=decimal),
+            written=FileFormat(header=header, separator=separator, encoding=encoding, decimal=decimal, dates=dates),
             bin_width=bin_width,
             bin_count=bin_count,
             most=most,

@@ -52,7 +52,7 @@ class TableInput(BaseEstimator):  # type: ignore[misc]
     def _columns(self, X: Any, *, reset: bool) -> Columns:  # noqa: N803
         if isinstance(X, Columns):
             return self._own_columns(X, reset=reset)
-        if not is_frame(X) and hasattr(X, "to_pandas"):  # a table of pyarrow
+        if hasattr(X, "to_pandas"):  # a table of pyarrow or polars
             X = X.to_pandas()  # noqa: N806
         if is_frame(X):
             twice = [name for name, count in Counter(X.columns).items() if count > 1]

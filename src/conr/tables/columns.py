@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from conr._checks import check_choice
 from conr.tables.bad_rows import BadRows
-from conr.tables.dates import ORDERS, detected_order, parse_dates
+from conr.tables.dates import ORDERS, compact_dates, detected_order, parse_dates
 from conr.tables.files import Column, RawTable
 from conr.tables.numbers import PLAIN, UnclearError, Writing, detected_writing, looks_like_number
 
@@ -65,10 +65,14 @@ class Kind:
         """
         if self.name == "category":
             return as_texts(column), []
-        if column.dtype != object:
-            return column.astype("datetime64[s]" if self.name == "date" else np.float64), []
+        if column.dtype != object and self.name == "number":
+            return column.astype(np.float64, copy=False), []
         if self.name == "number":
             return self.writing.numbers(column, len(column))
+        if column.dtype.kind == "M":
+            return column.astype("datetime64[s]"), []
+        if column.dtype != object:  # 20240229
+            column = np.array([None if np.isnan(one) else f"{one:.0f}" for one in column], dtype=object)
         dates = parse_dates(column, self.order)
         return dates, np.flatnonzero(np.isnat(dates) & ~missing(column)).tolist()
 
@@ -153,6 +157,7 @@ def sort_columns(table: RawTable, names: Sequence[str], bad: BadRows, *, categor
         ValueError: from ``bad``.
     """
     kinds: dict[str, Kind] = {}
+    values: dict[str, Column] = {}
     unusable: dict[str, str] = {}
     left_out: dict[str, str] = {}
     for name in names:
@@ -167,11 +172,13 @@ def sort_columns(table: RawTable, names: Sequence[str], bad: BadRows, *, categor
             left_out[name] = reason
         elif missing(column).all():
             unusable[name] = "expected values, got none in any row"
-        elif kind == CATEGORY and (problem := category_problem(as_texts(column))):
-            unusable[name] = problem
         else:
-            kinds[name] = kind
-    values = {name: read_column(table, name, kind, bad) for name, kind in kinds.items()}
+            found = read_column(table, name, kind, bad)
+            problem = category_problem(found) if kind == CATEGORY else None
+            if problem:
+                unusable[name] = problem
+            else:
+                kinds[name], values[name] = kind, found
     return Sorted(Columns(values, table.row_numbers, kinds), unusable, left_out)
 
 
@@ -194,31 +201,44 @@ def same_columns(path: Path, table: RawTable, kinds: Mapping[str, Kind], bad: Ba
     return Columns(values, table.row_numbers, kinds)
 
 
-def found_kind(table: RawTable, name: str) -> Kind:
+def found_kind(table: RawTable, name: str, *, dates: bool = True) -> Kind:
     """The kind of a column of a file; "category" if half of its values or more are neither numbers nor dates.
+
+    Args:
+        table: content of the file.
+        name: of the column.
+        dates: whether whole numbers such as 20240229 may be dates.
 
     Raises:
         UnclearError: numbers or dates that can be read in several ways.
     """
     column = table.column(name)
+    first = table.written.dates
+    compact = dates and first != "none"
     if column.dtype != object:
-        return _OF_DTYPE.get(column.dtype.kind, NUMBER)
-    counts = Counter(text for text in column if text is not None)
-    texts, total = list(counts), counts.total()
-    writing = detected_writing(texts, decimal=table.decimal, likely=table.likely_decimal)
+        is_date = column.dtype.kind == "M" or (compact and compact_dates(column))
+        return DATE if is_date else NUMBER
+    counts = Counter(column.tolist())
+    del counts[None]
+    texts, repeats = list(counts), np.array(list(counts.values()))  # (distinct texts,)
+    decimals = {"decimal": table.written.decimal, "likely": table.likely_decimal}
+    try:
+        writing = detected_writing(texts, **decimals)
+    except UnclearError:
+        order = detected_order(counts, first)  # 01JAN2020 looks like a number with a unit
+        if order is None:
+            raise
+        return Kind("date", order=order)
     if writing is not None:
-        return Kind("number", writing)
-    order = detected_order(texts)
+        is_date = compact and writing == PLAIN and compact_dates(writing.numbers(texts, len(texts))[0])
+        return DATE if is_date else Kind("number", writing)
+    order = detected_order(counts, first)
     if order is not None:
         return Kind("date", order=order)
     likes = [text for text in texts if looks_like_number(text)]
-    writing = detected_writing(likes, decimal=table.decimal, likely=table.likely_decimal) or PLAIN
-    repeats = np.array(list(counts.values()))  # (distinct texts,)
-    if repeats[writing.numbers(texts, len(texts))[1]].sum() < 0.5 * total:
+    writing = detected_writing(likes, **decimals) or PLAIN
+    if repeats[writing.numbers(texts, len(texts))[1]].sum() < 0.5 * repeats.sum():
         return Kind("number", writing)
-    for order in ORDERS:
-        if repeats[np.isnat(parse_dates(texts, order))].sum() < 0.5 * total:
-            return Kind("date", order=order)
     return CATEGORY
 
 
@@ -244,17 +264,16 @@ def identifier(table: RawTable, name: str, kind: Kind) -> str | None:
     column = table.column(name)
     if len(column) < _FEWEST_IDENTIFIED or missing(column).any() or kind.name == "date":
         return None
-    distinct = len(set(column.tolist()))
-    if distinct < len(column):
-        return None
     if kind == CATEGORY:
-        return "every row has another text"
+        return "every row has another text" if len(set(column.tolist())) == len(column) else None
+    named = _IDENTIFIER.fullmatch(name) or _IDENTIFIER.fullmatch(name.lower())
+    if name not in table.unnamed and not named:
+        return None
     numbers = kind.read(column)[0]
-    if not (numbers == np.round(numbers)).all():
+    if (numbers != np.round(numbers)).any() or len(np.unique(numbers)) < len(numbers):
         return None
     if name in table.unnamed and (np.diff(numbers) == 1).all():
         return "a counter of the rows without a name"
-    named = _IDENTIFIER.fullmatch(name) or _IDENTIFIER.fullmatch(name.lower())
     return "an identifier by its name, and every row has another number" if named else None
 
 
@@ -263,7 +282,7 @@ def category_problem(texts: Column) -> str | None:
 
     There are at most a thousand; and from a hundred on, each must have two rows on average, as identifiers have not.
     """
-    distinct = {text for text in texts if text is not None}
+    distinct = set(texts.tolist()) - {None}
     present = len(texts) - int(missing(texts).sum())
     if len(distinct) <= _FEW_CATEGORIES or (len(distinct) <= MOST_CATEGORIES and len(distinct) <= present / 2):
         return None
@@ -276,7 +295,7 @@ def category_problem(texts: Column) -> str | None:
 def missing(column: Column) -> NDArray[np.bool_]:
     """Mask of the values that are missing, shape (n,)."""
     if column.dtype == object:
-        return np.fromiter((value is None for value in column), dtype=bool, count=len(column))
+        return np.equal(column, None).astype(bool)
     return np.isnat(column) if column.dtype.kind == "M" else np.isnan(column)
 
 
@@ -288,13 +307,13 @@ def as_texts(column: Column, gone: NDArray[np.bool_] | None = None) -> Column:
         gone: which of them are missing; by default None and NaN.
     """
     texts = np.empty(len(column), dtype=object)
-    gone = missing(column) if gone is None else gone
     values = column.tolist()
-    known = {value: _text(value) for value in values if type(value) is str}
-    texts[:] = [
-        None if none else known[value] if type(value) is str else _text(value)
-        for value, none in zip(values, gone, strict=True)
-    ]
+    if set(map(type, values)) <= {str, type(None)} and gone is None:
+        known = {value: None if value is None else _text(value) for value in set(values)}
+        texts[:] = [*map(known.__getitem__, values)]
+        return texts
+    gone = missing(column) if gone is None else gone
+    texts[:] = [None if none else _text(value) for value, none in zip(values, gone, strict=True)]
     return texts
 
 

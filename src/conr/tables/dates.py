@@ -1,7 +1,9 @@
 """Dates in tables, and the numbers that stand for them."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,40 +13,94 @@ from conr.tables.numbers import UnclearError
 PARTS = ("year", "month", "day of week", "days")
 """Numbers that a column of dates becomes; days are counted from 1970."""
 
-_TIME = r"(?:[T ](?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.\d+)?)?(?:Z|[+-]00:?00)?)?"
-_ORDERS = {
-    "year-month-day": rf"(?P<year>\d{{4}})(?P<mark>[-/.])(?P<month>\d{{1,2}})(?P=mark)(?P<day>\d{{1,2}}){_TIME}",
-    "day.month.year": rf"(?P<day>\d{{1,2}})(?P<mark>[-/.])(?P<month>\d{{1,2}})(?P=mark)(?P<year>\d{{4}}){_TIME}",
-    "month/day/year": rf"(?P<month>\d{{1,2}})(?P<mark>[-/])(?P<day>\d{{1,2}})(?P=mark)(?P<year>\d{{4}}){_TIME}",
+FIRST = {"day-first": "day.month.year", "month-first": "month/day/year"}
+"""What a user may say of dates that leave it open, and the order that it means."""
+
+_FORMATS = {  # of strptime
+    "year-month-day": ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%Y-%m", "%Y/%m"),
+    "day.month.year": ("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%d.%m.%y", "%d/%m/%y", "%d-%m-%y"),
+    "month/day/year": ("%m/%d/%Y", "%m-%d-%Y", "%m/%d/%y", "%m-%d-%y"),
+    "month by name": (
+        *("%d %b %Y", "%d %B %Y", "%b %d %Y", "%B %d %Y", "%Y %b %d", "%d %b %y", "%b %Y", "%B %Y", "%d%b%Y"),
+        *("%a %d %b %Y", "%A %d %B %Y", "%a %b %d %Y", "%A %B %d %Y"),
+    ),
+    "time of day": ("",),
 }
-_FORMATS = {order: re.compile(pattern, re.ASCII) for order, pattern in _ORDERS.items()}
+_LENGTHS = {"%Y%m%d": 8, "%d.%m.%y": 8}  # 1.2.19 is a version
+_CLOCK = re.compile(
+    r"(?:^|[T ]|, )(\d{1,2}:\d\d(?::\d\d(?:\.\d{1,6})?)?)(?:(?<=\.\d{6})\d+)?"
+    r"(?: ?([AP])\.?M\.?)?(?: ?(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?))?$",
+    re.ASCII | re.IGNORECASE,
+)
+_CLOCKS = [
+    f"{clock}{zone}" for clock in ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M%p", "%I:%M:%S%p") for zone in ("", "%z")
+]
+_EPOCH, _MIDNIGHT = datetime(1970, 1, 1), datetime(1900, 1, 1)  # the second is the day of a time alone
+_NEVER = np.iinfo(np.int64).min  # NaT
+_SAMPLE = 200
 
 ORDERS = tuple(_FORMATS)
 
 
-def detected_order(texts: Sequence[str]) -> str | None:
-    """The order of day, month and year in which all texts of a column are dates; None if they are not.
+def detected_order(counts: Mapping[str, int], first: str | None = None) -> str | None:
+    """The order of day, month and year that the most texts of a column fit, if it is more than half of them.
+
+    Times of day are so only if all are.
+
+    Args:
+        counts: of the texts.
+        first: one of ``FIRST``, where both orders are possible; "none" for no dates.
 
     Raises:
-        UnclearError: day and month can change places in all of them.
+        UnclearError: as many texts fit another order, and are other dates in it.
     """
-    if not texts:
+    if first == "none":
         return None
-    fitting = [order for order in ORDERS if not np.isnat(parse_dates(texts, order)).any()]
-    if len(fitting) > 1:
-        first, second = (parse_dates(texts, order) for order in fitting)
-        if (first != second).any():
-            example = texts[int((first != second).argmax())]
+    sample, weights = list(islice(counts, _SAMPLE)), np.array(list(counts.values()))
+    dates = {
+        order: parse_dates(counts, order)
+        for order in ORDERS
+        if sample and np.isnat(parse_dates(sample, order)).mean() < 0.9
+    }
+    fits = {order: int(weights[~np.isnat(found)].sum()) for order, found in dates.items()}
+    fitting = [order for order, fit in fits.items() if fit > weights.sum() * (0.5 if order != ORDERS[-1] else 0.999)]
+    if first is not None and FIRST[first] in fitting:
+        return FIRST[first]
+    best = [order for order in fitting if fits[order] == max(fits.values())]
+    for other in best[1:]:
+        differ = (dates[best[0]] != dates[other]) & ~np.isnat(dates[other])
+        if differ.any():
             raise UnclearError(
-                f"expected dates whose day and month differ, got {example!r}, which may be {fitting[0]} or "
-                f"{fitting[1]}: write them as year-month-day"
+                f"expected dates whose day and month differ, got {list(counts)[int(differ.argmax())]!r}, which may be "
+                f"{best[0]} or {other} (dates: {' or '.join(FIRST)} says what it is)"
             )
-    return fitting[0] if fitting else None
+    return best[0] if best else None
 
 
 def parse_dates(texts: Iterable[str | None], order: str) -> NDArray[np.datetime64]:
-    """Dates of texts, shape (n,), in seconds; NaT for what is missing or is no date of this order."""
-    return np.array([_date(text, order) for text in texts], dtype="datetime64[s]")
+    """Dates of texts, shape (n,), in seconds of UTC; NaT for what is missing or is no date of this order."""
+    column = list(texts)
+    parts = {text: _parts(text, order) for text in set(column) if text is not None}
+    days = _read({day for day, _ in parts.values()}, _FORMATS[order])
+    clocks = _read({clock for _, clock in parts.values()}, ("", *_CLOCKS))
+    seconds: dict[str | None, int] = {
+        text: int((days[day] - _EPOCH + (clocks[clock] - _MIDNIGHT)).total_seconds())
+        for text, (day, clock) in parts.items()
+        if day in days and clock in clocks
+    }
+    found = np.array([seconds.get(text, _NEVER) for text in column], dtype=np.int64)
+    return found.view("datetime64[s]")
+
+
+def compact_dates(numbers: NDArray[np.float64]) -> bool:
+    """Tell if all numbers are dates from 1900 to 2100 in digits, such as 20240229."""
+    known = numbers[~np.isnan(numbers)]
+    if len(known) == 0 or known.min() < 19000101 or known.max() > 21001231 or (known != known.round()).any():
+        return False
+    months, days = known // 100 % 100, known % 100
+    if months.min() < 1 or months.max() > 12 or days.min() < 1 or days.max() > 31:
+        return False
+    return not np.isnat(parse_dates([f"{one:.0f}" for one in np.unique(known)], ORDERS[0])).any()
 
 
 def date_numbers(dates: NDArray[np.datetime64]) -> NDArray[np.float64]:
@@ -62,17 +118,30 @@ def date_numbers(dates: NDArray[np.datetime64]) -> NDArray[np.float64]:
     return numbers
 
 
-def _date(text: str | None, order: str) -> str:
-    match = None if text is None else _FORMATS[order].fullmatch(text.strip())
-    if match is None:
-        return "NaT"
-    part = {name: int(value or 0) for name, value in match.groupdict().items() if name != "mark"}
-    written = (
-        f"{part['year']:04}-{part['month']:02}-{part['day']:02}"
-        f"T{part['hour']:02}:{part['minute']:02}:{part['second']:02}"
-    )
-    try:
-        np.datetime64(written)
-    except ValueError:  # the 30th of February
-        return "NaT"
-    return written
+def _parts(text: str, order: str) -> tuple[str, str]:
+    """The day and the time of day of a text, as `_FORMATS` and `_CLOCKS` write them."""
+    text = text.strip()
+    match = _CLOCK.search(text)
+    day, clock = text, ""
+    if match:
+        zone = (match[3] or "").upper()
+        zone = "Z" if zone in {"UTC", "GMT"} else f"{zone}00" if len(zone) == 3 else zone
+        day, clock = text[: match.start()], f"{match[1]}{match[2] + 'M' if match[2] else ''}{zone}"
+    if order == "month by name":
+        day = re.sub(r"[-/., ]+", " ", re.sub(r"(?<=\d)(?:st|nd|rd|th)\b", "", day)).strip()
+        day = re.sub(r"\bsept\b", "Sep", day, flags=re.IGNORECASE)
+    return day, clock
+
+
+def _read(texts: set[str], formats: Iterable[str]) -> dict[str, datetime]:
+    """The moments of those texts that fit a format, in UTC if they say their zone."""
+    found: dict[str, datetime] = {}
+    for form in formats:
+        for text in texts - found.keys():
+            try:
+                moment = datetime.strptime(text, form)
+            except ValueError:
+                continue
+            if len(text) == _LENGTHS.get(form, len(text)):
+                found[text] = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    return found

@@ -1,31 +1,54 @@
-"""The dialect of a CSV file: its encoding, its separator, and where its header stands."""
+"""The dialect of a CSV file: its encoding, its separator, where its header stands, and which lines are remarks."""
 
 import codecs
 import csv
-import io
 import re
-from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
 from conr._checks import check_choice
-from conr.tables.bad_rows import BadRows
 from conr.tables.numbers import looks_like_number
 
 # In this order: a comma may be a decimal mark, and a space stands in many a text.
 SEPARATORS = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma", " ": "space"}
 
+MISSING = frozenset((
+    "", "na", "n/a", "n.a.", "#n/a", "<na>", "nan", "null", "none", "nil", "?", "-", "--", "\u2013", "\u2014", ".",
+    "..", "#div/0!", "#value!", "#ref!", "#num!", "#name?",
+))  # fmt: skip
+"""Texts of cells, in lower case, that stand for no value."""
+
+MOST_LINES = 2000
+"""Lines at the top of a file that the dialect is detected from."""
+
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-_SAMPLE = 200  # rows that the dialect is detected from
+_SAMPLE = 200  # rows
 _CONSISTENT = 0.9  # share of them that must have equally many fields
 _MOST_ABOVE = 20  # lines above the header
-_NAMED_MARK = re.compile(r"\ufeff?sep=(.)[ \t]*(?:\r\n|\r|\n)", re.IGNORECASE)
+_NAMED_MARK = re.compile(r"\ufeff?sep=(.)[ \t]*(?:\r\n|\r|\n)?", re.IGNORECASE)
 _YEAR = re.compile(r"(?:1[89]|20|21)\d\d", re.ASCII)
+_DATE = re.compile(r"\d{1,4}[-/.:]\d.*", re.ASCII)
+_COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+", re.ASCII)
+_POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+", re.ASCII)
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[.,]\d{3})+", re.ASCII)
 
-Record = tuple[int, list[str]]
-"""The number of its first line in the file, and its fields."""
+
+class Record(NamedTuple):
+    """Fields between separators.
+
+    Attributes:
+        first: number of its first line in the file.
+        last: of its last line.
+        fields: the texts.
+        marked: whether it is one line that begins with #.
+    """
+
+    first: int
+    last: int
+    fields: list[str]
+    marked: bool = False
 
 
 class Dialect(NamedTuple):
@@ -34,81 +57,150 @@ class Dialect(NamedTuple):
     Attributes:
         mark: between fields.
         names: of the columns; empty texts without a header.
-        above: records that are no rows: the header and what stands above it.
-        last_above: line of the last of them, 0 if there is none.
-        first_line: lines before the first record.
+        last_above: number of the last line that is above all rows, 0 if there is none.
         ended: whether a mark ends each row, too.
+        numeric: positions of columns of numbers or dates.
+        likely_decimal: the decimal mark of numbers that cannot be meant otherwise, if these have one.
         notes: sentences on what was passed over.
     """
 
     mark: str
     names: list[str]
-    above: int
     last_above: int
-    first_line: int
     ended: bool
+    numeric: frozenset[int]
+    likely_decimal: str | None
     notes: tuple[str, ...]
 
-    def rows(self, path: Path, text: str, bad: BadRows) -> tuple[list[list[str]], list[int]]:
-        """Rows and their numbers; ``bad`` is told of those with another number of fields."""
-        width = len(self.names)
-        rows, numbers = [], []
-        for number, fields in islice(_records(path, text, self.mark, self.first_line), self.above, None):
-            kept = fields[:-1] if self.ended and len(fields) == width + 1 and not fields[-1].strip() else fields
-            if len(kept) == width:
-                rows.append(kept)
-                numbers.append(number)
-            else:
-                bad.add(number, f"expected {width} fields, got {len(fields)}")
-        return rows, numbers
+    def trimmed(self, fields: list[str]) -> list[str]:
+        """The fields of a row without the empty one behind a mark at its end."""
+        extra = self.ended and len(fields) == len(self.names) + 1 and not fields[-1].strip()
+        return fields[:-1] if extra else fields
+
+    def is_remark(self, fields: list[str]) -> bool:
+        """Tell if a line that begins with # is no row: it has other fields, or texts where rows have numbers."""
+        fields = self.trimmed(fields)
+        return len(fields) != len(self.names) or any(not _is_value(fields[one]) for one in self.numeric)
 
 
-def found_dialect(path: Path, text: str, *, separator: str | None, header: bool) -> Dialect:
+def found_dialect(path: Path, lines: Sequence[str], *, separator: str | None, header: bool) -> Dialect:
     """The dialect of a text.
 
     Args:
         path: the file, as messages name it.
-        text: its content.
+        lines: its first ones.
         separator: a name or character of ``SEPARATORS``; detected if None.
         header: whether a row holds the names.
 
     Raises:
         ValueError: none is clear, or the header is none.
     """
-    named = _NAMED_MARK.match(text)
-    first_line = 0 if named is None else 1
+    named = _NAMED_MARK.fullmatch(lines[0]) if lines else None
+    start = 0 if named is None else 1
     marks = [*SEPARATORS] if named is None else [named[1]]
     if separator is not None:
         marks = [_named_separator(separator)]
-    samples = {mark: list(islice(_records(path, text, mark, first_line), _SAMPLE + _MOST_ABOVE)) for mark in marks}
+    samples = {mark: list(islice(records(path, lines[start:], mark, start), _SAMPLE + _MOST_ABOVE)) for mark in marks}
     if not any(samples.values()):
         raise ValueError(f"{path}: expected rows, got fields without any text")
     for most_above in (0, _MOST_ABOVE) if header else (0,):
         for mark, sample in samples.items():
-            found = _fitting(sample, most_above, header=header)
+            found = _fitting(_rows(sample), most_above, header=header)
             if found is not None:
-                return _dialect(path, mark, sample, *found, first_line=first_line, header=header)
-    if len(marks) == 1:
-        return _dialect(path, marks[0], samples[marks[0]], 0, None, first_line=first_line, header=header)
-    lines = samples[","]
-    first = [fields for mark in marks if mark != " " for _, fields in samples[mark][:_MOST_ABOVE]]
-    if all(len(fields) == 1 for fields in first):  # a single column
-        return _dialect(path, ",", lines, 0, 1, first_line=first_line, header=header)
+                return _dialect(path, mark, sample, *found, header=header, start=start)
+    top = {mark: [record.fields for record in _rows(sample)[: _MOST_ABOVE + 1]] for mark, sample in samples.items()}
+    single = all(len(fields) == 1 for mark in marks if mark != " " for fields in top[mark])
+    if single or len(marks) == 1:
+        mark = "," if "," in marks else marks[0]
+        return _dialect(path, mark, samples[mark], 0, len(top[mark][0]), header=header, start=start)
+    first = next(line for line in lines if line.strip()).strip()
     raise ValueError(
         f"{path}: expected columns between {', '.join(SEPARATORS.values())}, found none of them equally often in most "
-        f"lines; the first line is {text.strip().partition(chr(10))[0][:80]!r} (separator names it)"
+        f"lines; the first line is {first[:80]!r} (separator names it)"
     )
 
 
-def _fitting(sample: list[Record], most_above: int, *, header: bool) -> tuple[int, int] | None:
-    """Records above the header and fields of a row, if most rows have equally many."""
-    sizes = [len(fields) for _, fields in sample]
+def records(path: Path, lines: Iterable[str], mark: str, start: int = 0) -> Iterator[Record]:
+    """Records of lines, without empty ones; a line that begins with # is always one of its own.
+
+    Args:
+        path: the file, as messages name it.
+        lines: some of its lines.
+        mark: between fields.
+        start: number of lines above them.
+
+    Raises:
+        ValueError: a line that breaks.
+    """
+    source = _Lines(lines, start)
+    reader: Iterator[list[str]] = (line.split() for line in source)
+    if mark != " ":
+        reader = csv.reader(source, delimiter=mark, skipinitialspace=True)
+    while True:
+        source.within = False
+        try:
+            fields = next(reader, None)
+        except csv.Error as error:
+            raise broken(path, source.first, error) from error
+        for number, line in source.marked:
+            yield Record(number, number, fields_of(line, mark), marked=True)
+        source.marked.clear()
+        if fields is None:
+            return
+        if any(field.strip() for field in fields):
+            yield Record(source.first, source.last, fields)
+
+
+def fields_of(line: str, mark: str) -> list[str]:
+    """The fields of a line that is a record of its own."""
+    return line.split() if mark == " " else next(csv.reader([line], delimiter=mark, skipinitialspace=True), [])
+
+
+def broken(path: Path, number: int, error: csv.Error) -> ValueError:
+    """The error for a row that cannot be cut into fields."""
+    return ValueError(f"{path}, row {number}: expected a row of a table, got one that breaks: {error}")
+
+
+class _Lines:
+    """Lines for `csv.reader`, without those between two records that begin with #."""
+
+    def __init__(self, lines: Iterable[str], start: int) -> None:
+        self.numbered = enumerate(lines, start + 1)
+        self.first = self.last = start
+        self.line = ""
+        self.within = False  # a record
+        self.marked: list[tuple[int, str]] = []
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        self.last, self.line = next(self.numbered)
+        while not self.within and self.line.lstrip("\ufeff \t").startswith("#"):
+            self.marked.append((self.last, self.line))
+            self.last, self.line = next(self.numbered)
+        if not self.within:
+            self.first = self.last
+        self.within = True
+        return self.line
+
+
+def _rows(sample: list[Record]) -> list[Record]:
+    """Records without those that begin with #, unless the rows do, as colours."""
+    plain = [record for record in sample if not record.marked]
+    sizes = [len(record.fields) for record in plain]
+    width = max(set(sizes), key=sizes.count, default=0)
+    return plain if sum(one.marked and len(one.fields) == width for one in sample) <= len(plain) > 0 else sample
+
+
+def _fitting(rows: list[Record], most_above: int, *, header: bool) -> tuple[int, int] | None:
+    """Rows above the first that may be the header, and fields of a row, if most rows have equally many."""
+    sizes = [len(record.fields) for record in rows]
     width = max(set(sizes), key=sizes.count, default=0)
     if width < 2:
         return None
-    for above in range(min(most_above + 1, len(sample))):
-        below = sample[above + 1 :]
-        ends = sizes[above] == width - 1 and all(not fields[-1].strip() for _, fields in below)
+    for above in range(min(most_above + 1, len(rows))):
+        ends = sizes[above] == width - 1 and all(not record.fields[-1].strip() for record in rows[above + 1 :])
         if not header or sizes[above] == width or ends:
             consistent = sizes[above + ends :].count(width) >= _CONSISTENT * len(sizes[above + ends :])
             return (above, width) if consistent else None
@@ -116,33 +208,83 @@ def _fitting(sample: list[Record], most_above: int, *, header: bool) -> tuple[in
 
 
 def _dialect(
-    path: Path, mark: str, sample: list[Record], above: int, width: int | None, *, first_line: int, header: bool
+    path: Path, mark: str, sample: list[Record], above: int, width: int, *, header: bool, start: int
 ) -> Dialect:
-    rows = sample[above + header :]
+    rows = _rows(sample)[above:]
+    numeric = frozenset(column for column in range(width) if _is_numeric(column, rows))
+    names, last, notes = [""] * width, start, ()
     if header:
-        names = [name.lstrip("\ufeff") for name in sample[above][1]]
-        _check_header(path, names, rows)
-    else:
-        common = Counter(len(fields) for _, fields in sample).most_common(1)[0][0]
-        names = [""] * (width or common)
-    ended = bool(rows) and all(not fields[-1].strip() for _, fields in rows)
-    if ended and len(names) > 1 and not names[-1].strip() and all(len(fields) == len(names) for _, fields in rows):
+        chosen = _header(path, rows, [one for one in sample if one.marked], numeric)
+        names = [name.lstrip("\ufeff") for name in chosen.fields]
+        rows = [record for record in rows if record.first > chosen.first]
+        _check_header(path, chosen, rows)
+        last = chosen.last
+        passed = sum(record.first < chosen.first for record in sample)
+        if passed:
+            notes = (f"{path}: {passed} line{'s' if passed > 1 else ''} above the header passed over",)
+    ended = bool(rows) and all(not record.fields[-1].strip() for record in rows)
+    if ended and len(names) > 1 and not names[-1].strip() and all(len(one.fields) == len(names) for one in rows):
         names = names[:-1]
-    notes = () if above == 0 else (f"{path}: {above} line{'s' if above > 1 else ''} above the header passed over",)
-    last = sample[above + header - 1][0] if above + header else 0
-    return Dialect(mark, names, above + header, last, first_line, ended, notes)
+    likely = _likely_decimal([field.strip() for record in rows[:_SAMPLE] for field in record.fields])
+    return Dialect(mark, names, last, ended, numeric, likely, notes)
 
 
-def _check_header(path: Path, names: list[str], rows: list[Record]) -> None:
+def _header(path: Path, rows: list[Record], marked: list[Record], numeric: frozenset[int]) -> Record:
+    """The record with the names: the one line of text above numbers, or one that begins with #."""
+
+    def is_text(record: Record) -> bool:
+        cells = [record.fields[one].strip() for one in numeric if one < len(record.fields)]
+        known = [cell for cell in cells if cell.lower() not in MISSING]
+        return bool(known) and not any(map(_is_value, known))
+
+    size = len(rows[0].fields)
+    texts = list(takewhile(is_text, [one for one in rows[: _MOST_ABOVE + 1] if len(one.fields) == size]))
+    before = [one for one in marked if one.first < rows[0].first and len(one.fields) == size]
+    if before and not texts and not _are_years(rows[0].fields):
+        is_name = is_text(before[-1]) if numeric else not before[-1].fields[0].startswith("# ")
+        return before[-1] if is_name else rows[0]
+    apart = [one for one in range(1, len(texts)) if texts[one].first > texts[one - 1].last + 1]
+    texts = texts[apart[-1] :] if apart else texts  # an empty line divides them
+    full = [one for one in texts if all(map(str.strip, one.fields)) and len(set(one.fields)) == size]
+    if len(full) > 1:
+        first, second = (f"{one.first} ({', '.join(one.fields)[:60]})" for one in full[:2])
+        raise ValueError(f"{path}: expected one row with names of columns, got rows {first} and {second}: delete one")
+    return (full or texts or rows)[0]
+
+
+def _is_value(text: str) -> bool:
+    """Tell if a cell is a number, something like a date, or missing."""
+    text = text.strip()
+    return text.lower() in MISSING or looks_like_number(text) or _DATE.fullmatch(text) is not None
+
+
+def _is_numeric(column: int, rows: list[Record]) -> bool:
+    """Tell if the cells of a column, in the lower half of some rows, are numbers or dates."""
+    lower = [one.fields[column].strip() for one in rows[len(rows) // 2 :] if column < len(one.fields)]
+    known = [cell for cell in lower if cell.lower() not in MISSING]
+    return bool(known) and sum(map(_is_value, known)) > 0.8 * len(known)
+
+
+def _are_years(names: list[str]) -> bool:
+    return all(_YEAR.fullmatch(name.strip()) for name in names)
+
+
+def _check_header(path: Path, header: Record, rows: list[Record]) -> None:
+    names = header.fields
     if not all(looks_like_number(name.strip()) or not name.strip() for name in names) or not any(names):
         return
-    years = all(_YEAR.fullmatch(name.strip()) for name in names) and len(set(names)) == len(names)
-    if years and not any(all(_YEAR.fullmatch(field.strip()) for field in fields) for _, fields in rows):
+    if _are_years(names) and len(set(names)) == len(names) and not any(_are_years(one.fields) for one in rows):
         return
     raise ValueError(
-        f"{path}, row 1: expected names of columns, got numbers ({', '.join(names)[:80]}); header: false says that "
-        "the file has no names"
+        f"{path}, row {header.first}: expected names of columns, got numbers ({', '.join(names)[:80]}); header: false "
+        "says that the file has no names"
     )
+
+
+def _likely_decimal(fields: list[str]) -> str | None:
+    certain = [field for field in fields if not _GROUPED.fullmatch(field)]
+    comma, point = (any(map(number.fullmatch, certain)) for number in (_COMMA_NUMBER, _POINT_NUMBER))
+    return None if comma == point else "," if comma else "."
 
 
 def _named_separator(name: str) -> str:
@@ -153,27 +295,8 @@ def _named_separator(name: str) -> str:
     raise AssertionError
 
 
-def _records(path: Path, text: str, mark: str, first_line: int = 0) -> Iterator[Record]:
-    """Records of a text, without its first lines; empty lines are none."""
-    lines = io.StringIO(text, newline="")
-    for _ in range(first_line):
-        lines.readline()
-    if mark == " ":
-        yield from ((number, line.split()) for number, line in enumerate(lines, start=first_line + 1) if line.strip())
-        return
-    reader = csv.reader(lines, delimiter=mark, skipinitialspace=True)
-    number = first_line + 1
-    try:
-        for fields in reader:
-            if fields and any(field.strip() for field in fields):
-                yield number, fields
-            number = first_line + reader.line_num + 1
-    except csv.Error as error:
-        raise ValueError(f"{path}, row {number}: expected a row of a table, got one that breaks: {error}") from error
-
-
-def decoded(path: Path, content: bytes, encoding: str | None) -> str:
-    """The text of a file's bytes.
+def found_encoding(path: Path, content: bytes, encoding: str | None) -> str:
+    """The name of the encoding of a file's bytes.
 
     Args:
         path: the file, as messages name it.
@@ -184,20 +307,21 @@ def decoded(path: Path, content: bytes, encoding: str | None) -> str:
         ValueError: an unknown encoding, one that does not fit, or no text.
     """
     if encoding is None:
-        candidates = [name for mark, name in _MARKS.items() if content.startswith(mark)] or ["utf-8", "cp1252"]
+        wide = {0: ["utf-16-be"], 1: ["utf-16-le"]}.get(content[:2].find(b"\0"), []) if len(content) % 2 == 0 else []
+        candidates = [name for mark, name in _MARKS.items() if content.startswith(mark)] or wide or ["utf-8", "cp1252"]
     else:
         try:
             candidates = [codecs.lookup(encoding).name]
         except LookupError:
             raise ValueError(f"encoding: expected the name of an encoding, got {encoding!r}") from None
+    plain = encoding is None and content.isascii() and b"\0" not in content
     problem = "it holds zero bytes"
     for candidate in candidates:
         try:
-            text = content.decode(candidate)
+            if not plain and "\0" in content.decode(candidate):
+                break
         except UnicodeDecodeError as error:
             problem = f"byte {error.start} does not fit {candidate}"
         else:
-            if "\0" in text:
-                break
-            return text
+            return candidate
     raise ValueError(f"{path}: expected a text file, but {problem} (encoding names what it is written in)")

@@ -8,6 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from numbers import Number
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,17 +19,45 @@ from numpy.typing import NDArray
 from conr._checks import check_choice
 from conr._extras import require
 from conr.tables.bad_rows import BadRows
-from conr.tables.dialect import Dialect, decoded, found_dialect
-from conr.tables.large import MISSING, head_of, read_large
+from conr.tables.blocks import read_columns
+from conr.tables.dates import FIRST
+from conr.tables.dialect import MOST_LINES, found_dialect, found_encoding
 
-_SAMPLE = 200  # rows that the likely decimal mark is read from
-_COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+")
-_POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+")
-_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[.,]\d{3})+")
+FEWEST_BYTES = 2**20
+"""A smaller file keeps all texts as they are written; of a larger one, columns of plain numbers are only numbers."""
+
+_REMARK = re.compile(rb"(?:^|[\r\n])[ \t\0]*#")
 _MOST_BYTES = 2**32  # of a compressed file's content
 
 Column = NDArray[Any]
 """Shape (n,): float64 with NaN for what is missing, or Python strings with None for it."""
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """Form of a CSV file.
+
+    Args:
+        header: whether the first row holds the names; if not, they are ``column-1``, ``column-2``, ...
+        separator: a name or character of ``SEPARATORS``; detected if None.
+        encoding: if None, what its byte order mark says, else UTF-8, else Windows-1252 (Latin-1's letters are part of
+            it).
+        decimal: decimal mark, "." or ","; detected if None.
+        dates: "day-first" or "month-first" where a column of dates may be either, "none" if no column is one of dates.
+
+    Raises:
+        ValueError: an unknown word.
+    """
+
+    header: bool = True
+    separator: str | None = None
+    encoding: str | None = None
+    decimal: str | None = None
+    dates: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("decimal", self.decimal or ".", (".", ","))
+        check_choice("dates", self.dates or "none", (*FIRST, "none"))
 
 
 class RawTable(NamedTuple):
@@ -39,7 +68,7 @@ class RawTable(NamedTuple):
         columns: one array per name, shape (n,) each; of a CSV file texts, None for what is missing.
         row_numbers: of each row in the file as a person counts, shape (n,), int64.
         unnamed: names that were made up for columns without one.
-        decimal: decimal mark, if it was given.
+        written: what was said of the file.
         likely_decimal: that of other columns, for a column whose numbers do not tell.
         notes: sentences on lines that were passed over.
     """
@@ -48,7 +77,7 @@ class RawTable(NamedTuple):
     columns: list[Column]
     row_numbers: NDArray[np.int64]
     unnamed: frozenset[str] = frozenset()
-    decimal: str | None = None
+    written: FileFormat = FileFormat()
     likely_decimal: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -70,24 +99,6 @@ class RawTable(NamedTuple):
         again = np.ones(len(hashes), dtype=bool)
         again[np.unique(hashes, return_index=True)[1]] = False
         return again
-
-
-@dataclass(frozen=True)
-class FileFormat:
-    """Form of a CSV file.
-
-    Args:
-        header: whether the first row holds the names; if not, they are ``column-1``, ``column-2``, ...
-        separator: a name or character of ``SEPARATORS``; detected if None.
-        encoding: if None, what its byte order mark says, else UTF-8, else Windows-1252 (Latin-1's letters are part of
-            it).
-        decimal: decimal mark, "." or ","; detected if None.
-    """
-
-    header: bool = True
-    separator: str | None = None
-    encoding: str | None = None
-    decimal: str | None = None
 
 
 def read_table(
@@ -115,32 +126,30 @@ def read_table(
     if not path.is_file():
         raise FileNotFoundError(f"expected a CSV or Parquet file, found none at {path}")
     written = written or FileFormat()
-    check_choice("decimal", written.decimal or ".", (".", ","))
     content = _unpacked(path, path.read_bytes())
     if content.startswith(b"PAR1"):
         return _read_parquet(path, content)
-    head = head_of(content) if written.encoding is None else None
-    text = decoded(path, content if head is None else head, written.encoding)
-    if not text.strip():
+    if not content.strip():
         raise ValueError(f"{path}: expected a table, got an empty file")
-    dialect = found_dialect(path, text, separator=written.separator, header=written.header)
+    encoding = found_encoding(path, content, written.encoding)
+
+    def opened() -> io.TextIOWrapper:
+        return io.TextIOWrapper(io.BytesIO(content), encoding=encoding, newline="")
+
+    lines = list(islice(opened(), MOST_LINES))
+    dialect = found_dialect(path, lines, separator=written.separator, header=written.header)
     given = [name.strip() for name in dialect.names]
     names = [name or f"column-{position}" for position, name in enumerate(given, start=1)]
     _check_names(path, names)
-    likely: str | None = "." if dialect.mark == "," else None
-    if (
-        head is not None
-        and dialect.mark != " "
-        and (dialect.mark == "," or not _has_decimal_comma(dialect, path, text))
-    ):
-        kept = [names.index(name) for name in texts(names)]
-        columns, numbers = read_large(content, dialect, bad, texts=kept)
-    else:
-        if head is not None:
-            text = decoded(path, content, None)
-        rows, lines = dialect.rows(path, text, bad)
-        columns, numbers = [_texts(values) for values in zip(*rows, strict=True)], np.array(lines, dtype=np.int64)
-        likely = likely or _likely_decimal(rows[:_SAMPLE])
+    small = len(content) < FEWEST_BYTES or "," in (written.decimal, dialect.likely_decimal)
+    columns, numbers, notes = read_columns(
+        path,
+        opened,
+        dialect,
+        bad,
+        texts=range(len(names)) if small else [names.index(name) for name in texts(names)],
+        remarks=b"#" in content and _REMARK.search(content) is not None,
+    )
     if len(numbers) == 0:
         raise ValueError(f"{path}: expected rows below the header, got none")
     return RawTable(
@@ -148,9 +157,9 @@ def read_table(
         columns,
         numbers,
         unnamed=frozenset(name for name, own in zip(names, given, strict=True) if not own),
-        decimal=written.decimal,
-        likely_decimal=likely,
-        notes=dialect.notes,
+        written=written,
+        likely_decimal=dialect.likely_decimal,
+        notes=(*dialect.notes, *notes),
     )
 
 
@@ -185,27 +194,7 @@ def _limited(path: Path, content: bytes) -> bytes:
 def _check_names(path: Path, names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise ValueError(f"{path}: expected each column's name once, got {twice[0]!r} twice")
-
-
-def _texts(values: Sequence[str]) -> Column:
-    column = np.empty(len(values), dtype=object)
-    stripped = (value.strip() for value in values)
-    column[:] = [None if value.lower() in MISSING else value for value in stripped]
-    return column
-
-
-def _has_decimal_comma(dialect: Dialect, path: Path, text: str) -> bool:
-    rows, _ = dialect.rows(path, text, BadRows(path, skip=True))
-    return any("," in field for row in rows[:_SAMPLE] for field in row)
-
-
-def _likely_decimal(rows: Sequence[Sequence[str]]) -> str | None:
-    """The decimal mark of numbers that cannot be meant otherwise, if these have one."""
-    fields = [field.strip() for row in rows for field in row]
-    certain = [field for field in fields if not _GROUPED.fullmatch(field)]
-    comma, point = (any(map(number.fullmatch, certain)) for number in (_COMMA_NUMBER, _POINT_NUMBER))
-    return None if comma == point else "," if comma else "."
+        raise ValueError(f"{path}: expected each column's name once, got {twice[0]!r} twice: rename one")
 
 
 def _read_parquet(path: Path, content: bytes) -> RawTable:

@@ -3,7 +3,9 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +25,17 @@ _CURRENCIES = frozenset((
     "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "ILS", "INR", "JPY", "KRW", "MXN",
     "NOK", "NZD", "PLN", "RON", "RUB", "SEK", "SGD", "THB", "TRY", "USD", "ZAR",
 ))  # fmt: skip
+_BRACKETS = re.compile(r"([^()\d]*)\(([^()]*\d[^()]*)\)([^()\d]*)", re.ASCII)
 _FEW_TEXTS = 20
+_SAMPLE = 10_000  # texts that the way of writing is guessed from
 
 
 @dataclass(frozen=True)
 class Writing:
     """The way in which the numbers of a column are written.
 
-    A minus may be Unicode's, or brackets around the number; spaces may be such that do not break.
+    A minus may be Unicode's, stand at the end, or be brackets; spaces may be such that do not break. Groups may be
+    those of India: 1,23,456.
 
     Args:
         decimal: decimal mark, "." or ",".
@@ -71,12 +76,23 @@ class Writing:
         found = np.full(count, np.nan)
         wrong = []
         for position, text in enumerate(texts):
-            if text is not None:
+            usual = None if text is None else self._usual.fullmatch(text)
+            if usual:
+                found[position] = float(usual[1].replace(self.thousands, "").replace(self.decimal, "."))
+            elif text is not None:
                 try:
                     found[position] = self.number(text)
                 except ValueError:
                     wrong.append(position)
         return found, wrong
+
+    @cached_property
+    def _usual(self) -> re.Pattern[str]:
+        """The most of the numbers, so that many are read fast."""
+        unit, mark = re.escape(self.unit), re.escape(self.thousands)
+        grouped = rf"|[1-9]\d{{0,2}}(?:{mark}\d{{3}})+" if mark else ""
+        digits = rf"([+-]?(?:\d+{grouped})(?:{re.escape(self.decimal)}\d*)?)"
+        return re.compile(rf"(?:{unit} ?)?{digits}(?: ?{unit})?", re.ASCII)
 
 
 PLAIN = Writing()
@@ -97,13 +113,22 @@ def detected_writing(texts: Sequence[str], *, decimal: str | None = None, likely
     Raises:
         UnclearError: all are numbers, but in several units, or with a mark that may be decimal or group thousands.
     """
+    if len(texts) > _SAMPLE:
+        with suppress(UnclearError):
+            guess = _detected(texts[:_SAMPLE], decimal, likely)
+            if guess is not None and not guess.numbers(texts, len(texts))[1]:
+                return guess
+    return _detected(texts, decimal, likely)
+
+
+def _detected(texts: Sequence[str], decimal: str | None, likely: str | None) -> Writing | None:
     found = []
     for text in texts:
         like = _like(text.strip())
         if like is None:
             return None
         found.append(like)
-    units = sorted({like.unit for like in found})
+    units = sorted({like.unit for like in found} - {""})
     if len(units) > 1:
         if len(set(texts)) <= _FEW_TEXTS:
             return None
@@ -131,7 +156,7 @@ def detected_writing(texts: Sequence[str], *, decimal: str | None = None, likely
             example = next(body for body in sorted(bodies) if values[other][body] != first[body])
             raise UnclearError(
                 f"expected one kind of decimal mark, got {example!r}, whose mark may be one or group the thousands "
-                "(decimal: ',' or '.' says what it is)"
+                f"(decimal: '.' or ',' says that it is {_value(example, '.', ',')} or {_value(example, ',', '.')})"
             )
     return Writing(*fitting[0], unit=units[0] if units else "")
 
@@ -164,8 +189,9 @@ def _like(text: str) -> _Like | None:
         digits, mark, power = text.lstrip("+-").lower().partition("e")
         return _Like(sign, digits, mark + power, "")
     text = text.translate(_SPACES)
-    negative = text.startswith("(") and text.endswith(")")
-    text = text[1:-1].strip() if negative else text
+    bracketed = _BRACKETS.fullmatch(text)
+    negative = bracketed is not None or text.endswith("-")
+    text = "".join(bracketed.groups()) if bracketed else text.removesuffix("-").rstrip()
     outer = text[:1] if text[:1] in {"+", "-"} else ""
     match = _LIKE.fullmatch(text[len(outer) :].strip())
     if match is None or (outer and match["sign"]) or (negative and (outer or match["sign"])):
@@ -187,8 +213,10 @@ def _fits(digits: str, decimal: str, thousands: str) -> bool:
     if not thousands or thousands not in whole:
         return whole.isdecimal() or (whole == "" and fraction != "")
     first, *groups = whole.split(thousands)
-    grouped = 1 <= len(first) <= 3 and first[0] != "0" and all(len(group) == 3 for group in groups)
-    return grouped and "".join((first, *groups)).isdecimal()
+    sizes = {len(group) for group in groups[:-1]} | {3}
+    grouped = 1 <= len(first) <= 3 and first[0] != "0" and len(groups[-1]) == 3
+    indian = thousands == "," and sizes == {2, 3} and len(first) < 3 and all(len(group) == 2 for group in groups[:-1])
+    return grouped and (sizes == {3} or indian) and "".join((first, *groups)).isdecimal()
 
 
 def _value(digits: str, decimal: str, thousands: str) -> str:

@@ -1,9 +1,7 @@
 """Rows of files: what one holds for a training, and the rows of another for a model that was trained on it."""
 
-import difflib
-import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,14 +17,11 @@ from conr.density import Bins
 from conr.density.default_bins import label_bins
 from conr.density.splits import SPLITS, Positions, balanced_split
 from conr.tables.bad_rows import BadRows, check_splits_are_filled
-from conr.tables.columns import Columns, Kind, found_kind, missing, same_columns, sort_columns
+from conr.tables.columns import NUMBER, Columns, Kind, found_kind, missing, same_columns, sort_columns
 from conr.tables.files import FileFormat, RawTable, read_table
-from conr.tables.numbers import PLAIN, UnclearError, looks_like_number, looks_plain
-
-MOST_NAMES = 20
-
-Name = int | str
-"""A column, by name or position (from 0, or from -1 at the end)."""
+from conr.tables.notes import understood
+from conr.tables.numbers import UnclearError, looks_like_number
+from conr.tables.typed import MOST_NAMES, Name, column_name
 
 
 class TableContent(NamedTuple):
@@ -127,7 +122,7 @@ class TableFile:
         targets, inputs, unusable, left_out, labels, label_kinds, split_of_row = self._read
         if not self.skip_bad:
             bad.refuse()
-        _check_columns(self.path, len(inputs.values), unusable, skip=self.skip_bad)
+        _check_columns(self.path, inputs.values, unusable, left_out, skip=self.skip_bad)
         keep = _usable_rows(table, bad)
         labels = labels[keep]
         for name, column in zip(targets, labels.T, strict=True):
@@ -139,7 +134,7 @@ class TableFile:
         bins = label_bins(values, width=self.bin_width, count=self.bin_count)
         for sentence in self.copies():
             warnings.warn(sentence, stacklevel=2)
-        notes = [*table.notes, *_writing_notes(self.path, table, {**label_kinds, **inputs.kinds})]
+        notes = [*table.notes, *understood(self.path, table, {**label_kinds, **inputs.kinds}, inputs.values)]
         notes += [f"{self.path}, column {name!r} left out: {reason}" for name, reason in left_out.items()]
         return TableContent(targets, inputs.take(keep), values, bins, split_of_row, label_kinds, left_out, notes)
 
@@ -262,7 +257,7 @@ def read_rows(
         ValueError: a column is not there; a text or an infinite number among numbers; a label that is no finite number.
     """
     bad = BadRows(path, skip=skip_bad)
-    texts = [name for name, kind in kinds.items() if kind.name != "number"]
+    texts = [name for name, kind in {**kinds, **(targets or {})}.items() if kind != NUMBER]
     table = read_table(path, bad, written, texts=lambda names: [name for name in texts if name in names])
     columns = same_columns(path, table, kinds, bad)
     labels = None
@@ -279,46 +274,11 @@ def even_share(labels: Tensor, bins: Bins, share: float) -> int:
     return max(1, round(share * len(labels) / occupied))
 
 
-_NUMBER = re.compile(r"[-+]?\d+[.,]\d*")  # not a whole number, such as a year, which may well be a name
-
-
-def column_name(path: Path, names: Sequence[str], argument: str, wanted: Name) -> str:
-    """The column that a name or position stands for; a name, such as 2015, comes first.
-
-    Raises:
-        ValueError: there is none; the message names the nearest.
-    """
-    if str(wanted) in names:
-        return str(wanted)
-    if isinstance(wanted, int):
-        alike = [name for name in names if _is_number(name, wanted)]
-        if alike:
-            raise ValueError(
-                f"{argument}: expected a name or a position, got {wanted}, which may be a position or mean {alike[0]!r}"
-            )
-        if -len(names) <= wanted < len(names):
-            return names[wanted]
-        raise ValueError(f"{argument}: expected a position in the {len(names)} columns of {path}, got {wanted}")
-    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    if any(_NUMBER.fullmatch(name) for name in names):
-        hint = "; some of these are numbers: a file without names needs header: false, and positions instead of names"
-    some = ", ".join(map(repr, names[:MOST_NAMES])) + (", ..." if len(names) > MOST_NAMES else "")
-    raise ValueError(f"{argument}: expected a column of {path} ({some}), got {wanted!r}{hint}")
-
-
-def _is_number(name: str, wanted: int) -> bool:
-    try:
-        return PLAIN.number(name) == wanted
-    except ValueError:
-        return False
-
-
 def _label_kind(path: Path, table: RawTable, name: str) -> Kind:
     """The way in which a target's numbers are written."""
     column = table.column(name)
     try:
-        kind = found_kind(table, name)
+        kind = found_kind(table, name, dates=False)
     except UnclearError as error:
         raise ValueError(f"{path}, column {name!r}: {error}") from error
     if kind.name == "number":
@@ -354,37 +314,25 @@ def _labels(path: Path, table: RawTable, kinds: Mapping[str, Kind], bad: BadRows
     return labels
 
 
-def _writing_notes(path: Path, table: RawTable, kinds: Mapping[str, Kind]) -> list[str]:
-    """Sentences on numbers that are not plain, and of dates."""
-    notes = []
-    for name, kind in kinds.items():
-        column = table.column(name)
-        if column.dtype == object and kind.name == "date":
-            parts = "year, month, day of the week and days since the first"
-            notes.append(f"{path}, column {name!r}: dates, {kind.order}, become {parts}")
-        elif column.dtype == object and kind.name == "number" and kind.writing != PLAIN:
-            # A decimal comma alone is what everybody expects.
-            odd = {text for text in column if text is not None and not looks_plain(text.replace(",", "."))}
-            numbers = dict(zip(odd, kind.writing.numbers(odd, len(odd))[0], strict=True))
-            text = max((one for one in odd if np.isfinite(numbers[one])), key=len, default=None)
-            if text is not None:
-                notes.append(f"{path}, column {name!r}: {text!r} is read as {numbers[text]:.12g}")
-    return notes
-
-
-def _check_columns(path: Path, usable: int, unusable: Mapping[str, str], *, skip: bool) -> None:
+def _check_columns(
+    path: Path, usable: Collection[str], unusable: Mapping[str, str], left_out: Mapping[str, str], *, skip: bool
+) -> None:
     """Require usable columns only; with ``skip`` warn of how many are left out."""
-    total = usable + len(unusable)
-    if total == 0:
+    if unusable and not skip:
+        first = next(iter(unusable))
+        advice = "(ignore leaves a column out, skip_bad all such columns)"
+        raise ValueError(f"{path}, column {first!r}: {unusable[first]} {advice}")
+    if not usable:
+        out = {**unusable, **left_out}
+        each = [f"{name!r} ({reason})" for name, reason in out.items()]
+        more = [f"and {len(each) - MOST_NAMES} more"] if len(each) > MOST_NAMES else []
+        if out:
+            listed = ", ".join(each[:MOST_NAMES] + more)
+            raise ValueError(f"{path}: expected usable columns, got none of {len(out)}: {listed}")
         raise ValueError(f"{path}: expected columns beside the target, got none")
     for first, problem in list(unusable.items())[:1]:
-        if not skip:
-            advice = "(ignore leaves a column out, skip_bad all such columns)"
-            raise ValueError(f"{path}, column {first!r}: {problem} {advice}")
-        if usable == 0:
-            raise ValueError(f"{path}: expected usable columns, got none of {total}; the first is {first!r}: {problem}")
-        left_out = f"{len(unusable)} of {total} columns left out"
-        warnings.warn(f"{path}: {left_out}; the first is {first!r}: {problem}", stacklevel=3)
+        count = f"{len(unusable)} of {len(usable) + len(unusable)} columns left out"
+        warnings.warn(f"{path}: {count}; the first is {first!r}: {problem}", stacklevel=3)
 
 
 def _check_labels(named: str, labels: NDArray[np.float64]) -> None:
@@ -411,7 +359,7 @@ def _split_of_row(table: RawTable, name: str, bad: BadRows) -> NDArray[Any]:
 
 def _usable_rows(table: RawTable, bad: BadRows) -> Positions:
     """Positions of the rows that ``bad`` does not name; warns of how many are left out."""
-    numbers = set(table.row_numbers.tolist())
-    cut = sum(number not in numbers for number in bad.problems)  # rows of a wrong number of fields
+    named = np.array(sorted(bad.problems), dtype=np.int64)
+    cut = len(named) - int(np.isin(named, table.row_numbers).sum())  # rows of a wrong number of fields
     left_out = bad.finish(len(table.row_numbers) + cut)
     return np.flatnonzero(~np.isin(table.row_numbers, left_out))

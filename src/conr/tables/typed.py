@@ -1,12 +1,20 @@
-"""Columns as they are typed: names as they stand there, whatever YAML makes of ``no`` or ``1e3``."""
+"""Columns as they are typed: names as they stand there, whatever YAML makes of ``no`` or ``1e3``, and positions."""
 
 import csv
+import difflib
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
+
+MOST_NAMES = 20
+
+Name = int | str
+"""A column, by name or position (from 0, or from -1 at the end)."""
 
 _POSITION = re.compile(r"-?\d+")
 _OPTION = re.compile(r"--data\.(?:init_args\.)?(?:target|ignore|categorical)")
+_NUMBER = re.compile(r"[-+]?\d+[.,]\d*")  # not a whole number, such as a year, which may well be a name
 
 
 def typed_columns(words: Sequence[str]) -> list[int | str]:
@@ -40,3 +48,28 @@ def quote_columns(options: Sequence[str]) -> list[str]:
             option = f"{name}{equals}{json.dumps(typed_columns([value]))}"  # noqa: PLW2901
         quoted.append(option)
     return quoted
+
+
+def column_name(path: Path, names: Sequence[str], argument: str, wanted: Name) -> str:
+    """The column that a name or position stands for; a name, such as 2015, comes first.
+
+    Raises:
+        ValueError: there is none; the message names the nearest.
+    """
+    if str(wanted) in names:
+        return str(wanted)
+    if isinstance(wanted, int):
+        alike = [name for name in names if re.fullmatch(rf"0*{wanted}(?:\.0*)?", name)]
+        if alike:
+            raise ValueError(
+                f"{argument}: expected a name or a position, got {wanted}, which may be a position or mean {alike[0]!r}"
+            )
+        if -len(names) <= wanted < len(names):
+            return names[wanted]
+        raise ValueError(f"{argument}: expected a position in the {len(names)} columns of {path}, got {wanted}")
+    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    if any(_NUMBER.fullmatch(name) for name in names):
+        hint = "; some of these are numbers: a file without names needs header: false, and positions instead of names"
+    some = ", ".join(map(repr, names[:MOST_NAMES])) + (", ..." if len(names) > MOST_NAMES else "")
+    raise ValueError(f"{argument}: expected a column of {path} ({some}), got {wanted!r}{hint}")
