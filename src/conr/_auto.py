@@ -6,6 +6,12 @@ AUTO: Final = "auto"
 
 Auto = Literal["auto"]
 
+AUTOMATIC = (
+    *("window", "temperature", "distance_scale", "label_range", "low", "high", "bin_width", "noise_scale", "delta"),
+    *("error_scale", "num_features"),
+)
+"""Settings of criteria and regularizers that may be "auto"; so may the coefficient of a `Regularizer`."""
+
 T = TypeVar("T", int, float)
 
 

@@ -1,4 +1,4 @@
-"""Input checks, reductions and the two kinds of modules that all losses share."""
+"""Checks of settings and inputs, reductions, and the kinds of modules that all losses share."""
 
 import inspect
 from collections.abc import Callable
@@ -7,11 +7,41 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from conr._auto import AUTO, number
-from conr._checks import check_choice
+from conr._auto import AUTOMATIC, given, number
+from conr._checks import check_choice, check_number, check_whole
 from conr._tensor_checks import check_features, check_labels, check_weights
+from conr.pairwise import DISTANCES
 
 REDUCTIONS = ("mean", "sum", "none")
+
+# A name means the same in every loss.
+_POSITIVE = (
+    *("bandwidth", "bin_width", "delta", "error_scale", "interpolation", "label_range", "noise_scale"),
+    *("prior_concentration", "temperature"),
+)
+_NOT_NEGATIVE = (
+    *("coefficient", "contrast", "diversity", "envelope", "focus", "homogeneity", "power", "prior_evidence"),
+    *("tightness", "window"),
+)
+_COUNTS = ("candidates", "components", "heads", "levels", "num_features", "num_points", "patch", "samples")
+_CHOICES = {"distance": tuple(DISTANCES), "reduction": REDUCTIONS}
+
+
+def check_settings(**settings: Any) -> None:
+    """Require numbers in their range and known words, by the names of the settings; what it does not know may be any.
+
+    Raises:
+        ValueError, TypeError: one is not; the message names it.
+    """
+    for name, value in settings.items():
+        if name in _POSITIVE:
+            check_number(name, value, low=0, open_low=True)
+        elif name in _NOT_NEGATIVE:
+            check_number(name, value, low=0)
+        elif name in _COUNTS:
+            check_whole(name, value, low=1)
+        elif name in _CHOICES and not (name == "distance" and callable(value)):
+            check_choice(name, value, _CHOICES[name])
 
 
 def checked_features(features: Tensor, labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -67,23 +97,30 @@ def reduced_samples(losses: Tensor, weights: Tensor | None, reduction: str) -> T
 
 
 class LossModule(nn.Module):
-    """Base of the modules over a loss function; a subclass stores its constructor's arguments under their names."""
+    """Base of the modules over a loss function: checks and stores the settings that a constructor hands on by name."""
 
     function: ClassVar[Callable[..., Tensor]]
-    _names: ClassVar[tuple[str, ...]] = ()
+    optional: ClassVar[tuple[str, ...]] = ()
+    """Settings that may be None."""
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        cls._names = tuple(inspect.signature(cls.__init__).parameters)[1:]
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        some = {name: value for name, value in settings.items() if value is not None or name not in self.optional}
+        check_settings(**{name: given(value) if name in AUTOMATIC else value for name, value in some.items()})
+        for name, value in settings.items():
+            setattr(self, name, value)
+        taken = inspect.signature(self.function).parameters
+        self._names = tuple(settings)
+        self._passed = tuple(name for name in settings if name in taken)
 
     def settings(self) -> dict[str, Any]:
-        """Arguments of the constructor, as they are now.
+        """Settings that the function takes, as they are now.
 
         Raises:
             ValueError: one is still "auto".
         """
-        found = {name: getattr(self, name) for name in self._names}
-        return {name: number(name, value) if value == AUTO else value for name, value in found.items()}
+        found = {name: getattr(self, name) for name in self._passed}
+        return {name: number(name, value) if name in AUTOMATIC else value for name, value in found.items()}
 
     def extra_repr(self) -> str:
         """Hyper-parameters, for printing."""
@@ -105,8 +142,39 @@ class FeatureLoss(LossModule):
 
 
 class SampleLoss(LossModule):
-    """Base of criteria that score predictions and have learned nothing from training labels."""
+    """Base of criteria that score predictions."""
 
     def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Loss of a batch: predictions as the function takes them, labels (n,) or (n, k), weights (n,) or None."""
         return self.function(predictions, labels, weights, **self.settings())
+
+
+class FittedLoss(SampleLoss):
+    """Base of criteria that learn tables from the training labels.
+
+    Tables are buffers that are not part of the state_dict, as they follow from the training labels.
+    """
+
+    tables: ClassVar[tuple[str, ...]]
+    """Names of the buffers, None before ``fit``; the function takes them by these names."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name in self.tables:
+            self.register_buffer(name, None, persistent=False)
+
+    def settings(self) -> dict[str, Any]:
+        """Settings and learned tables, for the function.
+
+        Raises:
+            RuntimeError: ``fit`` was not called.
+            ValueError: a setting is still "auto".
+        """
+        return self.learned() | super().settings()
+
+    def learned(self) -> dict[str, Tensor]:
+        """The tables by name; RuntimeError before ``fit``."""
+        learned = {name: getattr(self, name) for name in self.tables}
+        if any(table is None for table in learned.values()):
+            raise RuntimeError(f"this {type(self).__name__} has not seen training labels: call fit(labels, bins) first")
+        return learned

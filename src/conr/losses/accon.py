@@ -5,10 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from conr._auto import Auto, given
-from conr._checks import check_choice, check_number
-from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, no_terms, nothing, reduced
-from conr.pairwise import DISTANCES, Distance, cosine_similarities, near_pairs
+from conr._auto import Auto
+from conr.losses._common import FeatureLoss, check_settings, checked_features, no_terms, nothing, reduced
+from conr.pairwise import Distance, cosine_similarities, near_pairs
 
 
 def accon_loss(
@@ -79,7 +78,7 @@ def accon_loss(
         >>> accon_loss(features, labels, label_range=60.0, temperature=1.0)
         tensor(0.3728)
     """
-    _check_hyperparameters(
+    check_settings(
         label_range=label_range, window=window, temperature=temperature, distance=distance, reduction=reduction
     )
     features, labels, weights = checked_features(features, labels, weights)
@@ -110,17 +109,6 @@ def _sines(cosines: Tensor) -> Tensor:
     return torch.where(straight, 0, torch.where(straight, 1, squared).sqrt())
 
 
-def _check_hyperparameters(
-    *, label_range: float, window: float, temperature: float, distance: Distance, reduction: str
-) -> None:
-    check_number("label_range", label_range, low=0, open_low=True)
-    check_number("window", window, low=0)
-    check_number("temperature", temperature, low=0, open_low=True)
-    if not callable(distance):
-        check_choice("distance", distance, DISTANCES)
-    check_choice("reduction", reduction, REDUCTIONS)
-
-
 class ACConLoss(FeatureLoss):
     """ACCon as a module: stores and checks the hyper-parameters; `accon_loss` has the equation and all arguments.
 
@@ -145,16 +133,6 @@ class ACConLoss(FeatureLoss):
         distance: Distance = "l2",
         reduction: str = "mean",
     ) -> None:
-        super().__init__()
-        _check_hyperparameters(
-            label_range=given(label_range),
-            window=window,
-            temperature=temperature,
-            distance=distance,
-            reduction=reduction,
+        super().__init__(
+            label_range=label_range, window=window, temperature=temperature, distance=distance, reduction=reduction
         )
-        self.label_range = label_range
-        self.window = window
-        self.temperature = temperature
-        self.distance = distance
-        self.reduction = reduction

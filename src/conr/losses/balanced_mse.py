@@ -1,18 +1,17 @@
 r"""Balanced MSE in its three forms BMC, GAI and BNI (Ren et al., CVPR 2022)."""
 
 import math
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from conr._auto import Auto, given, number
-from conr._checks import check_choice, check_number, check_whole
 from conr._extras import require
 from conr._tensor_checks import check_device, check_outputs, check_table
 from conr.density import Bins
 from conr.density.bins import finite_columns
-from conr.losses._common import REDUCTIONS, paired_columns, reduced_samples
+from conr.losses._common import FittedLoss, check_settings, paired_columns, reduced_samples
 
 
 def bmc_loss(
@@ -64,7 +63,7 @@ def bmc_loss(
         tensor([2.5061, 5.5452])
     """
     if candidates is not None:
-        check_whole("candidates", candidates, low=1)
+        check_settings(candidates=candidates)
     check_outputs(predictions, labels)
     predictions, labels = paired_columns(predictions, labels)  # (n, k), (n, k)
     n = len(labels)
@@ -101,9 +100,7 @@ def gai_loss(
     $$\ell_i = 2 \sigma^2 w_i \Big[ -\log \mathcal N(y_i; \hat y_i, \sigma^2 I)
       + \log \sum_m \pi_m \, \mathcal N(\hat y_i; \mu_m, \Sigma_m + \sigma^2 I) \Big]$$
 
-    Symbols: $\hat y$ predictions, $y$ labels, $w$ weights, $\sigma$ noise_scale, $\pi$ masses, $\mu$ means, $\Sigma$
-    covariances. Source: "Balanced MSE for Imbalanced Visual Regression", CVPR 2022. The factor
-    $2 \sigma^2$ is a constant to the gradient.
+    Symbols: $\pi$ masses, $\mu$ means, $\Sigma$ covariances; all others, the source and the factor as in `bmc_loss`.
 
     Differences from the authors' code: one Cholesky factor per component stands for multivariate normal objects;
     `GAI` fits the mixture to standardised labels.
@@ -123,8 +120,7 @@ def gai_loss(
         A scalar, or shape (n,). float32 at least. Often negative: it is a difference of two log-densities.
 
     Raises:
-        ValueError: shapes or devices differ; noise_scale not positive; an unknown reduction.
-        TypeError: not tensors; integer predictions or weights; labels that are no real numbers.
+        ValueError, TypeError: as `bmc_loss`.
 
     Notes:
         n m k^2 + m k^3 time, without multivariate normal objects.
@@ -169,9 +165,7 @@ def bni_loss(
     $$\ell_i = 2 \sigma^2 w_i \Big[ \frac{\|\hat y_i - y_i\|^2}{2 \sigma^2}
       + \log \sum_b \pi_b \, e^{-\|\hat y_i - c_b\|^2 / 2 \sigma^2} \Big]$$
 
-    Symbols: $\hat y$ predictions, $y$ labels, $w$ weights, $\sigma$ noise_scale, $\pi$ masses, $c$ centers. Source:
-    "Balanced MSE for Imbalanced Visual Regression", CVPR 2022. The factor $2 \sigma^2$ is a constant to
-    the gradient.
+    Symbols: $\pi$ masses, $c$ centers; all others, the source and the factor as in `bmc_loss`.
 
     Differences from the authors' code: `BNI` places a bin's mass at the mean of its labels, not at its middle.
 
@@ -189,8 +183,7 @@ def bni_loss(
         A scalar, or shape (n,). float32 at least. Often negative, where labels are denser than the noise is wide.
 
     Raises:
-        ValueError: shapes or devices differ; noise_scale not positive; an unknown reduction.
-        TypeError: not tensors; integer predictions or weights; labels that are no real numbers.
+        ValueError, TypeError: as `bmc_loss`.
 
     Notes:
         n b k time and memory.
@@ -219,7 +212,7 @@ def _log_sum_exp(logits: Tensor) -> Tensor:
 def _noise_variance(noise_scale: float | Tensor, like: Tensor) -> Tensor:
     """Square of a positive number or scalar tensor, in the dtype and on the device of ``like``."""
     if not isinstance(noise_scale, Tensor):
-        check_number("noise_scale", noise_scale, low=0, open_low=True)
+        check_settings(noise_scale=noise_scale)
         return like.new_full((), noise_scale).square()
     if noise_scale.ndim != 0:
         raise ValueError(f"noise_scale: expected a number or a scalar tensor, got shape {tuple(noise_scale.shape)}")
@@ -237,7 +230,7 @@ class NoiseScale(nn.Module):
 
     def __init__(self, noise_scale: float | Auto, *, learn: bool) -> None:
         super().__init__()
-        check_number("noise_scale", given(noise_scale), low=0, open_low=True)
+        check_settings(noise_scale=given(noise_scale))
         self.noise_scale = noise_scale
         self.log = nn.Parameter(torch.tensor(math.log(given(noise_scale))), requires_grad=learn)
 
@@ -256,7 +249,19 @@ class NoiseScale(nn.Module):
         return f"{self.log.exp().item():g}, learn={self.log.requires_grad}"
 
 
-class BMC(nn.Module):
+class _BalancedMSE(FittedLoss):
+    """Base of the three forms: settings, learned tables and the noise scale, for the function."""
+
+    def __init__(self, *, noise_scale: float | Auto, learn_noise_scale: bool, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.noise_scale = NoiseScale(noise_scale, learn=learn_noise_scale)
+
+    def settings(self) -> dict[str, Any]:
+        """Arguments of the function; RuntimeError before ``fit``."""
+        return super().settings() | {"noise_scale": self.noise_scale()}
+
+
+class BMC(_BalancedMSE):
     """Balanced MSE by batch as a module with a noise scale of its own; see `bmc_loss`.
 
     Args:
@@ -273,6 +278,10 @@ class BMC(nn.Module):
         tensor(4.0256, grad_fn=<DivBackward0>)
     """
 
+    function = staticmethod(bmc_loss)
+    tables = ()
+    optional = ("candidates",)
+
     def __init__(
         self,
         *,
@@ -281,31 +290,12 @@ class BMC(nn.Module):
         candidates: int | None = None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__()
-        if candidates is not None:
-            check_whole("candidates", candidates, low=1)
-        check_choice("reduction", reduction, REDUCTIONS)
-        self.noise_scale = NoiseScale(noise_scale, learn=learn_noise_scale)
-        self.candidates = candidates
-        self.reduction = reduction
-
-    def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Loss of a batch: predictions and labels (n,) or (n, k), weights (n,) or None."""
-        return bmc_loss(
-            predictions,
-            labels,
-            weights,
-            noise_scale=self.noise_scale(),
-            candidates=self.candidates,
-            reduction=self.reduction,
+        super().__init__(
+            noise_scale=noise_scale, learn_noise_scale=learn_noise_scale, candidates=candidates, reduction=reduction
         )
 
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return f"candidates={self.candidates}"
 
-
-class GAI(nn.Module):
+class GAI(_BalancedMSE):
     """Balanced MSE in closed form as a module that fits the mixture of the training labels; see `gai_loss`.
 
     Args:
@@ -313,9 +303,6 @@ class GAI(nn.Module):
         learn_noise_scale: see `BMC`.
         components: of the mixture, fewer if there are fewer distinct labels. The authors use 8 for ages.
         reduction: see `gai_loss`.
-
-    Notes:
-        The mixture is in buffers that are not part of the state_dict, as they follow from the training labels.
 
     Example:
         >>> import torch
@@ -325,6 +312,10 @@ class GAI(nn.Module):
                 [5.1000]])
     """
 
+    function = staticmethod(gai_loss)
+    tables = ("masses", "means", "covariances")
+
+    components: int
     masses: Tensor | None
     means: Tensor | None
     covariances: Tensor | None
@@ -332,14 +323,9 @@ class GAI(nn.Module):
     def __init__(
         self, *, noise_scale: float | Auto, learn_noise_scale: bool = True, components: int = 8, reduction: str = "mean"
     ) -> None:
-        super().__init__()
-        check_whole("components", components, low=1)
-        check_choice("reduction", reduction, REDUCTIONS)
-        self.noise_scale = NoiseScale(noise_scale, learn=learn_noise_scale)
-        self.components = components
-        self.reduction = reduction
-        for name in ("masses", "means", "covariances"):
-            self.register_buffer(name, None, persistent=False)
+        super().__init__(
+            noise_scale=noise_scale, learn_noise_scale=learn_noise_scale, components=components, reduction=reduction
+        )
 
     def fit(self, labels: Tensor, bins: Bins | None = None) -> Self:  # noqa: ARG002  fits like other criteria
         """Fit the mixture to the training labels (n,) or (n, k), always with the same result. Returns self.
@@ -371,36 +357,14 @@ class GAI(nn.Module):
             setattr(self, name, table.float().to(labels.device))
         return self
 
-    def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Loss of a batch: predictions and labels (n,) or (n, k), weights (n,) or None."""
-        if self.masses is None or self.means is None or self.covariances is None:
-            raise RuntimeError("this GAI has not seen training labels: call fit(labels) first")
-        return gai_loss(
-            predictions,
-            labels,
-            weights,
-            noise_scale=self.noise_scale(),
-            masses=self.masses,
-            means=self.means,
-            covariances=self.covariances,
-            reduction=self.reduction,
-        )
 
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return f"components={self.components}"
-
-
-class BNI(nn.Module):
+class BNI(_BalancedMSE):
     """Balanced MSE by numerical integration as a module that counts the training labels; see `bni_loss`.
 
     Args:
         noise_scale: see `BMC`.
         learn_noise_scale: see `BMC`.
         reduction: see `bni_loss`.
-
-    Notes:
-        The histogram is in buffers that are not part of the state_dict, as they follow from the training labels.
 
     Example:
         >>> import torch
@@ -410,16 +374,14 @@ class BNI(nn.Module):
                 [3.5000]])
     """
 
+    function = staticmethod(bni_loss)
+    tables = ("masses", "centers")
+
     masses: Tensor | None
     centers: Tensor | None
 
     def __init__(self, *, noise_scale: float | Auto, learn_noise_scale: bool = True, reduction: str = "mean") -> None:
-        super().__init__()
-        check_choice("reduction", reduction, REDUCTIONS)
-        self.noise_scale = NoiseScale(noise_scale, learn=learn_noise_scale)
-        self.reduction = reduction
-        for name in ("masses", "centers"):
-            self.register_buffer(name, None, persistent=False)
+        super().__init__(noise_scale=noise_scale, learn_noise_scale=learn_noise_scale, reduction=reduction)
 
     def fit(self, labels: Tensor, bins: Bins) -> Self:
         """Count the training labels (n,) or (n, k) in bins. Returns self.
@@ -436,17 +398,3 @@ class BNI(nn.Module):
         self.centers = (sums[occupied] / counts[occupied].unsqueeze(1)).float()
         self.masses = (counts[occupied] / len(columns)).float()
         return self
-
-    def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Loss of a batch: predictions and labels (n,) or (n, k), weights (n,) or None."""
-        if self.masses is None or self.centers is None:
-            raise RuntimeError("this BNI has not seen training labels: call fit(labels, bins) first")
-        return bni_loss(
-            predictions,
-            labels,
-            weights,
-            noise_scale=self.noise_scale(),
-            masses=self.masses,
-            centers=self.centers,
-            reduction=self.reduction,
-        )

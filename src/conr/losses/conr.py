@@ -3,11 +3,12 @@ r"""ConR: the contrastive regularizer for deep imbalanced regression (Keramati, 
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from conr._auto import Auto, given, number
+from conr._auto import Auto, given
 from conr._checks import check_choice, check_whole
 from conr._tensor_checks import check_device, check_features, check_labels, check_weights
+from conr.losses._common import LossModule, check_settings
 from conr.pairwise import (
     ENGINES,
     Contrast,
@@ -23,7 +24,6 @@ from conr.pairwise import (
 )
 from conr.pairwise.pairs import spoilt
 
-REDUCTIONS = ("mean", "sum", "none")
 GATHERS = ("auto", "off")
 
 
@@ -145,41 +145,10 @@ def conr_loss(
         >>> conr_loss(features, labels, predictions, window=1.0, temperature=0.5)
         tensor(0.4137)
     """
-    rule = conr_rule(
-        window=window,
-        temperature=temperature,
-        distance_scale=distance_scale,
-        push=push,
-        distance=distance,
-        reference=reference,
-    )
-    return rule_loss(
-        Samples(features, labels, predictions),
-        weights,
-        rule,
-        weight_anchors=weight_anchors,
-        reduction=reduction,
-        engine=engine,
-        candidates=candidates,
-        gather=gather,
-    )
-
-
-def rule_loss(
-    samples: Samples,
-    weights: Tensor | None,
-    rule: Rule,
-    *,
-    weight_anchors: bool,
-    reduction: str = "mean",
-    engine: str = "auto",
-    candidates: Samples | None = None,
-    gather: str = "auto",
-) -> Tensor:
-    """`conr_loss` of unchecked samples by a checked rule; an exact rule reproduces the released code."""
-    check_choice("reduction", reduction, REDUCTIONS)
+    rule = Rule(window, distance, distance_scale, push, temperature, exact=reference).check()
+    check_settings(reduction=reduction)
     check_choice("gather", gather, GATHERS)
-    samples = _checked(*samples)
+    samples = _checked(features, labels, predictions)
     others = [] if candidates is None else [_checked_candidates(candidates, samples)]
     n = total = len(samples.features)
     world = world_size() if gather == "auto" else 1
@@ -205,21 +174,6 @@ def rule_loss(
         return per_anchor * shares
     shares.mul_(world / max(total, 1) if reduction == "mean" else world)
     return (per_anchor * shares).sum()
-
-
-def conr_rule(
-    *,
-    window: float,
-    temperature: float,
-    distance_scale: float,
-    push: Push,
-    distance: Distance = "l2",
-    reference: bool = False,
-) -> Rule:
-    """The checked rule of pairs by arguments of `conr_loss`, which says what raises ValueError or TypeError."""
-    if callable(push) and reference:
-        raise ValueError("reference: expected push 'exp' or 'linear', the released variants, got a function")
-    return Rule(window, distance, distance_scale, push, temperature, exact=reference).check()
 
 
 def _checked(features: Tensor, labels: Tensor, predictions: Tensor) -> Samples:
@@ -321,50 +275,7 @@ def conr_statistics(
     )
 
 
-class PairLoss(nn.Module):
-    """A module that compares pairs by the rule of ConR: stores and checks what makes and weighs them."""
-
-    def __init__(
-        self,
-        *,
-        window: float | Auto,
-        temperature: float | Auto,
-        distance_scale: float | Auto,
-        push: Push,
-        distance: Distance = "l2",
-        reference: bool,
-    ) -> None:
-        super().__init__()
-        conr_rule(
-            window=given(window),
-            temperature=given(temperature),
-            distance_scale=given(distance_scale),
-            push=push,
-            distance=distance,
-            reference=reference,
-        )
-        self.window = window
-        self.temperature = temperature
-        self.distance_scale = distance_scale
-        self.push = push
-        self.distance = distance
-        self.reference = reference
-
-    @property
-    def rule(self) -> Rule:
-        """The rule by which pairs are found; ValueError while a number is still "auto"."""
-        numbers = {name: number(name, getattr(self, name)) for name in ("window", "temperature", "distance_scale")}
-        return conr_rule(**numbers, push=self.push, distance=self.distance, reference=self.reference)
-
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return (
-            f"window={self.window}, temperature={self.temperature}, distance_scale={self.distance_scale}, "
-            f"push={self.push!r}, distance={self.distance!r}"
-        )
-
-
-class ConRLoss(PairLoss):
+class ConRLoss(LossModule):
     """ConR as a module: stores and checks the hyper-parameters; `conr_loss` has the equation and all arguments.
 
     Window, temperature and distance scale may be "auto": they follow from the training labels when training starts
@@ -378,6 +289,8 @@ class ConRLoss(PairLoss):
         >>> regularizer(features, labels, predictions)
         tensor(1.1458, grad_fn=<SumBackward0>)
     """
+
+    function = staticmethod(conr_loss)
 
     def __init__(
         self,
@@ -393,21 +306,21 @@ class ConRLoss(PairLoss):
         engine: str = "auto",
         gather: str = "auto",
     ) -> None:
+        Rule(given(window), distance, given(distance_scale), push, given(temperature), exact=reference).check()
+        check_choice("engine", engine, ENGINES)
+        check_choice("gather", gather, GATHERS)
         super().__init__(
             window=window,
             temperature=temperature,
             distance_scale=distance_scale,
             push=push,
             distance=distance,
+            weight_anchors=weight_anchors,
+            reduction=reduction,
             reference=reference,
+            engine=engine,
+            gather=gather,
         )
-        check_choice("reduction", reduction, REDUCTIONS)
-        check_choice("engine", engine, ENGINES)
-        check_choice("gather", gather, GATHERS)
-        self.weight_anchors = weight_anchors
-        self.reduction = reduction
-        self.engine = engine
-        self.gather = gather
 
     def forward(
         self,
@@ -418,17 +331,4 @@ class ConRLoss(PairLoss):
         candidates: Samples | None = None,
     ) -> Tensor:
         """Loss of a batch: features (n, d), labels and predictions (n,) or (n, k), weights (n,) or None."""
-        return rule_loss(
-            Samples(features, labels, predictions),
-            weights,
-            self.rule,
-            weight_anchors=self.weight_anchors,
-            reduction=self.reduction,
-            engine=self.engine,
-            candidates=candidates,
-            gather=self.gather,
-        )
-
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return f"{super().extra_repr()}, weight_anchors={self.weight_anchors}, engine={self.engine!r}"
+        return conr_loss(features, labels, predictions, weights=weights, candidates=candidates, **self.settings())

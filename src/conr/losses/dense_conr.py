@@ -3,12 +3,13 @@ r"""ConR for dense labels: contrast whole images, or pixels and patches within a
 import torch
 from torch import Tensor
 
-from conr._auto import Auto
-from conr._checks import check_choice, check_whole
+from conr._auto import Auto, given
+from conr._checks import check_choice
 from conr._tensor_checks import check_device
-from conr.losses.conr import PairLoss, conr_rule, rule_loss
+from conr.losses._common import LossModule, check_settings
+from conr.losses.conr import conr_loss
 from conr.losses.dense_labels import check_like_labels, check_map, image_means, sample_patches, valid_pixels
-from conr.pairwise import Push, Rule, Samples
+from conr.pairwise import Push, Rule
 
 REDUCE = ("image", "pixel")
 
@@ -88,43 +89,7 @@ def dense_conr_loss(
         >>> dense_conr_loss(features, labels, torch.full_like(labels, 3), window=0.2, reduce="pixel", samples=32)
         tensor(3.5284)
     """
-    rule = conr_rule(
-        window=window, temperature=temperature, distance_scale=distance_scale, push=push, reference=reference
-    )
     _check_rows(reduce, samples, patch, reference=reference)
-    return _map_loss(
-        features,
-        labels,
-        predictions,
-        weights,
-        rule,
-        weight_anchors=weight_anchors,
-        reduce=reduce,
-        samples=samples,
-        patch=patch,
-    )
-
-
-def _check_rows(reduce: str, samples: int, patch: int, *, reference: bool) -> None:
-    check_choice("reduce", reduce, REDUCE)
-    check_whole("samples", samples, low=1)
-    check_whole("patch", patch, low=1)
-    if reference and reduce != "image":
-        raise ValueError(f"reference: expected reduce 'image', the released form, got {reduce!r}")
-
-
-def _map_loss(
-    features: Tensor,
-    labels: Tensor,
-    predictions: Tensor,
-    weights: Tensor | None,
-    rule: Rule,
-    *,
-    weight_anchors: bool,
-    reduce: str,
-    samples: int,
-    patch: int,
-) -> Tensor:
     check_map("features", features)
     check_like_labels(predictions, labels, weights)
     check_device("labels", labels, features.device)
@@ -144,14 +109,27 @@ def _map_loss(
         found = patches.found  # (m,)
         rows, row_labels, row_predictions = (patches.mean(maps) for maps in (features, labels, predictions))
         row_weights = None if weights is None else patches.mean(weights.unsqueeze(1)).squeeze(1)  # (m,)
-    total = rule_loss(
-        Samples(rows, _far_unless(found, row_labels), _far_unless(found, row_predictions)),
-        None if row_weights is None else row_weights.where(found, 1),
-        rule,
+    total = conr_loss(
+        rows,
+        _far_unless(found, row_labels),
+        _far_unless(found, row_predictions),
+        window=window,
+        temperature=temperature,
+        distance_scale=distance_scale,
+        push=push,
+        weights=None if row_weights is None else row_weights.where(found, 1),
         weight_anchors=weight_anchors,
         reduction="sum",
+        reference=reference,
     )
     return total / found.sum().clamp(min=1)
+
+
+def _check_rows(reduce: str, samples: int, patch: int, *, reference: bool) -> None:
+    check_choice("reduce", reduce, REDUCE)
+    check_settings(samples=samples, patch=patch)
+    if reference and reduce != "image":
+        raise ValueError(f"reference: expected reduce 'image', the released form, got {reduce!r}")
 
 
 def _image_rows(values: Tensor, valid: Tensor) -> Tensor:
@@ -167,7 +145,7 @@ def _far_unless(found: Tensor, rows: Tensor) -> Tensor:
     return rows.where(found.unsqueeze(1), far)
 
 
-class DenseConR(PairLoss):
+class DenseConR(LossModule):
     """ConR for dense labels as a module; `dense_conr_loss` has the two forms and all arguments.
 
     Numbers may be "auto" as those of `conr.ConRLoss`.
@@ -178,6 +156,8 @@ class DenseConR(PairLoss):
         >>> regularizer(torch.rand(2, 8, 6, 6), torch.rand(2, 1, 6, 6), torch.rand(2, 1, 6, 6)).shape
         torch.Size([])
     """
+
+    function = staticmethod(dense_conr_loss)
 
     def __init__(
         self,
@@ -192,30 +172,20 @@ class DenseConR(PairLoss):
         patch: int = 1,
         reference: bool = False,
     ) -> None:
-        super().__init__(
-            window=window, temperature=temperature, distance_scale=distance_scale, push=push, reference=reference
-        )
+        Rule(given(window), "l2", given(distance_scale), push, given(temperature), exact=reference).check()
         _check_rows(reduce, samples, patch, reference=reference)
-        self.weight_anchors = weight_anchors
-        self.reduce = reduce
-        self.samples = samples
-        self.patch = patch
+        super().__init__(
+            window=window,
+            temperature=temperature,
+            distance_scale=distance_scale,
+            push=push,
+            weight_anchors=weight_anchors,
+            reduce=reduce,
+            samples=samples,
+            patch=patch,
+            reference=reference,
+        )
 
     def forward(self, features: Tensor, labels: Tensor, predictions: Tensor, weights: Tensor | None = None) -> Tensor:
         """Loss of a batch of maps: features (n, d, h, w), labels and predictions (n, k, h, w), weights (n, h, w)."""
-        return _map_loss(
-            features,
-            labels,
-            predictions,
-            weights,
-            self.rule,
-            weight_anchors=self.weight_anchors,
-            reduce=self.reduce,
-            samples=self.samples,
-            patch=self.patch,
-        )
-
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        rows = f"samples={self.samples}, patch={self.patch}, " if self.reduce == "pixel" else ""
-        return f"reduce={self.reduce!r}, {rows}{super().extra_repr()}, weight_anchors={self.weight_anchors}"
+        return dense_conr_loss(features, labels, predictions, weights=weights, **self.settings())

@@ -5,13 +5,13 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from conr._checks import check_number
+from conr._checks import check_choice
 from conr._tensor_checks import check_outputs, check_table
 from conr.density import Bins
 from conr.density.bins import finite_columns
 from conr.density.kde import smoothed_quantiles
-from conr.losses._common import LossModule, paired_columns
-from conr.losses.elementwise import check_elementwise, elementwise_loss
+from conr.losses._common import FittedLoss, check_settings, paired_columns
+from conr.losses.elementwise import ELEMENTWISE, elementwise_loss
 
 
 def dist_loss(
@@ -72,8 +72,7 @@ def dist_loss(
         >>> dist_loss(torch.tensor([4.0, 5.0]), torch.tensor([1.0, 9.0]), quantiles=quantiles, reduction="none")
         tensor([4.5000, 6.5000])
     """
-    check_elementwise(kind=kind, delta=delta)
-    check_number("coefficient", coefficient, low=0)
+    check_settings(coefficient=coefficient)
     check_outputs(predictions, labels)
     columns, _ = paired_columns(predictions, labels)  # (n, k)
     targets = _pseudo_labels(columns.detach(), quantiles).reshape(predictions.shape)
@@ -98,7 +97,7 @@ def _pseudo_labels(columns: Tensor, quantiles: Tensor) -> Tensor:
     return torch.lerp(table.gather(0, before), table.gather(0, before + 1), position - before)
 
 
-class DistLoss(LossModule):
+class DistLoss(FittedLoss):
     """Dist Loss as a module, which knows the training labels once `fit` has seen them; see `dist_loss`.
 
     Args:
@@ -109,9 +108,6 @@ class DistLoss(LossModule):
         delta: see `dist_loss`.
         reduction: see `dist_loss`.
 
-    Notes:
-        The quantiles are a buffer that is not part of the state_dict, as they follow from the training labels.
-
     Example:
         >>> import torch
         >>> criterion = DistLoss().fit(torch.tensor([1.0, 1.0, 2.0, 2.0, 3.0, 9.0]))
@@ -119,6 +115,10 @@ class DistLoss(LossModule):
         tensor(5.0567)
     """
 
+    function = staticmethod(dist_loss)
+    tables = ("quantiles",)
+
+    bandwidth: float
     quantiles: Tensor | None
 
     def __init__(
@@ -130,16 +130,8 @@ class DistLoss(LossModule):
         delta: float = 1.0,
         reduction: str = "mean",
     ) -> None:
-        super().__init__()
-        check_number("bandwidth", bandwidth, low=0, open_low=True)
-        check_number("coefficient", coefficient, low=0)
-        check_elementwise(kind=kind, delta=delta, reduction=reduction)
-        self.bandwidth = bandwidth
-        self.coefficient = coefficient
-        self.kind = kind
-        self.delta = delta
-        self.reduction = reduction
-        self.register_buffer("quantiles", None, persistent=False)
+        check_choice("kind", kind, ELEMENTWISE)
+        super().__init__(bandwidth=bandwidth, coefficient=coefficient, kind=kind, delta=delta, reduction=reduction)
 
     def fit(self, labels: Tensor, bins: Bins | None = None) -> Self:  # noqa: ARG002  fits like other criteria
         """Learn the distribution of the training labels (n,) or (n, k); it needs no bins. Returns self.
@@ -149,18 +141,3 @@ class DistLoss(LossModule):
         """
         self.quantiles = smoothed_quantiles(finite_columns(labels), bandwidth=self.bandwidth, count=4097).float()
         return self
-
-    def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Loss of a batch: predictions and labels (n,) or (n, k), weights (n,) or None."""
-        if self.quantiles is None:
-            raise RuntimeError("this DistLoss has not seen training labels: call fit(labels) first")
-        return dist_loss(
-            predictions,
-            labels,
-            weights,
-            quantiles=self.quantiles,
-            coefficient=self.coefficient,
-            kind=self.kind,
-            delta=self.delta,
-            reduction=self.reduction,
-        )

@@ -5,10 +5,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from conr._auto import Auto, given
-from conr._checks import check_choice, check_number
+from conr._auto import Auto
+from conr._checks import check_choice
 from conr._tensor_checks import check_outputs
-from conr.losses._common import REDUCTIONS, SampleLoss, paired_columns, reduced_samples
+from conr.losses._common import SampleLoss, check_settings, paired_columns, reduced_samples
 
 ELEMENTWISE = ("l1", "mse", "huber")
 
@@ -54,7 +54,8 @@ def elementwise_loss(
         >>> elementwise_loss(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0]), torch.tensor([0.5, 1.5]))
         tensor(1.7500)
     """
-    check_elementwise(kind=kind, delta=delta, reduction=reduction)
+    check_choice("kind", kind, ELEMENTWISE)
+    check_settings(delta=delta, reduction=reduction)
     check_outputs(predictions, labels)
     predictions, labels = paired_columns(predictions, labels)  # (n, k), (n, k)
     errors = predictions - labels
@@ -68,22 +69,13 @@ def elementwise_loss(
     return reduced_samples(losses.mean(dim=1), weights, reduction)
 
 
-def check_elementwise(*, kind: str = "l1", delta: float = 1.0, reduction: str = "mean") -> None:
-    """Require hyper-parameters that `elementwise_loss` takes."""
-    check_choice("kind", kind, ELEMENTWISE)
-    check_number("delta", delta, low=0, open_low=True)
-    check_choice("reduction", reduction, REDUCTIONS)
-
-
 class L1(SampleLoss):
     """Weighted absolute error; see `elementwise_loss`."""
 
     function = staticmethod(partial(elementwise_loss, kind="l1"))
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        super().__init__()
-        check_elementwise(reduction=reduction)
-        self.reduction = reduction
+        super().__init__(reduction=reduction)
 
 
 class MSE(SampleLoss):
@@ -92,9 +84,7 @@ class MSE(SampleLoss):
     function = staticmethod(partial(elementwise_loss, kind="mse"))
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        super().__init__()
-        check_elementwise(reduction=reduction)
-        self.reduction = reduction
+        super().__init__(reduction=reduction)
 
 
 class Huber(SampleLoss):
@@ -106,7 +96,4 @@ class Huber(SampleLoss):
     function = staticmethod(partial(elementwise_loss, kind="huber"))
 
     def __init__(self, *, delta: float | Auto = 1.0, reduction: str = "mean") -> None:
-        super().__init__()
-        check_elementwise(kind="huber", delta=given(delta), reduction=reduction)
-        self.delta = delta
-        self.reduction = reduction
+        super().__init__(delta=delta, reduction=reduction)

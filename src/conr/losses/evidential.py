@@ -6,11 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from conr._checks import check_choice, check_number
 from conr._tensor_checks import check_outputs
-from conr.losses._common import REDUCTIONS, SampleLoss, reduced_samples
+from conr.losses._common import SampleLoss, check_settings, reduced_samples
 
-_SMALLEST = 1e-6
+SMALLEST = 1e-6
 
 
 class NormalInverseGamma(NamedTuple):
@@ -63,9 +62,7 @@ def evidential_parameters(outputs: Tensor) -> NormalInverseGamma:
         raise ValueError(f"outputs: expected shape (..., 4), got {tuple(outputs.shape)}")
     mean, *raw = outputs.to(torch.promote_types(outputs.dtype, torch.float32)).unbind(-1)
     # NOTE[DIFF]: the paper's equations have no floor, and are infinite where the softplus vanishes.
-    evidence, concentration, rate = (
-        F.softplus(one) + _SMALLEST + 0 * one for one in raw
-    )  # 0 * one: infinity is an error
+    evidence, concentration, rate = (F.softplus(one) + SMALLEST + 0 * one for one in raw)  # infinity is an error
     return NormalInverseGamma(mean, evidence, 1 + concentration, rate)
 
 
@@ -114,16 +111,13 @@ def evidential_loss(
         >>> evidential_loss(outputs, torch.tensor([21.0, 40.0]), reduction="none")
         tensor([1.6726, 8.3951])
     """
-    check_choice("reduction", reduction, REDUCTIONS)
-    check_number("coefficient", coefficient, low=0)
+    check_settings(coefficient=coefficient, reduction=reduction)
     check_outputs(predictions, labels, (4,))
-    losses = nig_losses(evidential_parameters(predictions), labels, coefficient)  # (n,) or (n, k)
-    per_sample = losses.mean(dim=1) if labels.ndim == 2 else losses  # (n,)
-    return reduced_samples(per_sample, weights, reduction)
+    return reduced_samples(nig_losses(evidential_parameters(predictions), labels, coefficient), weights, reduction)
 
 
 def nig_losses(parameters: NormalInverseGamma, labels: Tensor, coefficient: float) -> Tensor:
-    """The equation of `evidential_loss` for each label, without weights: shape (n,) or (n, k)."""
+    """The equation of `evidential_loss` without weights, mean over label dimensions: shape (n,)."""
     mean, evidence, concentration, rate = parameters
     errors = labels.to(mean.dtype) - mean
     omega = 2 * rate * (1 + evidence)
@@ -134,7 +128,8 @@ def nig_losses(parameters: NormalInverseGamma, labels: Tensor, coefficient: floa
         - torch.lgamma(concentration + 0.5)
     )
     price = errors.abs() * (2 * evidence + concentration)
-    return likelihood_loss + coefficient * price
+    losses = likelihood_loss + coefficient * price  # (n,) or (n, k)
+    return losses.mean(dim=1) if labels.ndim == 2 else losses
 
 
 class Evidential(SampleLoss):
@@ -149,8 +144,4 @@ class Evidential(SampleLoss):
     function = staticmethod(evidential_loss)
 
     def __init__(self, *, coefficient: float = 0.01, reduction: str = "mean") -> None:
-        super().__init__()
-        check_number("coefficient", coefficient, low=0)
-        check_choice("reduction", reduction, REDUCTIONS)
-        self.coefficient = coefficient
-        self.reduction = reduction
+        super().__init__(coefficient=coefficient, reduction=reduction)

@@ -3,10 +3,10 @@ r"""Focal-R: errors weighted by themselves, so that hard samples count more (Yan
 import torch
 from torch import Tensor
 
-from conr._auto import Auto, given
-from conr._checks import check_choice, check_number
+from conr._auto import Auto
+from conr._checks import check_choice
 from conr._tensor_checks import check_outputs
-from conr.losses._common import REDUCTIONS, SampleLoss, paired_columns, reduced_samples
+from conr.losses._common import SampleLoss, check_settings, paired_columns, reduced_samples
 
 FOCAL_KINDS = ("l1", "mse")
 ACTIVATIONS = ("sigmoid", "tanh")
@@ -63,7 +63,8 @@ def focal_r_loss(
         >>> focal_r_loss(torch.tensor([1.0, 12.0]), torch.tensor([0.0, 2.0]), reduction="none")
         tensor([0.0997, 7.6159])
     """
-    _check_hyperparameters(kind=kind, activation=activation, error_scale=error_scale, focus=focus)
+    _check_words(kind, activation)
+    check_settings(error_scale=error_scale, focus=focus, reduction=reduction)
     check_outputs(predictions, labels)
     predictions, labels = paired_columns(predictions, labels)  # (n, k), (n, k)
     errors = predictions - labels
@@ -76,11 +77,9 @@ def focal_r_loss(
     return reduced_samples(losses.mean(dim=1), weights, reduction)
 
 
-def _check_hyperparameters(*, kind: str, activation: str, error_scale: float, focus: float) -> None:
+def _check_words(kind: str, activation: str) -> None:
     check_choice("kind", kind, FOCAL_KINDS)
     check_choice("activation", activation, ACTIVATIONS)
-    check_number("error_scale", error_scale, low=0, open_low=True)
-    check_number("focus", focus, low=0)
 
 
 class FocalR(SampleLoss):
@@ -106,11 +105,5 @@ class FocalR(SampleLoss):
         focus: float = 1.0,
         reduction: str = "mean",
     ) -> None:
-        super().__init__()
-        _check_hyperparameters(kind=kind, activation=activation, error_scale=given(error_scale), focus=focus)
-        check_choice("reduction", reduction, REDUCTIONS)
-        self.kind = kind
-        self.activation = activation
-        self.error_scale = error_scale
-        self.focus = focus
-        self.reduction = reduction
+        _check_words(kind, activation)
+        super().__init__(kind=kind, activation=activation, error_scale=error_scale, focus=focus, reduction=reduction)

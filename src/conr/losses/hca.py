@@ -1,16 +1,16 @@
 r"""HCA: classifiers from coarse to fine label bins, the coarse ones adjusting the finest (Xiong and Yao 2023)."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from conr._checks import check_choice, check_number, check_whole
+from conr._checks import check_whole
 from conr._tensor_checks import check_device, check_outputs
 from conr.density import Bins, LabelDensity
-from conr.losses._common import REDUCTIONS, LossModule, reduced_samples
+from conr.losses._common import FittedLoss, check_settings, reduced_samples
 
 
 def label_hierarchy(counts: Tensor, *, levels: int) -> Tensor:
@@ -136,7 +136,7 @@ def hca_loss(
         >>> hca_loss(torch.zeros(2, 5), torch.tensor([0.5, 2.5]), bins=Bins([0, 1, 2, 3]), **settings)  # log 2 + log 3
         tensor(1.7918)
     """
-    check_choice("reduction", reduction, REDUCTIONS)
+    check_settings(reduction=reduction)
     check_outputs(predictions, labels, (sum(sizes),))
     if labels.ndim == 2 and labels.shape[1] != 1:
         raise ValueError(f"labels: expected one dimension, as HCA divides its range, got shape {tuple(labels.shape)}")
@@ -150,7 +150,7 @@ def hca_loss(
     return reduced_samples(losses, weights, reduction)
 
 
-class HCA(LossModule):
+class HCA(FittedLoss):
     r"""Hierarchical classification adjustment as a criterion, to go with `conr.models.HCAHead`; see `hca_loss`.
 
     A class is weighted by $N_c^{-q}$, scaled to mean 1 over the training samples on each level, where $N_c$ counts its
@@ -164,10 +164,6 @@ class HCA(LossModule):
     Raises:
         ValueError: levels below 1, a negative power, an unknown reduction.
 
-    Notes:
-        The tables that `fit` makes are buffers that are not part of the state_dict, as they follow from the training
-        labels.
-
     Example:
         >>> import torch
         >>> criterion = HCA(levels=1).fit(torch.tensor([0.5, 0.6, 0.7, 1.5, 2.5]), Bins([0, 1, 2, 3]))
@@ -175,21 +171,18 @@ class HCA(LossModule):
         tensor(1.9427)
     """
 
+    function = staticmethod(hca_loss)
+    tables = ("hierarchy", "class_weights")
+
+    levels: int
+    power: float
     hierarchy: Tensor | None
     class_weights: Tensor | None
+    _bins: Bins
+    _sizes: list[int]
 
     def __init__(self, *, levels: int = 6, power: float = 1.0, reduction: str = "mean") -> None:
-        super().__init__()
-        check_whole("levels", levels, low=1)
-        check_number("power", power, low=0)
-        check_choice("reduction", reduction, REDUCTIONS)
-        self.levels = levels
-        self.power = power
-        self.reduction = reduction
-        self._bins: Bins | None = None
-        self._sizes: list[int] = []
-        self.register_buffer("hierarchy", None, persistent=False)
-        self.register_buffer("class_weights", None, persistent=False)
+        super().__init__(levels=levels, power=power, reduction=reduction)
 
     def fit(self, labels: Tensor, bins: Bins) -> Self:
         """Divide the range of the training labels (n,) or (n, 1) and weigh its classes. Returns self.
@@ -210,24 +203,9 @@ class HCA(LossModule):
         self.class_weights = torch.stack(tables).float()
         return self
 
-    def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Loss of a batch: predictions (n, classes of all levels), labels (n,) or (n, 1), weights (n,) or None.
-
-        Raises:
-            RuntimeError: not fitted.
-        """
-        if self._bins is None or self.hierarchy is None or self.class_weights is None:
-            raise RuntimeError("this HCA has not seen training labels: call fit(labels, bins) first")
-        return hca_loss(
-            predictions,
-            labels,
-            weights,
-            bins=self._bins,
-            hierarchy=self.hierarchy,
-            class_weights=self.class_weights,
-            sizes=self._sizes,
-            reduction=self.reduction,
-        )
+    def settings(self) -> dict[str, Any]:
+        """Settings, learned tables and the bins that they are of."""
+        return super().settings() | {"bins": self._bins, "sizes": self._sizes}
 
 
 def hierarchy_counts(labels: Tensor, bins: Bins) -> Tensor:

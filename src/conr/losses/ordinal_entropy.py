@@ -5,12 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from conr._auto import Auto, given
-from conr._checks import check_choice, check_number
+from conr._auto import Auto
 from conr._torch import product
-from conr.losses._common import FeatureLoss, checked_features, no_terms, nothing
+from conr.losses._common import FeatureLoss, check_settings, checked_features, no_terms, nothing
 from conr.pairwise import (
-    DISTANCES,
     Distance,
     bin_numbers,
     equal_labels,
@@ -83,12 +81,13 @@ def ordinal_entropy_loss(
         >>> ordinal_entropy_loss(features, torch.tensor([1.0, 1.0, 2.0, 5.0]))
         tensor(0.0659)
     """
-    _check_hyperparameters(diversity=diversity, tightness=tightness, bin_width=bin_width, distance=distance)
+    check_settings(diversity=diversity, tightness=tightness, distance=distance)
     features, labels, weights = checked_features(features, labels, weights)
     n = len(features)
     if n < 2:
         return no_terms(features).sum() + nothing(features, labels, weights)
     if bin_width is not None:
+        check_settings(bin_width=bin_width)
         labels = bin_numbers(labels, bin_width) * bin_width  # (n, k)
     equal = equal_labels(labels)  # (n, n)
     count = equal.sum(dim=1, keepdim=True)  # (n, 1)
@@ -111,15 +110,6 @@ def ordinal_entropy_loss(
     return tightness * width - diversity * spread + nothing(features, features, labels, weights)
 
 
-def _check_hyperparameters(*, diversity: float, tightness: float, bin_width: float | None, distance: Distance) -> None:
-    check_number("diversity", diversity, low=0)
-    check_number("tightness", tightness, low=0)
-    if bin_width is not None:
-        check_number("bin_width", bin_width, low=0, open_low=True)
-    if not callable(distance):
-        check_choice("distance", distance, DISTANCES)
-
-
 class OrdinalEntropyLoss(FeatureLoss):
     """Ordinal Entropy as a module: stores and checks the hyper-parameters; `ordinal_entropy_loss` has the equation.
 
@@ -134,6 +124,7 @@ class OrdinalEntropyLoss(FeatureLoss):
     """
 
     function = staticmethod(ordinal_entropy_loss)
+    optional = ("bin_width",)
 
     def __init__(
         self,
@@ -143,14 +134,4 @@ class OrdinalEntropyLoss(FeatureLoss):
         bin_width: float | Auto | None = None,
         distance: Distance = "l2",
     ) -> None:
-        super().__init__()
-        _check_hyperparameters(
-            diversity=diversity,
-            tightness=tightness,
-            bin_width=None if bin_width is None else given(bin_width),
-            distance=distance,
-        )
-        self.diversity = diversity
-        self.tightness = tightness
-        self.bin_width = bin_width
-        self.distance = distance
+        super().__init__(diversity=diversity, tightness=tightness, bin_width=bin_width, distance=distance)

@@ -5,9 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from conr._checks import check_choice, check_number
-from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, no_terms, nothing, reduced
-from conr.pairwise import DISTANCES, Distance, distance_errors, euclidean_distances, label_distance
+from conr.losses._common import FeatureLoss, check_settings, checked_features, no_terms, nothing, reduced
+from conr.pairwise import Distance, distance_errors, euclidean_distances, label_distance
 
 
 def rank_n_contrast_loss(
@@ -66,7 +65,7 @@ def rank_n_contrast_loss(
         >>> rank_n_contrast_loss(features, torch.tensor([10.0, 11.0, 40.0]), temperature=1.0)
         tensor(0.0815)
     """
-    _check_hyperparameters(temperature=temperature, distance=distance, reduction=reduction)
+    check_settings(temperature=temperature, distance=distance, reduction=reduction)
     features, labels, weights = checked_features(features, labels, weights)
     n = len(features)
     if n < 2:
@@ -84,13 +83,6 @@ def rank_n_contrast_loss(
     return reduced(terms + nothing(features, features, labels, weights), reduction)
 
 
-def _check_hyperparameters(*, temperature: float, distance: Distance, reduction: str) -> None:
-    check_number("temperature", temperature, low=0, open_low=True)
-    if not callable(distance):
-        check_choice("distance", distance, DISTANCES)
-    check_choice("reduction", reduction, REDUCTIONS)
-
-
 class RankNContrastLoss(FeatureLoss):
     """Rank-N-Contrast as a module: stores and checks the hyper-parameters; `rank_n_contrast_loss` has the equation.
 
@@ -105,8 +97,4 @@ class RankNContrastLoss(FeatureLoss):
     function = staticmethod(rank_n_contrast_loss)
 
     def __init__(self, *, temperature: float = 2.0, distance: Distance = "l1", reduction: str = "mean") -> None:
-        super().__init__()
-        _check_hyperparameters(temperature=temperature, distance=distance, reduction=reduction)
-        self.temperature = temperature
-        self.distance = distance
-        self.reduction = reduction
+        super().__init__(temperature=temperature, distance=distance, reduction=reduction)

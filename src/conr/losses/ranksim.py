@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from conr._checks import check_choice, check_number
-from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, no_terms, nothing
-from conr.pairwise import DISTANCES, Distance, cosine_similarities, distance_errors, equal_labels, label_distance
+from conr.losses._common import FeatureLoss, check_settings, checked_features, no_terms, nothing, reduced
+from conr.pairwise import Distance, cosine_similarities, distance_errors, equal_labels, label_distance
 
 
 def ranksim_loss(
@@ -79,22 +78,19 @@ def ranksim_loss(
         >>> ranksim_loss(features, torch.tensor([10.0, 11.0, 40.0, 42.0]))
         tensor(0.0391)
     """
-    _check_hyperparameters(interpolation=interpolation, distance=distance, reduction=reduction)
+    check_settings(interpolation=interpolation, distance=distance, reduction=reduction)
     features, labels, weights = checked_features(features, labels, weights)
     n = len(features)
     if n == 0:
-        terms = no_terms(features)  # (0,)
-        return terms if reduction == "none" else terms.sum()
+        return reduced(no_terms(features), reduction)
     similarities = cosine_similarities(features)  # (n, n)
     nearness = -label_distance(labels, labels, distance).to(features.dtype)  # (n, n)
     takes_part = _one_of_each(labels) if deduplicate else weights.new_ones(n, dtype=torch.bool)  # (n,)
     errors = distance_errors(labels, distance).to(features.dtype)  # (n, n)
     terms = _RankError.apply(similarities, nearness, errors, takes_part, interpolation)  # (n,)
     terms = torch.where(takes_part, terms * weights, 0) + nothing(features, features, labels, weights)  # (n,)
-    if reduction == "none":
-        return terms
     # NOTE[DIFF]: the released code has the sum.
-    return terms.sum() if reduction == "sum" else terms.sum() / takes_part.sum()
+    return terms.sum() / takes_part.sum() if reduction == "mean" else reduced(terms, reduction)
 
 
 def _one_of_each(labels: Tensor) -> Tensor:
@@ -152,13 +148,6 @@ class _RankError(torch.autograd.Function):
         return grad_terms.unsqueeze(1) * (moved - ranks) / ctx.interpolation, None, None, None, None
 
 
-def _check_hyperparameters(*, interpolation: float, distance: Distance, reduction: str) -> None:
-    check_number("interpolation", interpolation, low=0, open_low=True)
-    if not callable(distance):
-        check_choice("distance", distance, DISTANCES)
-    check_choice("reduction", reduction, REDUCTIONS)
-
-
 class RankSimLoss(FeatureLoss):
     """RankSim as a module: stores and checks the hyper-parameters; `ranksim_loss` has the equation and all arguments.
 
@@ -180,9 +169,4 @@ class RankSimLoss(FeatureLoss):
         distance: Distance = "l2",
         reduction: str = "mean",
     ) -> None:
-        super().__init__()
-        _check_hyperparameters(interpolation=interpolation, distance=distance, reduction=reduction)
-        self.interpolation = interpolation
-        self.deduplicate = deduplicate
-        self.distance = distance
-        self.reduction = reduction
+        super().__init__(interpolation=interpolation, deduplicate=deduplicate, distance=distance, reduction=reduction)

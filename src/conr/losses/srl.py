@@ -1,18 +1,19 @@
 r"""SRL: the centroids of all labels trace one even curve over the sphere of features (Dong et al., CVPR 2025)."""
 
 import math
+from typing import Any
 
 import torch
 import torch.distributed
-from torch import Tensor, nn
+from torch import Tensor
 
 from conr._auto import AUTO, Auto, given, number
-from conr._checks import check_number, check_whole
+from conr._checks import check_number
 from conr._tensor_checks import check_device
 from conr._torch import product
 from conr.density import Bins
 from conr.density.bins import inner_edges
-from conr.losses._common import checked_features, no_terms, nothing
+from conr.losses._common import FeatureLoss, check_settings, checked_features, no_terms, nothing
 from conr.pairwise import unit_vectors
 
 
@@ -88,7 +89,7 @@ def srl_loss(
         >>> srl_loss(features, labels, edges=edges, surrogate=surrogate, points=-surrogate)
         tensor(0.5207)
     """
-    _check_hyperparameters(envelope=envelope, homogeneity=homogeneity, contrast=contrast, temperature=temperature)
+    check_settings(envelope=envelope, homogeneity=homogeneity, contrast=contrast, temperature=temperature)
     features, labels, weights = checked_features(features, labels, weights)
     _check_tables(features, labels, edges, surrogate, points)
     if len(features) == 0:
@@ -151,14 +152,7 @@ def _check_tables(features: Tensor, labels: Tensor, edges: Tensor, surrogate: Te
         check_device(name, table, features.device)
 
 
-def _check_hyperparameters(*, envelope: float, homogeneity: float, contrast: float, temperature: float) -> None:
-    check_number("envelope", envelope, low=0)
-    check_number("homogeneity", homogeneity, low=0)
-    check_number("contrast", contrast, low=0)
-    check_number("temperature", temperature, low=0, open_low=True)
-
-
-class SRLLoss(nn.Module):
+class SRLLoss(FeatureLoss):
     r"""SRL with its memory: the surrogate centroids of earlier epochs; `srl_loss` has the equation.
 
     In training mode every batch also goes into the centroids $\hat S$ of the running epoch. `on_train_epoch_end`, which
@@ -198,10 +192,14 @@ class SRLLoss(nn.Module):
         True
     """
 
+    function = staticmethod(srl_loss)
+
     edges: Tensor
     points: Tensor
     surrogate: Tensor
     epoch_sums: Tensor
+    num_points: int
+    momentum: float
 
     def __init__(
         self,
@@ -217,24 +215,23 @@ class SRLLoss(nn.Module):
         num_points: int = 2000,
         momentum: float = 0.9,
     ) -> None:
-        super().__init__()
-        check_whole("num_points", num_points, low=1)
-        for name, value in (("low", low), ("high", high), ("bin_width", bin_width)):
+        super().__init__(
+            num_features=num_features,
+            low=low,
+            high=high,
+            bin_width=bin_width,
+            envelope=envelope,
+            homogeneity=homogeneity,
+            contrast=contrast,
+            temperature=temperature,
+            num_points=num_points,
+            momentum=momentum,
+        )
+        for name, value in (("low", low), ("high", high)):
             check_number(name, given(value))
-        _check_hyperparameters(envelope=envelope, homogeneity=homogeneity, contrast=contrast, temperature=temperature)
         check_number("momentum", momentum, low=0)
         if momentum >= 1:
             raise ValueError(f"momentum: expected a number below 1, got {momentum}")
-        self.num_features = num_features
-        self.low = low
-        self.high = high
-        self.bin_width = bin_width
-        self.envelope = envelope
-        self.homogeneity = homogeneity
-        self.contrast = contrast
-        self.temperature = temperature
-        self.num_points = num_points
-        self.momentum = momentum
         self.register_buffer("edges", None, persistent=False)
         for name in ("points", "surrogate", "epoch_sums"):
             self.register_buffer(name, None)
@@ -247,9 +244,7 @@ class SRLLoss(nn.Module):
         Raises:
             ValueError: as for the class.
         """
-        features = number("num_features", self.num_features)
-        check_whole("num_features", features, low=1)
-        low, high, width = (number(name, getattr(self, name)) for name in ("low", "high", "bin_width"))
+        features, low, high, width = self._sizes()
         self.edges = Bins.by_width(width=width, low=low, high=high).edges[0].float()  # (K + 1,)
         self.points = unit_vectors(torch.randn(self.num_points, features))
         self.surrogate = torch.zeros(len(self.edges) - 1, features)
@@ -259,27 +254,22 @@ class SRLLoss(nn.Module):
         self,
         features: Tensor,
         labels: Tensor,
-        predictions: Tensor | None = None,  # noqa: ARG002  not used: only features and labels are compared
+        predictions: Tensor | None = None,
         weights: Tensor | None = None,
     ) -> Tensor:
         """Loss of a batch: features (n, d), labels (n,) or (n, 1), weights (n,) or None; predictions are not used."""
-        for name in ("num_features", "low", "high", "bin_width"):
-            number(name, getattr(self, name))
-        loss = srl_loss(
-            features,
-            labels,
-            edges=self.edges,
-            surrogate=self.surrogate,
-            points=self.points,
-            envelope=self.envelope,
-            homogeneity=self.homogeneity,
-            contrast=self.contrast,
-            temperature=self.temperature,
-            weights=weights,
-        )
+        loss = super().forward(features, labels, predictions, weights)
         if self.training:
             self._remember(features, labels)
         return loss
+
+    def settings(self) -> dict[str, Any]:
+        """Settings and memory, for the function; ValueError while a number is still "auto"."""
+        self._sizes()
+        return super().settings() | {"edges": self.edges, "surrogate": self.surrogate, "points": self.points}
+
+    def _sizes(self) -> tuple[Any, ...]:
+        return tuple(number(name, getattr(self, name)) for name in ("num_features", "low", "high", "bin_width"))
 
     @torch.no_grad()
     def _remember(self, features: Tensor, labels: Tensor) -> None:
@@ -300,11 +290,3 @@ class SRLLoss(nn.Module):
         moved = torch.where(remembered, moved, fresh)  # (K, d)
         self.surrogate.copy_(torch.where(seen, moved, self.surrogate))
         self.epoch_sums.zero_()
-
-    def extra_repr(self) -> str:
-        """Hyper-parameters, for printing."""
-        return (
-            f"num_features={self.num_features}, low={self.low}, high={self.high}, bin_width={self.bin_width}, "
-            f"envelope={self.envelope}, homogeneity={self.homogeneity}, contrast={self.contrast}, "
-            f"temperature={self.temperature}, num_points={self.num_points}, momentum={self.momentum}"
-        )

@@ -3,9 +3,8 @@ r"""SupCon on binned labels: the contrastive loss of classification, as a baseli
 import torch
 from torch import Tensor
 
-from conr._auto import Auto, given
-from conr._checks import check_choice, check_number
-from conr.losses._common import REDUCTIONS, FeatureLoss, checked_features, nothing, reduced
+from conr._auto import Auto
+from conr.losses._common import FeatureLoss, check_settings, checked_features, nothing, reduced
 from conr.pairwise import Rule, Samples, bin_numbers, contrast
 
 
@@ -62,7 +61,7 @@ def supcon_loss(
         >>> supcon_loss(features, torch.tensor([10.0, 11.0, 40.0, 41.0]), bin_width=5.0, temperature=1.0)
         tensor(0.9575)
     """
-    _check_hyperparameters(bin_width=bin_width, temperature=temperature, reduction=reduction)
+    check_settings(bin_width=bin_width, temperature=temperature, reduction=reduction)
     features, labels, weights = checked_features(features, labels, weights)
     bins = bin_numbers(labels, bin_width)  # (n, k)
     # As ConR sees it: bins in place of labels, predictions that agree everywhere, and a push of 1.
@@ -72,12 +71,6 @@ def supcon_loss(
     # NOTE[DIFF]: an anchor without positives is left out, and no factor of temperature over base temperature.
     terms = torch.where(positives > 0, (log_total - mean_positive) * weights, 0)  # (n,)
     return reduced(terms + nothing(features, features, labels, weights), reduction)
-
-
-def _check_hyperparameters(*, bin_width: float, temperature: float, reduction: str) -> None:
-    check_number("bin_width", bin_width, low=0, open_low=True)
-    check_number("temperature", temperature, low=0, open_low=True)
-    check_choice("reduction", reduction, REDUCTIONS)
 
 
 class SupConLoss(FeatureLoss):
@@ -96,8 +89,4 @@ class SupConLoss(FeatureLoss):
     function = staticmethod(supcon_loss)
 
     def __init__(self, *, bin_width: float | Auto, temperature: float = 0.1, reduction: str = "mean") -> None:
-        super().__init__()
-        _check_hyperparameters(bin_width=given(bin_width), temperature=temperature, reduction=reduction)
-        self.bin_width = bin_width
-        self.temperature = temperature
-        self.reduction = reduction
+        super().__init__(bin_width=bin_width, temperature=temperature, reduction=reduction)

@@ -6,10 +6,10 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from conr._checks import check_choice, check_range, check_share, check_whole
+from conr._checks import check_range, check_share
 from conr._tensor_checks import check_outputs, check_table
 from conr.density import Bins, LabelDensity
-from conr.losses._common import REDUCTIONS, LossModule, reduced_samples
+from conr.losses._common import FittedLoss, check_settings, reduced_samples
 
 LOG_SCALE_RANGE = (-5.0, 5.0)
 
@@ -98,7 +98,7 @@ def uvote_loss(
         >>> uvote_loss(outputs, torch.tensor([28.0]), head_weights=torch.tensor([[1.0, 2.0]]), progress=0.5)
         tensor(5.8393)
     """
-    check_choice("reduction", reduction, REDUCTIONS)
+    check_settings(reduction=reduction)
     if not isinstance(progress, Tensor):
         check_share("progress", progress)
     check_outputs(predictions, labels, ("heads", 2))
@@ -117,7 +117,7 @@ def _means_and_log_scales(outputs: Tensor) -> tuple[Tensor, Tensor]:
     return means, log_scales.clamp(*LOG_SCALE_RANGE) + 0 * log_scales  # infinity is no large number, but an error
 
 
-class UVOTE(LossModule):
+class UVOTE(FittedLoss):
     r"""UVOTE as a module, to go with `conr.models.UVOTEHead`; see `uvote_loss`.
 
     Head m weighs samples by $N_b^{-r_m}$, scaled to mean 1 over the training samples, where $N_b$ counts the training
@@ -129,8 +129,7 @@ class UVOTE(LossModule):
         reduction: see `uvote_loss`.
 
     Notes:
-        `set_progress` says how much of the training is done; until then all heads learn alike. The tables of weights
-        are a buffer that is not part of the state_dict, as they follow from the training labels.
+        `set_progress` says how much of the training is done; until then all heads learn alike.
 
     Example:
         >>> import torch
@@ -140,20 +139,20 @@ class UVOTE(LossModule):
                 [1.0000, 2.0000]])
     """
 
+    function = staticmethod(uvote_loss)
+    tables = ("weights_of_bin",)
+
+    heads: int
+    clip: tuple[float, float]
+    reduction: str
     progress: Tensor
-    _weights_of_bin: Tensor | None
+    weights_of_bin: Tensor | None
+    _bins: Bins
 
     def __init__(self, *, heads: int = 2, clip: tuple[float, float] = (5.0, 1000.0), reduction: str = "mean") -> None:
-        super().__init__()
-        check_whole("heads", heads, low=1)
-        check_choice("reduction", reduction, REDUCTIONS)
         check_range("clip", clip)
-        self.heads = heads
-        self.clip = clip
-        self.reduction = reduction
-        self._bins: Bins | None = None
+        super().__init__(heads=heads, clip=clip, reduction=reduction)
         self.register_buffer("progress", torch.tensor(1.0), persistent=False)
-        self.register_buffer("_weights_of_bin", None, persistent=False)
 
     def fit(self, labels: Tensor, bins: Bins) -> Self:
         """Count the training labels (n,) or (n, k) in bins. Returns self.
@@ -169,7 +168,7 @@ class UVOTE(LossModule):
             table = clipped**-power  # (bins,)
             tables.append(table * (counts.sum() / (table * counts).sum()))
         self._bins = bins
-        self._weights_of_bin = torch.stack(tables, dim=1).float()  # (bins, heads)
+        self.weights_of_bin = torch.stack(tables, dim=1).float()  # (bins, heads)
         return self
 
     def set_progress(self, progress: float) -> None:
@@ -179,9 +178,7 @@ class UVOTE(LossModule):
 
     def head_weights(self, labels: Tensor) -> Tensor:
         """Weight of each sample for each head, shape (n, heads)."""
-        if self._bins is None or self._weights_of_bin is None:
-            raise RuntimeError("this UVOTE has not seen training labels: call fit(labels, bins) first")
-        return self._weights_of_bin[self._bins.index(labels, check=False)]
+        return self.learned()["weights_of_bin"][self._bins.index(labels, check=False)]
 
     def forward(self, predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Loss of a batch: predictions (n, heads, 2) or (n, k, heads, 2), labels (n,) or (n, k), weights (n,)."""

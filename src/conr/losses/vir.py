@@ -4,12 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from conr._checks import check_choice, check_number
 from conr._tensor_checks import check_outputs, check_weights
-from conr.losses._common import REDUCTIONS, SampleLoss, reduced_samples
-from conr.losses.evidential import NormalInverseGamma, nig_losses
-
-_SMALLEST = 1e-6
+from conr.losses._common import SampleLoss, check_settings, reduced_samples
+from conr.losses.evidential import SMALLEST, NormalInverseGamma, nig_losses
 
 
 def vir_parameters(
@@ -52,8 +49,7 @@ def vir_parameters(
         >>> found.mean, found.evidence, found.concentration
         (tensor([20.]), tensor([8.9315]), tensor([4.7657]))
     """
-    check_number("prior_evidence", prior_evidence, low=0)
-    check_number("prior_concentration", prior_concentration, low=0, open_low=True)
+    check_settings(prior_evidence=prior_evidence, prior_concentration=prior_concentration)
     if outputs.ndim == 0 or outputs.shape[-1] != 3:
         raise ValueError(f"outputs: expected shape (..., 3), got {tuple(outputs.shape)}")
     mean, count, rate = outputs.to(torch.promote_types(outputs.dtype, torch.float32)).unbind(-1)
@@ -61,10 +57,10 @@ def vir_parameters(
     if weights is not None:
         each = check_weights(weights, len(outputs), outputs.device).to(count.dtype)  # (n,)
         # NOTE[DIFF]: without any evidence the logarithm in the loss is infinite.
-        each = each.clamp(min=_SMALLEST) + 0 * each
+        each = each.clamp(min=SMALLEST) + 0 * each
         count = count * each.reshape(-1, *(1,) * (count.ndim - 1))
     # NOTE[DIFF]: the floor, as in `evidential_parameters`.
-    rate = F.softplus(rate) + _SMALLEST + 0 * rate
+    rate = F.softplus(rate) + SMALLEST + 0 * rate
     return NormalInverseGamma(mean, prior_evidence + count, prior_concentration + count / 2, rate)
 
 
@@ -108,15 +104,12 @@ def vir_loss(
         >>> vir_loss(outputs, torch.tensor([21.0, 21.0]), torch.tensor([1.0, 3.0]), reduction="none")
         tensor([2.1305, 4.8856])
     """
-    check_choice("reduction", reduction, REDUCTIONS)
-    check_number("coefficient", coefficient, low=0)
+    check_settings(coefficient=coefficient, reduction=reduction)
     check_outputs(predictions, labels, (3,))
     parameters = vir_parameters(
         predictions, weights, prior_evidence=prior_evidence, prior_concentration=prior_concentration
     )
-    losses = nig_losses(parameters, labels, coefficient)  # (n,) or (n, k)
-    per_sample = losses.mean(dim=1) if labels.ndim == 2 else losses  # (n,)
-    return reduced_samples(per_sample, None, reduction)
+    return reduced_samples(nig_losses(parameters, labels, coefficient), None, reduction)
 
 
 class VIR(SampleLoss):
@@ -138,12 +131,9 @@ class VIR(SampleLoss):
         prior_concentration: float = 0.3,
         reduction: str = "mean",
     ) -> None:
-        super().__init__()
-        check_number("coefficient", coefficient, low=0)
-        check_number("prior_evidence", prior_evidence, low=0)
-        check_number("prior_concentration", prior_concentration, low=0, open_low=True)
-        check_choice("reduction", reduction, REDUCTIONS)
-        self.coefficient = coefficient
-        self.prior_evidence = prior_evidence
-        self.prior_concentration = prior_concentration
-        self.reduction = reduction
+        super().__init__(
+            coefficient=coefficient,
+            prior_evidence=prior_evidence,
+            prior_concentration=prior_concentration,
+            reduction=reduction,
+        )

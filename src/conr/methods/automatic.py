@@ -5,25 +5,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from conr._auto import AUTO
+from conr._auto import AUTO, AUTOMATIC
 from conr.density import Bins
 from conr.density.suggestions import automatic_settings
 from conr.methods.hooks import hooks_of
-
-AUTOMATIC = (
-    "window",
-    "temperature",
-    "distance_scale",
-    "label_range",
-    "low",
-    "high",
-    "bin_width",
-    "noise_scale",
-    "delta",
-    "error_scale",
-    "num_features",
-)
-"""Settings of criteria and regularizers that may be "auto"; so may the coefficient of a `Regularizer`."""
 
 
 def resolve(

@@ -62,6 +62,8 @@ class Rule(NamedTuple):
             check_choice("push", self.push, PUSHES)
         if not callable(self.distance):
             check_choice("distance", self.distance, DISTANCES)
+        if self.exact and callable(self.push):
+            raise ValueError("reference: expected push 'exp' or 'linear', the released variants, got a function")
         return self
 
     def prepare(self, samples: Samples, dtype: torch.dtype = torch.float32) -> Prepared:

@@ -6,7 +6,6 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import nn
 
-from conr._auto import number
 from conr._checks import check_number
 from conr.density import REGIONS
 from conr.losses import ConRLoss
@@ -71,17 +70,9 @@ class ConfusionLogger(Callback):
 
     def _count(self, module: RegressionModule, loss: ConRLoss, arguments: tuple[Any, ...]) -> None:
         features, labels, predictions, weights = (*arguments, None)[:4]
-        found = conr_confusion(
-            features.detach(),
-            labels,
-            predictions,
-            window=number("window", loss.window),
-            temperature=number("temperature", loss.temperature),
-            distance_scale=number("distance_scale", loss.distance_scale),
-            push=loss.push,
-            distance=loss.distance,
-            weights=weights,
-        )
+        settings = loss.settings()
+        pairs = {name: settings[name] for name in ("window", "temperature", "distance_scale", "push", "distance")}
+        found = conr_confusion(features.detach(), labels, predictions, **pairs, weights=weights)
         regions = module.shot_density.regions(module.in_label_units(labels), check=False)  # (n,)
         anchors = ~found.confusion.isnan()
         chosen = torch.stack((torch.ones_like(found.bound), found.confusion, found.bound))[:, anchors].double().cpu()
