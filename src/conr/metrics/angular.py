@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from conr._tensor_checks import check_pair
-from conr.density import REGIONS, LabelDensity
-from conr.metrics.shot import by_region
+from conr.density import LabelDensity
+from conr.metrics.shot import by_region, region_sums
 
 
 def angular_error(predictions: Tensor, labels: Tensor) -> Tensor:
@@ -62,10 +62,7 @@ def angular_statistics(predictions: Tensor, labels: Tensor, density: LabelDensit
         ValueError: other shapes.
     """
     errors = angular_error(predictions, labels)  # (n,)
-    per_sample = torch.stack((torch.ones_like(errors), errors), dim=1)  # (n, 2)
-    sums = errors.new_zeros(1 + len(REGIONS), 2)
-    sums[0] = per_sample.sum(dim=0)
-    return sums.index_add_(0, 1 + density.regions(labels, check=False), per_sample)
+    return region_sums(torch.stack((torch.ones_like(errors), errors), dim=1), labels, density)
 
 
 def angular_values(sums: Tensor) -> dict[str, Tensor]:

@@ -65,9 +65,7 @@ def error_statistics(predictions: Tensor, labels: Tensor, density: LabelDensity)
     logarithms = torch.where(errors == 0, GM_EPSILON, errors).log()  # (n, k)
     one = torch.ones_like(errors[:, 0])
     per_sample = torch.stack((one, errors.mean(1), errors.square().mean(1), logarithms.mean(1)), dim=1)  # (n, 4)
-    sums = errors.new_zeros(1 + len(REGIONS), 4)
-    sums[0] = per_sample.sum(dim=0)
-    return sums.index_add_(0, 1 + density.regions(labels, check=False), per_sample)
+    return region_sums(per_sample, labels, density)
 
 
 def error_values(sums: Tensor) -> dict[str, Tensor]:
@@ -133,6 +131,13 @@ def correlation_values(predictions: Tensor, labels: Tensor, density: LabelDensit
     pearson = [_correlation(predictions[part], labels[part]) for part in parts]
     spearman = [_correlation(_ranks(predictions[part]), _ranks(labels[part])) for part in parts]
     return {**by_region("pearson", torch.stack(pearson)), **by_region("spearman", torch.stack(spearman))}
+
+
+def region_sums(per_sample: Tensor, labels: Tensor, density: LabelDensity) -> Tensor:
+    """Sums of numbers (n, c) over all samples and over those of each region, shape (1 + regions, c)."""
+    sums = per_sample.new_zeros(1 + len(REGIONS), per_sample.shape[1])
+    sums[0] = per_sample.sum(dim=0)
+    return sums.index_add_(0, 1 + density.regions(labels, check=False), per_sample)
 
 
 def by_region(name: str, values: Tensor) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """Metrics that add up over batches and processes: the functions of the other modules as torchmetrics classes."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -131,40 +132,44 @@ def depth_metrics(density: LabelDensity, *, prefix: str = "") -> MetricCollectio
     return MetricCollection([DepthMetric(density)], prefix=prefix or None, compute_groups=False)
 
 
-class ErrorMetric(Metric):
-    """``count``, ``mae``, ``mse``, ``rmse`` and ``gm`` from streaming sums; see `shot_metrics`."""
+class _SumsMetric(Metric):
+    """Base of metrics that follow from sums over batches, float64 of a shape."""
 
     full_state_update = False
+    statistics: ClassVar[Callable[[Tensor, Tensor, LabelDensity], Tensor]]
+    """Gives the sums of a batch."""
     sums: Tensor
 
-    def __init__(self, density: LabelDensity, **settings: Any) -> None:
+    def __init__(self, density: LabelDensity, *shape: int, **settings: Any) -> None:
         super().__init__(**settings)
         self.density = density
-        self.add_state("sums", torch.zeros(1 + len(REGIONS), 4, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("sums", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, predictions: Tensor, labels: Tensor) -> None:
-        """Add a batch."""
-        self.sums += error_statistics(predictions, labels, self.density)
+        """Add a batch, of shapes that the statistics take."""
+        self.sums += self.statistics(predictions, labels, self.density)
+
+
+class ErrorMetric(_SumsMetric):
+    """``count``, ``mae``, ``mse``, ``rmse`` and ``gm`` from streaming sums; see `shot_metrics`."""
+
+    statistics = staticmethod(error_statistics)
+
+    def __init__(self, density: LabelDensity, **settings: Any) -> None:
+        super().__init__(density, 1 + len(REGIONS), 4, **settings)
 
     def compute(self) -> dict[str, Tensor]:
         """Metrics by name and region."""
         return error_values(self.sums)
 
 
-class BalancedErrorMetric(Metric):
+class BalancedErrorMetric(_SumsMetric):
     """``bmae`` from streaming sums per bin; see `shot_metrics`."""
 
-    full_state_update = False
-    sums: Tensor
+    statistics = staticmethod(balanced_statistics)
 
     def __init__(self, density: LabelDensity, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.density = density
-        self.add_state("sums", torch.zeros(len(density.fitted_bins()), 2, dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, predictions: Tensor, labels: Tensor) -> None:
-        """Add a batch."""
-        self.sums += balanced_statistics(predictions, labels, self.density)
+        super().__init__(density, len(density.fitted_bins()), 2, **settings)
 
     def compute(self) -> dict[str, Tensor]:
         """Balanced MAE by region."""
@@ -201,7 +206,7 @@ class CorrelationMetric(Metric):
         return correlation_values(predictions, labels, self.density)
 
 
-class AngularErrorMetric(Metric):
+class AngularErrorMetric(_SumsMetric):
     """``angular``: mean of `angular_error` in degrees, over all samples and per shot region, from streaming sums.
 
     ``compute`` gives ``angular``, ``angular_many``, ``angular_median`` and ``angular_few``, float64 scalars in degrees;
@@ -212,27 +217,20 @@ class AngularErrorMetric(Metric):
         **settings: of `torchmetrics.Metric`.
     """
 
-    full_state_update = False
-    sums: Tensor
+    statistics = staticmethod(angular_statistics)
 
     def __init__(self, density: LabelDensity, **settings: Any) -> None:
-        super().__init__(**settings)
         dimensions = density.fitted_bins().dimensions
         if dimensions != 2:
             raise ValueError(f"density: expected bins over two label dimensions, pitch and yaw, got {dimensions}")
-        self.density = density
-        self.add_state("sums", torch.zeros(1 + len(REGIONS), 2, dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, predictions: Tensor, labels: Tensor) -> None:
-        """Add a batch: pitch and yaw in radians, both (n, 2)."""
-        self.sums += angular_statistics(predictions, labels, self.density)
+        super().__init__(density, 1 + len(REGIONS), 2, **settings)
 
     def compute(self) -> dict[str, Tensor]:
-        """Mean angular error by region."""
+        """Mean angular error in degrees by region."""
         return angular_values(self.sums)
 
 
-class DepthMetric(Metric):
+class DepthMetric(_SumsMetric):
     """All metrics of `depth_metrics` from streaming sums per bin.
 
     Args:
@@ -240,17 +238,10 @@ class DepthMetric(Metric):
         **settings: of `torchmetrics.Metric`.
     """
 
-    full_state_update = False
-    sums: Tensor
+    statistics = staticmethod(depth_statistics)
 
     def __init__(self, density: LabelDensity, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.density = density
-        self.add_state("sums", torch.zeros(len(density.fitted_bins()), 8, dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, predictions: Tensor, labels: Tensor) -> None:
-        """Add a batch of maps (n, 1, h, w)."""
-        self.sums += depth_statistics(predictions, labels, self.density)
+        super().__init__(density, len(density.fitted_bins()), 8, **settings)
 
     def compute(self) -> dict[str, Tensor]:
         """Metrics by name and region."""

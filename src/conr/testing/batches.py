@@ -1,5 +1,6 @@
 """Random batches for the contracts, and the tolerances of their comparisons."""
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypedDict
 
 import torch
@@ -38,6 +39,22 @@ class Batch(NamedTuple):
     def rows(self, index: slice | Tensor) -> "Batch":
         """Some of the samples, or all of them in another order."""
         return Batch(*(tensor[index] for tensor in self))
+
+
+Degenerate = Mapping[str, Callable[[Batch], Batch]]
+"""Batches made of others, by name."""
+
+DEGENERATE: Degenerate = {
+    "no samples": lambda batch: batch.rows(slice(0)),
+    "one sample": lambda batch: batch.rows(slice(1)),
+    "two samples": lambda batch: batch.rows(slice(2)),
+    "equal labels": lambda batch: batch._replace(labels=torch.zeros_like(batch.labels)),
+    "equal predictions": lambda batch: batch._replace(predictions=torch.zeros_like(batch.predictions)),
+    "equal features": lambda batch: batch._replace(features=torch.ones_like(batch.features)),
+    "huge features": lambda batch: batch._replace(features=1e15 * batch.features),
+    "tiny weights": lambda batch: batch._replace(weights=1e-30 * batch.weights),
+}
+"""Batches that lack what an equation may need."""
 
 
 def make_batch(seed: int, n: int = 16, d: int = 5, k: int = 1, *, grid: float = 1.0) -> Batch:

@@ -1,7 +1,7 @@
 """Cases of regularizers, which get the features, and of criteria, which get the predictions."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from conr.density import Bins
-from conr.testing.batches import TOLERANCE, Batch, make_batch
+from conr.testing.batches import DEGENERATE, TOLERANCE, Batch, Degenerate, make_batch
 from conr.testing.contract import Case, Check, gradient
 
 
@@ -77,17 +77,7 @@ def _far_apart(batch: Batch) -> Batch:
 class RegularizerCase(Case):
     """A configured regularizer, called as ``module(features, labels, predictions, weights)``; see `Case`.
 
-    Args:
-        make: see `Case`.
-        settings: see `Case`.
-        oracle: see `Case`.
-        oracle_settings: see `Case`.
-        label_dimensions: see `Case`.
-        zero_on: see `Case`.
-        stress: see `Case`.
-        refused: see `Case`.
-        fullgraph: see `Case`.
-        exempt: see `Case`.
+    Attributes:
         per_sample: whether the loss is a mean of one term per sample, so that ``make`` takes ``reduction``: ``"mean"``
             (the default), ``"sum"`` or ``"none"``, and the oracle returns the terms of all samples; else the loss.
         feature_sizes: d of the features (n, d) that it can take.
@@ -101,24 +91,17 @@ class RegularizerCase(Case):
 
     leaf: ClassVar[str] = "features"
     least: ClassVar[int] = 4
-    degenerate: ClassVar[Mapping[str, Callable[[Batch], Batch]]] = {
-        "no samples": lambda batch: batch.rows(slice(0)),
-        "one sample": lambda batch: batch.rows(slice(1)),
-        "two samples": lambda batch: batch.rows(slice(2)),
-        "equal labels": lambda batch: batch._replace(labels=torch.zeros_like(batch.labels)),
+    degenerate: ClassVar[Degenerate] = {
+        **DEGENERATE,
         "far labels": lambda batch: _far_apart(batch.rows(slice(4))),
         "far predictions": lambda batch: batch._replace(predictions=batch.labels * 1000),
-        "equal predictions": lambda batch: batch._replace(predictions=torch.zeros_like(batch.predictions)),
         "zero features": lambda batch: batch._replace(features=torch.zeros_like(batch.features)),
         "one zero feature": lambda batch: batch._replace(
             features=batch.features * (torch.arange(16) != 3).unsqueeze(1)
         ),
-        "equal features": lambda batch: batch._replace(features=torch.ones_like(batch.features)),
         "opposite features": lambda batch: batch._replace(
             features=batch.labels[:, :1].sub(2).sign() * batch.features[:1]
         ),
-        "huge features": lambda batch: batch._replace(features=1e15 * batch.features),
-        "tiny weights": lambda batch: batch._replace(weights=1e-30 * batch.weights),
     }
 
     @classmethod
@@ -169,17 +152,7 @@ class CriterionCase(Case):
     ``make`` takes ``reduction``: ``"mean"`` (the default), ``"sum"`` or ``"none"``, and the oracle returns the losses
     of all samples. A module that has ``fit`` gets the labels of a training set and their bins before it is called.
 
-    Args:
-        make: see `Case`.
-        settings: see `Case`.
-        oracle: see `Case`.
-        oracle_settings: see `Case`.
-        label_dimensions: see `Case`.
-        zero_on: see `Case`.
-        stress: see `Case`.
-        refused: see `Case`.
-        fullgraph: see `Case`.
-        exempt: see `Case`.
+    Attributes:
         outputs: further dimensions of the predictions of each label, such as (4,) for four parameters.
     """
 
@@ -188,27 +161,21 @@ class CriterionCase(Case):
     leaf: ClassVar[str] = "predictions"
     used: ClassVar[tuple[str, ...]] = ("predictions", "labels", "weights")
     per_sample: ClassVar[bool] = True
-    degenerate: ClassVar[Mapping[str, Callable[[Batch], Batch]]] = {
-        "no samples": lambda batch: batch.rows(slice(0)),
-        "one sample": lambda batch: batch.rows(slice(1)),
-        "two samples": lambda batch: batch.rows(slice(2)),
-        "equal labels": lambda batch: batch._replace(labels=torch.zeros_like(batch.labels)),
+    degenerate: ClassVar[Degenerate] = {
+        **{name: one for name, one in DEGENERATE.items() if not name.endswith("features")},
         "unknown labels": lambda batch: batch._replace(labels=batch.labels + 100),
         "exact predictions": _exact,
-        "equal predictions": lambda batch: batch._replace(predictions=torch.zeros_like(batch.predictions)),
         "huge predictions": lambda batch: batch._replace(predictions=1e6 * batch.predictions),
-        "tiny weights": lambda batch: batch._replace(weights=1e-30 * batch.weights),
     }
 
     @classmethod
     def own_checks(cls) -> tuple[Check, ...]:
-        shared = (reductions_agree, weights_default_to_one, weights_multiply, a_nan_is_not_hidden)
-        return (*shared, fits_again_as_before, must_see_training_labels, fits_equal_labels)
+        return (reductions_agree, weights_default_to_one, weights_multiply, a_nan_is_not_hidden, *_of_fit())
 
     def checks(self) -> Mapping[str, Check]:
         learns = hasattr(self.make(**self.settings), "fit")
-        of_fit = {check.__name__ for check in (fits_again_as_before, must_see_training_labels, fits_equal_labels)}
-        return {name: check for name, check in super().checks().items() if learns or name not in of_fit}
+        left_out = set() if learns else {check.__name__ for check in _of_fit()}
+        return {name: check for name, check in super().checks().items() if name not in left_out}
 
     def module(self, k: int | None = None, *, dtype: torch.dtype = torch.float64, **changes: Any) -> nn.Module:
         del dtype  # it takes any
@@ -237,6 +204,10 @@ class CriterionCase(Case):
             "labels": (labels[1:], labels.unsqueeze(-1), labels.bool(), labels.tolist()),
             "weights": (weights[1:], weights.long(), weights.tolist()),
         }
+
+
+def _of_fit() -> tuple[Check, ...]:
+    return fits_again_as_before, must_see_training_labels, fits_equal_labels
 
 
 def fits_again_as_before(case: CriterionCase) -> None:

@@ -1,7 +1,7 @@
 """Cases of layers between encoder and head that keep statistics of features per label bin."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from conr.density import Bins
-from conr.testing.batches import TOLERANCE, Batch, make_batch
+from conr.testing.batches import DEGENERATE, TOLERANCE, Batch, Degenerate, make_batch
 from conr.testing.contract import Case, Check, end_epoch, equal_states, gradient
 
 EDGES = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
@@ -27,18 +27,6 @@ class SmootherCase(Case):
     bring them; the module also has ``on_train_epoch_end()``. The oracle is called with lists: features and labels of
     each epoch as pairs, features and labels of a batch, and the edges of each label dimension; it returns what the
     batch becomes in training after these epochs.
-
-    Args:
-        make: see `Case`.
-        settings: see `Case`.
-        oracle: see `Case`.
-        oracle_settings: see `Case`.
-        label_dimensions: see `Case`.
-        zero_on: see `Case`.
-        stress: see `Case`.
-        refused: see `Case`.
-        fullgraph: see `Case`.
-        exempt: see `Case`.
     """
 
     label_dimensions: tuple[int, ...] = (1, 2)
@@ -46,14 +34,11 @@ class SmootherCase(Case):
 
     leaf: ClassVar[str] = "features"
     exact: ClassVar[torch.dtype] = torch.float32  # random numbers differ between precisions
-    degenerate: ClassVar[Mapping[str, Callable[[Batch], Batch]]] = {
-        "no samples": lambda batch: batch.rows(slice(0)),
-        "one sample": lambda batch: batch.rows(slice(1)),
-        "equal labels": lambda batch: batch._replace(labels=torch.zeros_like(batch.labels)),
+    degenerate: ClassVar[Degenerate] = {
+        **{name: DEGENERATE[name] for name in ("no samples", "one sample", "equal labels", "equal features")},
+        "huge features": DEGENERATE["huge features"],
         "labels outside the bins": lambda batch: batch._replace(labels=100 * (batch.labels - 3)),
-        "equal features": lambda batch: batch._replace(features=torch.ones_like(batch.features)),
         "one dead feature": lambda batch: batch._replace(features=batch.features * torch.tensor([1, 0, 1])),
-        "huge features": lambda batch: batch._replace(features=1e15 * batch.features),
         "infinite squares": lambda batch: batch._replace(features=1e25 * batch.features),
     }
 
