@@ -216,10 +216,7 @@ def write_tuning(tuning: Tuning, trials: list[Trial]) -> list[Path]:
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     head = f"# Chosen by the lowest mean {tuning.metric} over {tuning.seeds} seeds among {len(trials)} points.\n"
     configuration = head + yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    return [
-        write_text(tuning.folder / BEST, configuration),
-        write_text(tuning.folder / NUMBERS, f"{text}\n"),
-    ]
+    return [write_text(tuning.folder / BEST, configuration), write_text(tuning.folder / NUMBERS, f"{text}\n")]
 
 
 def draw_tuning(tuning: Tuning) -> list[Path]:

@@ -8,14 +8,7 @@ from torch import Tensor
 from conr._auto import Auto
 from conr._torch import product
 from conr.losses._common import FeatureLoss, check_settings, checked_features, no_terms, nothing
-from conr.pairwise import (
-    Distance,
-    bin_numbers,
-    equal_labels,
-    euclidean_distances,
-    label_distance,
-    unit_vectors,
-)
+from conr.pairwise import Distance, bin_numbers, equal_labels, euclidean_distances, label_distance, unit_vectors
 
 
 def ordinal_entropy_loss(

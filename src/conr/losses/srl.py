@@ -251,11 +251,7 @@ class SRLLoss(FeatureLoss):
         self.epoch_sums = torch.zeros(len(self.edges) - 1, features)
 
     def forward(
-        self,
-        features: Tensor,
-        labels: Tensor,
-        predictions: Tensor | None = None,
-        weights: Tensor | None = None,
+        self, features: Tensor, labels: Tensor, predictions: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor:
         """Loss of a batch: features (n, d), labels (n,) or (n, 1), weights (n,) or None; predictions are not used."""
         loss = super().forward(features, labels, predictions, weights)

@@ -10,11 +10,7 @@ from conr.losses.evidential import SMALLEST, NormalInverseGamma, nig_losses
 
 
 def vir_parameters(
-    outputs: Tensor,
-    weights: Tensor | None = None,
-    *,
-    prior_evidence: float = 0.0,
-    prior_concentration: float = 0.3,
+    outputs: Tensor, weights: Tensor | None = None, *, prior_evidence: float = 0.0, prior_concentration: float = 0.3
 ) -> NormalInverseGamma:
     r"""Turn the outputs of a VIR head into the parameters of its distribution.
 

@@ -167,9 +167,7 @@ def find_pairs(
     alike = apart = like.new_empty(0)
     between = rule.between(rows.labels, columns.labels, out=take("label distances", shape, rows.labels))  # (..., n, m)
     limit = torch.add(  # (..., n, m)
-        rows.label_reach.unsqueeze(-1),
-        columns.label_reach.unsqueeze(-2),
-        out=take("limits", shape, rows.label_reach),
+        rows.label_reach.unsqueeze(-1), columns.label_reach.unsqueeze(-2), out=take("limits", shape, rows.label_reach)
     )
     if positives:
         alike = torch.le(between, limit, out=take("positives", shape, like))  # (..., n, m)

@@ -49,16 +49,7 @@ def _angle(apart, together):
 
 
 @triton.jit
-def _distances(
-    row_keys,
-    column_keys,
-    row,
-    column,
-    rows,
-    columns,
-    KEYS: tl.constexpr,
-    DISTANCE: tl.constexpr,
-):
+def _distances(row_keys, column_keys, row, column, rows, columns, KEYS: tl.constexpr, DISTANCE: tl.constexpr):
     """Distances (BLOCK_ROWS, BLOCK_COLUMNS) of labels or predictions."""
     first = tl.load(row_keys + row, mask=row < rows, other=0)[:, None]
     second = tl.load(column_keys + column, mask=column < columns, other=0)[None, :]
@@ -90,16 +81,7 @@ def _distances(
 
 
 @triton.jit
-def _are_within(
-    distance,
-    row_keys,
-    column_keys,
-    row,
-    column,
-    rows,
-    columns,
-    KEYS: tl.constexpr,
-):
+def _are_within(distance, row_keys, column_keys, row, column, rows, columns, KEYS: tl.constexpr):
     """Mask of pairs whose labels or predictions reach each other, as `conr.pairwise.pairs.find_pairs` has it."""
     reach = tl.load(row_keys + KEYS * rows + row, mask=row < rows, other=0)[:, None]
     return distance <= reach + tl.load(column_keys + KEYS * columns + column, mask=column < columns, other=0)[None, :]
@@ -299,15 +281,7 @@ def forward_kernel(
 
 
 @triton.jit
-def _slopes(
-    logits,
-    at,
-    offsets,
-    totals,
-    means,
-    axis: tl.constexpr,
-    POSITIVES: tl.constexpr,
-):
+def _slopes(logits, at, offsets, totals, means, axis: tl.constexpr, POSITIVES: tl.constexpr):
     """Gradient of a tile's similarities by the terms of its anchors, which stand along the given axis of the grid."""
     offset = tl.expand_dims(tl.load(offsets + at), 1 - axis)
     total = tl.expand_dims(tl.load(totals + at), 1 - axis)
