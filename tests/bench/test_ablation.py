@@ -58,7 +58,7 @@ def test_pictures_numbers_and_page(tmp_path: Path) -> None:
     page = written[0].read_text()
     assert page.count("<svg") == 3
     assert "digits &lt;b&gt;" in page
-    assert "1 (preset)</th><td>3</td><td>2.00 ± 0.50</td>" in page
+    assert "1 (preset)</th>\n<td>3</td>\n<td>2.00 ± 0.50</td>" in page
     assert "\N{EN DASH}" in page
     assert "http" not in page.replace("http://www.w3.org", "")  # it needs nothing else
     content = json.loads(written[1].read_text(), parse_constant=pytest.fail)

@@ -2,31 +2,22 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from conr.bench.factors import FACTORS, Value, preset_value
 from conr.bench.tasks import Task
 from conr.density.regions import GROUPS
 from conr.report.aggregate import Spread, spread
-from conr.report.style import (
-    HEIGHT,
-    INK_ON_WHITE,
-    REGION_COLORS,
-    WIDTH,
-    drawing,
-    name_powers,
-    page_picture,
-    save_picture,
-    write_page,
-)
+from conr.report.style import REGION_COLORS, Picture, name_powers, page_picture, write_page, write_png
+from conr.report.tables import REGION_TITLES, TextTable, number_text, with_unit
 from conr.runs.atomic import write_text
 from conr.runs.folder import read_config
 from conr.runs.results import RESULT, RunResult
@@ -55,7 +46,7 @@ class Point(NamedTuple):
 class Ablation:
     """The numbers of a varied preset; the content of ``ablation.json``.
 
-    Args:
+    Attributes:
         dataset: its name.
         method: the preset's method, from which all runs differ in one value.
         metric: of the test split.
@@ -133,35 +124,25 @@ def write_ablation(ablation: Ablation, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_finite({"schema": SCHEMA, **asdict(ablation)}), indent=1, allow_nan=False, ensure_ascii=False)
     numbers = write_text(folder / NUMBERS, f"{text}\n")
-    images = [_write_png(ablation, name, points, folder / f"{name}.png") for name, points in ablation.factors.items()]
+    draws = {name: partial(_draw, ablation, name, points) for name, points in ablation.factors.items()}
+    images = [write_png(folder / f"{name}.png", draw) for name, draw in draws.items()]
     page = write_page(
         folder / PAGE,
-        "conr.bench",
         "ablation.html.j2",
         ablation=ablation,
         metric=_metric(ablation),
-        regions=GROUPS,
-        sections=[
-            {"title": FACTORS[name].title, "svg": _svg(ablation, name, points), "rows": _rows(points)}
-            for name, points in ablation.factors.items()
-        ],
+        colors={},
+        sections=[(_picture(ablation, *drawn), _table(drawn[0], ablation)) for drawn in draws.items()],
     )
     return [page, numbers, *images]
 
 
-def _write_png(ablation: Ablation, name: str, points: Sequence[Point], path: Path) -> Path:
-    with drawing(INK_ON_WHITE):
-        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained", facecolor="white")
-        _draw(figure.subplots(), ablation, name, points)
-        return save_picture(figure, path)
+def _picture(ablation: Ablation, name: str, draw: Callable[[Figure], None]) -> Picture:
+    return page_picture("", "", f"Test {_metric(ablation)} over {FACTORS[name].title}", draw)
 
 
-def _svg(ablation: Ablation, name: str, points: Sequence[Point]) -> str | None:
-    title = f"Test {_metric(ablation)} over {FACTORS[name].title}"
-    return page_picture("", "", title, lambda figure: _draw(figure.subplots(), ablation, name, points)).svg
-
-
-def _draw(axes: Axes, ablation: Ablation, name: str, points: Sequence[Point]) -> None:
+def _draw(ablation: Ablation, name: str, points: Sequence[Point], figure: Figure) -> None:
+    axes = figure.subplots()
     numbers = [point.value for point in points if isinstance(point.value, float)]
     are_words = len(numbers) != len(points)
     position = np.arange(len(points), dtype=np.float64) if are_words else np.asarray(numbers)
@@ -169,16 +150,8 @@ def _draw(axes: Axes, ablation: Ablation, name: str, points: Sequence[Point]) ->
         errors = [point.errors[region] for point in points]
         mean, low, high = (np.asarray([getattr(error, part) for error in errors]) for part in ("mean", "low", "high"))
         if are_words:
-            axes.errorbar(
-                position,
-                mean,
-                yerr=[mean - low, high - mean],
-                fmt="o",
-                color=color,
-                capsize=3,
-                markersize=5,
-                label=title,
-            )
+            reach = [mean - low, high - mean]
+            axes.errorbar(position, mean, reach, fmt="o", color=color, capsize=3, markersize=5, label=title)
         else:
             axes.plot(position, mean, line, color=color, marker="o", markersize=4, linewidth=1.8, label=title)
             axes.fill_between(position, low, high, color=color, alpha=0.22, linewidth=0)
@@ -196,26 +169,21 @@ def _draw(axes: Axes, ablation: Ablation, name: str, points: Sequence[Point]) ->
 
 
 def _metric(ablation: Ablation) -> str:
-    return f"{ablation.metric.upper()} ({ablation.unit})" if ablation.unit else ablation.metric.upper()
+    return with_unit(ablation.metric.upper(), ablation.unit)
 
 
-def _rows(points: Sequence[Point]) -> list[dict[str, object]]:
-    return [
-        {
-            "value": point.value if isinstance(point.value, str) else f"{point.value:g}",
-            "is_preset": point.is_preset,
-            "seeds": point.errors["all"].seeds,
-            "cells": [_cell(point.errors[region]) for region in GROUPS],
-        }
-        for point in points
-    ]
+def _table(name: str, ablation: Ablation) -> TextTable:
+    rows = []
+    for point in ablation.factors[name]:
+        value = point.value if isinstance(point.value, str) else f"{point.value:g}"
+        cells = [_cell(point.errors[region]) for region in GROUPS]
+        rows.append([f"{value} (preset)" if point.is_preset else value, str(point.errors["all"].seeds), *cells])
+    return TextTable.of("", (FACTORS[name].title, "seeds", *(REGION_TITLES[region] for region in GROUPS)), rows)
 
 
 def _cell(error: Spread) -> str:
-    if math.isnan(error.mean):
-        return "\N{EN DASH}"
-    spread = "" if math.isnan(error.std) else f" ± {error.std:.2f}"
-    return f"{error.mean:.2f}{spread}"
+    deviation = "" if math.isnan(error.std) else f" ± {number_text(error.std, 2)}"
+    return f"{number_text(error.mean, 2)}{deviation}"
 
 
 def _finite(content: Any) -> Any:

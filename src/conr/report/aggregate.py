@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from conr._checks import check_choice
 from conr.density import Bins
 from conr.density.regions import GROUPS
+from conr.report.tables import with_unit
 from conr.runs.results import RunResult
 from conr.runs.runs import Run, read_runs
 
@@ -81,8 +83,7 @@ class DatasetRuns:
     @property
     def label(self) -> str:
         """Name of the label with its unit, as an axis is titled."""
-        unit = self.first.label["unit"]
-        return f"{self.first.label['name']} ({unit})" if unit else self.first.label["name"]
+        return with_unit(self.first.label["name"], self.first.label["unit"])
 
     @property
     def names(self) -> list[str]:
@@ -94,8 +95,7 @@ class DatasetRuns:
     @property
     def axis_titles(self) -> list[str]:
         """Name with unit of each label dimension, as an axis is titled."""
-        unit = self.first.label["unit"]
-        return [f"{name} ({unit})" if unit else name for name in self.names]
+        return [with_unit(name, self.first.label["unit"]) for name in self.names]
 
     @property
     def edges(self) -> list[Array]:
@@ -131,7 +131,7 @@ def load_runs(paths: Iterable[Path], *, baseline: str | None = None) -> list[Dat
     """
     runs = read_runs(paths)
     if baseline is not None:
-        _check_baseline(baseline, [run.result for run in runs])
+        check_choice("baseline", baseline, sorted({run.result.method for run in runs}))
     names = sorted({run.result.dataset for run in runs})
     return [_group(name, [run for run in runs if run.result.dataset == name], baseline) for name in names]
 
@@ -151,7 +151,7 @@ def summary_table(results: Sequence[RunResult], *, baseline: str | None = None) 
         ValueError: no result has the method ``baseline``.
     """
     if baseline is not None:
-        _check_baseline(baseline, results)
+        check_choice("baseline", baseline, sorted({result.method for result in results}))
     rows = []
     for dataset in sorted({result.dataset for result in results}):
         ours = [result for result in results if result.dataset == dataset]
@@ -285,12 +285,6 @@ def _by_seed(run: Run) -> tuple[float, str]:
 
 def _differ(runs: list[Run], view: Callable[[RunResult], object]) -> bool:
     return any(view(run.result) != view(runs[0].result) for run in runs)
-
-
-def _check_baseline(baseline: str, results: Sequence[RunResult]) -> None:
-    known = sorted({result.method for result in results})
-    if baseline not in known:
-        raise ValueError(f"baseline: expected one of {', '.join(map(repr, known))}, got {baseline!r}")
 
 
 def _ordered(methods: set[str], baseline: str | None) -> list[str]:

@@ -213,16 +213,14 @@ def published_table(group: DatasetRuns) -> TextTable | None:
             values = [NOTHING if value is None else f"{value:.{decimals}f}" for value in row[metric.name]]
             lines.append([row["method"], f"published ({row['source']})", *values])
         parts.append((metric.title, lines))
+    if not parts:
+        return None
     used = sorted({row["source"] for row in content["rows"]})
-    return (
-        TextTable.of(
-            "Our results above published ones, which are in no rank and in no test.",
-            ("method", "source", *(REGION_TITLES[region] for region in GROUPS)),
-            parts=parts,
-            notes=[*content.get("notes", []), *(f"{letter}: {content['sources'][letter]}" for letter in used)],
-        )
-        if parts
-        else None
+    return TextTable.of(
+        "Our results above published ones, which are in no rank and in no test.",
+        ("method", "source", *(REGION_TITLES[region] for region in GROUPS)),
+        parts=parts,
+        notes=[*content.get("notes", []), *(f"{letter}: {content['sources'][letter]}" for letter in used)],
     )
 
 
@@ -232,20 +230,15 @@ def _grid_table(groups: Sequence[DatasetRuns], metric: Metric | None, title: str
         for group in groups
         for row, line in zip(group.rows, metric_entries(group.rows, metric or headline_metric(group)), strict=True)
     }
-    not_run = [NOT_RUN] * len(GROUPS)
+    not_run, methods = [NOT_RUN] * len(GROUPS), grid_methods(groups)
+    parts = []
+    for place, region in enumerate(GROUPS):
+        lines = [[cells.get((group.dataset, method), not_run)[place] for group in groups] for method in methods]
+        parts.append((REGION_TITLES[region], [[method, *line] for method, line in zip(methods, lines, strict=True)]))
     return TextTable.of(
         f"{title}. Mean ± standard deviation over seeds; the best mean of a column is bold.",
         ("method", *(group.dataset for group in groups)),
-        parts=[
-            (
-                REGION_TITLES[region],
-                [
-                    [method, *(cells.get((group.dataset, method), not_run)[place] for group in groups)]
-                    for method in grid_methods(groups)
-                ],
-            )
-            for place, region in enumerate(GROUPS)
-        ],
+        parts=parts,
     )
 
 
@@ -271,24 +264,13 @@ def _grid_markdown(groups: Sequence[DatasetRuns]) -> str:
     return "\n".join([grid_tables(groups)[0].markdown(), *(f"{note}\n" for note in notes)])
 
 
-def _paired_markdown(groups: Sequence[DatasetRuns]) -> str:
-    table = paired_table(groups)
-    return f"{NO_PAIRS}\n" if table is None else table.markdown()
+def _table_or_why(table: TextTable | None, why: Iterable[str]) -> str:
+    return "\n\n".join(map(escape_markdown, why)) + "\n" if table is None else table.markdown()
 
 
 def _where_markdown(groups: Sequence[DatasetRuns]) -> str:
-    table = changes_table(groups)
-    if table is None:
-        return f"{NO_PAIRS}\n"
-    sentences = [f"- {escape_markdown(one)}" for one in changes_sentences(groups, "few")]
-    return "\n".join([*sentences, "", table.markdown()])
-
-
-def _ranks_markdown(groups: Sequence[DatasetRuns]) -> str:
-    table = ranks_table(groups)
-    if table is not None:
-        return table.markdown()
-    return "\n\n".join(escape_markdown(note) for note in rank_methods(groups, "all").notes) + "\n"
+    sentences = "".join(f"- {escape_markdown(one)}\n" for one in changes_sentences(groups, "few"))
+    return f"{sentences}\n".lstrip() + _table_or_why(changes_table(groups), [NO_PAIRS])
 
 
 def _published_markdown(groups: Sequence[DatasetRuns]) -> str:
@@ -300,8 +282,8 @@ def _published_markdown(groups: Sequence[DatasetRuns]) -> str:
 
 TABLES: dict[str, Callable[[Sequence[DatasetRuns]], str]] = {
     "grid": _grid_markdown,
-    "paired": _paired_markdown,
-    "ranks": _ranks_markdown,
+    "paired": lambda groups: _table_or_why(paired_table(groups), [NO_PAIRS]),
+    "ranks": lambda groups: _table_or_why(ranks_table(groups), rank_methods(groups, "all").notes),
     "where": _where_markdown,
     "cost": lambda groups: cost_table(groups).markdown(),
     "published": _published_markdown,

@@ -23,9 +23,8 @@ from conr.report.style import (
     WIDTH,
     MethodStyles,
     Picture,
-    drawing,
     page_picture,
-    save_picture,
+    write_png,
 )
 from conr.report.summary import headline_metric, unit_of
 from conr.report.tables import REGION_TITLES, with_unit
@@ -57,9 +56,10 @@ def trade_off(group: DatasetRuns) -> TradeOff:
     name = headline_metric(group).name
     points = {}
     for row in group.rows:
-        many, few = (row.metrics[region][name] for region in ("many", "few"))
+        found = (row.metrics[region][name] for region in ("many", "few"))
+        many, few = (one._replace(mean=error_of(group, one.mean)) for one in found)
         if many.seeds and few.seeds:
-            points[row.method] = (_as_error(group, many), _as_error(group, few))
+            points[row.method] = many, few
     methods = [method for method in grid_methods([group]) if method in points]
     plain = sorted((method for method in methods if PART not in method.split("+")), key=lambda one: _place(points[one]))
     frontier: list[str] = []
@@ -101,22 +101,20 @@ def trade_off_gallery(groups: Sequence[DatasetRuns]) -> list[Picture]:
 
 def ranks_gallery(groups: Sequence[DatasetRuns], styles: MethodStyles) -> list[Picture]:
     """Draw the critical differences of average ranks, of the regions that can be ranked."""
-    pictures = []
-    for region in PICTURED_REGIONS:
-        ranking = rank_methods(groups, region)
-        if ranking.found is not None:
-            pictures.append(
-                page_picture(
-                    f"Average ranks: {REGION_TITLES[region]}",
-                    "A point is a method's average rank, its line as long as Nemenyi's critical difference "
-                    f"({ranking.found.critical_difference:.2f}). Two methods differ significantly if their lines do "
-                    "not overlap; those whose lines reach into the shade are not shown to be worse than the first.",
-                    f"Average ranks, {REGION_TITLES[region]}: {', '.join(ranking.methods)}",
-                    partial(_draw_ranks, ranking.methods, ranking.found, styles),
-                    height=1.1 + 0.27 * len(ranking.methods),
-                )
-            )
-    return pictures
+    rankings = [rank_methods(groups, region) for region in PICTURED_REGIONS]
+    return [
+        page_picture(
+            f"Average ranks: {REGION_TITLES[ranking.region]}",
+            "A point is a method's average rank, its line as long as Nemenyi's critical difference "
+            f"({ranking.found.critical_difference:.2f}). Two methods differ significantly if their lines do not "
+            "overlap; those whose lines reach into the shade are not shown to be worse than the first.",
+            f"Average ranks, {REGION_TITLES[ranking.region]}: {', '.join(ranking.methods)}",
+            partial(_draw_ranks, ranking.methods, ranking.found, styles),
+            height=1.1 + 0.27 * len(ranking.methods),
+        )
+        for ranking in rankings
+        if ranking.found is not None
+    ]
 
 
 def trade_off_pictures(paths: Iterable[Path], folder: Path) -> list[Path]:
@@ -137,11 +135,12 @@ def trade_off_pictures(paths: Iterable[Path], folder: Path) -> list[Path]:
     looks = family_looks(groups)
     pictures = []
     for group in groups:
-        with drawing(INK_ON_WHITE):
-            figure = Figure(figsize=(WIDTH, WIDTH), layout="constrained", facecolor="white")
+
+        def draw(figure: Figure, group: DatasetRuns = group) -> None:
             _draw_trade_off(group, looks, INK_ON_WHITE, figure)
             figure.axes[0].set_title(group.dataset)
-            pictures.append(save_picture(figure, folder / f"{group.dataset}.png", dpi=160))
+
+        pictures.append(write_png(folder / f"{group.dataset}.png", draw))
     return pictures
 
 
@@ -171,14 +170,8 @@ def _draw_trade_off(group: DatasetRuns, looks: Mapping[str, Look], ink: str, fig
     axes.margins(0.08)
     handles = [_mark(family, *looks[family], filled=PART in family.split("+")) for family in families]
     handles += [_mark(f"filled: with {PART}", ink, "o", filled=True), Line2D([], [], **dashed, label="frontier")]
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=_LEGEND_COLUMNS,
-        fontsize=9,
-        handletextpad=0.3,
-        columnspacing=1.0,
-    )
+    spaces = {"handletextpad": 0.3, "columnspacing": 1.0}
+    figure.legend(handles=handles, loc="outside lower center", ncols=_LEGEND_COLUMNS, fontsize=9, **spaces)
 
 
 def _draw_ranks(methods: Sequence[str], found: AverageRanks, styles: MethodStyles, figure: Figure) -> None:
@@ -200,29 +193,15 @@ def _draw_ranks(methods: Sequence[str], found: AverageRanks, styles: MethodStyle
 
 def _draw_point(axes: Axes, many: Spread, few: Spread, *, color: str, marker: str, filled: bool) -> None:
     # One seed has no standard deviation, and its point no bars.
-    axes.errorbar(
-        many.mean,
-        few.mean,
-        xerr=None if math.isnan(many.std) else many.std,
-        yerr=None if math.isnan(few.std) else few.std,
-        color=color,
-        marker=marker,
-        markersize=6,
-        markerfacecolor=color if filled else "none",
-        markeredgewidth=1.4,
-        elinewidth=0.8,
-        alpha=0.9,
-        zorder=3,
-    )
+    across, up = (None if math.isnan(one.std) else one.std for one in (many, few))
+    look: dict[str, Any] = {"color": color, "marker": marker, "markersize": 6, "markeredgewidth": 1.4, "alpha": 0.9}
+    look |= {"markerfacecolor": color if filled else "none", "elinewidth": 0.8, "zorder": 3}
+    axes.errorbar(many.mean, few.mean, xerr=across, yerr=up, **look)
 
 
 def _mark(label: str, color: str, marker: str, *, filled: bool) -> Line2D:
     face = color if filled else "none"
     return Line2D([], [], color=color, marker=marker, markerfacecolor=face, linestyle="", markersize=6, label=label)
-
-
-def _as_error(group: DatasetRuns, value: Spread) -> Spread:
-    return value._replace(mean=error_of(group, value.mean))
 
 
 def _place(point: Sequence[Spread]) -> tuple[float, float]:

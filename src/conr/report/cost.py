@@ -54,13 +54,10 @@ def dataset_costs(group: DatasetRuns) -> tuple[dict[str, Cost], list[str]]:
         seconds = median(times) if times else math.nan
         known = [run.result.peak_memory for run in same if run.result.peak_memory is not None]
         memory = spread([float(one) for one in known]).mean
-        reference = costs.get(baseline)
-        costs[method] = Cost(
-            seconds,
-            memory,
-            _ratio(seconds, reference.seconds if reference else seconds),
-            _ratio(memory, reference.memory if reference else memory),
-            len(same),
+        own = Cost(seconds, memory, 1.0, 1.0, len(same))
+        reference = costs.get(baseline, own)
+        costs[method] = own._replace(
+            relative_seconds=_ratio(seconds, reference.seconds), relative_memory=_ratio(memory, reference.memory)
         )
     return costs, notes
 
@@ -94,10 +91,8 @@ def _entry(cost: Cost, *, is_baseline: bool) -> Entry:
     if is_baseline:
         seconds = NOTHING if math.isnan(cost.seconds) else f"{cost.seconds:.3g} s"
         return Entry(seconds, "" if math.isnan(cost.memory) else f"{cost.memory / MEBIBYTE:.0f} MiB")
-    return Entry(
-        _times(cost.relative_seconds),
-        "" if math.isnan(cost.relative_memory) else f"{_times(cost.relative_memory)} memory",
-    )
+    memory = "" if math.isnan(cost.relative_memory) else f"{_times(cost.relative_memory)} memory"
+    return Entry(_times(cost.relative_seconds), memory)
 
 
 def _times(ratio: float) -> str:

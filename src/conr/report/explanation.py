@@ -24,6 +24,8 @@ WORST_SAMPLES = 12
 SPLITS = ("test", "val")
 
 Array = NDArray[Any]
+_Seen = tuple[RegressionDataset, "Embedded"]
+"""Samples, and some of them as a network sees them."""
 
 
 class Embedded(NamedTuple):
@@ -136,11 +138,9 @@ def explain_run(folder: Path, *, split: str = "test", most: int = 2000, beside: 
     chosen, kept = evenly_chosen(len(shown), most), evenly_chosen(len(train), most)
     maps = {title: embed(run, shown, chosen) for title, run in runs.items()}
     trains = {title: embed(run, train, kept) for title, run in runs.items()}
-    density = after.module.shot_density
-    trained = maps["trained"]
+    density, trained, history = after.module.shot_density, maps["trained"], read_history(folder)
     regions = _regions(density, trained.labels)
-    history = read_history(folder)
-    show = _Shower(after, density)
+    worst = np.argsort(-trained.errors, kind="stable")[:WORST_SAMPLES]
     return Explanation(
         title=f"{after.method} on {after.data.title}",
         split=split,
@@ -152,8 +152,8 @@ def explain_run(folder: Path, *, split: str = "test", most: int = 2000, beside: 
             for name, values in history.items()
             if name.startswith("train/collapse") and any(np.isfinite(value) for _, value in values)
         },
-        rare=_neighbourhoods(show, density, (shown, trained), (train, trains["trained"])),
-        worst=[show(shown, trained, row) for row in np.argsort(-trained.errors, kind="stable")[:WORST_SAMPLES]],
+        rare=_neighbourhoods(after, (shown, trained), (train, trains["trained"])),
+        worst=[_sample(after, (shown, trained), row) for row in worst],
         trained=trained,
         regions=regions,
     )
@@ -220,28 +220,20 @@ def as_image(inputs: Inputs) -> Array | None:
     return None
 
 
-class _Shower:
-    """Makes samples to show."""
-
-    def __init__(self, run: LoadedRun, density: LabelDensity) -> None:
-        self._run = run
-        self._density = density
-
-    def __call__(
-        self, dataset: RegressionDataset, embedded: Embedded, row: int, similarity: float | None = None
-    ) -> Sample:
-        position = int(embedded.positions[row])
-        inputs, _ = dataset[position]
-        name = dataset.ids[position]
-        return Sample(
-            name=name,
-            label=embedded.labels[row],
-            prediction=embedded.predictions[row],
-            region=REGIONS[int(_regions(self._density, embedded.labels[row : row + 1])[0])],
-            image=as_image(inputs),
-            values=self._run.data.sample_values(name),
-            similarity=similarity,
-        )
+def _sample(run: LoadedRun, seen: _Seen, row: int, similarity: float | None = None) -> Sample:
+    dataset, embedded = seen
+    position = int(embedded.positions[row])
+    inputs, _ = dataset[position]
+    name = dataset.ids[position]
+    return Sample(
+        name=name,
+        label=embedded.labels[row],
+        prediction=embedded.predictions[row],
+        region=REGIONS[int(_regions(run.module.shot_density, embedded.labels[row : row + 1])[0])],
+        image=as_image(inputs),
+        values=run.data.sample_values(name),
+        similarity=similarity,
+    )
 
 
 def _regions(density: LabelDensity, labels: Array) -> Array:
@@ -253,13 +245,9 @@ def _as_labels(labels: Array) -> Tensor:
     return tensor.squeeze(1).float() if tensor.shape[1] == 1 else tensor.float()
 
 
-def _neighbourhoods(
-    show: _Shower,
-    density: LabelDensity,
-    samples: tuple[RegressionDataset, Embedded],
-    train: tuple[RegressionDataset, Embedded],
-) -> list[Neighbourhood]:
+def _neighbourhoods(run: LoadedRun, samples: _Seen, train: _Seen) -> list[Neighbourhood]:
     """Of the samples in the emptiest training bins, one per bin."""
+    density = run.module.shot_density
     index = density.fitted_bins().index(_as_labels(samples[1].labels), check=False).numpy()  # (m,)
     counts = density.counts.flatten().numpy()[index]  # (m,)
     rows: dict[int, int] = {}
@@ -269,8 +257,8 @@ def _neighbourhoods(
     nearest, similarities = _nearest(samples[1].features[chosen], train[1].features, NEIGHBOURS)
     return [
         Neighbourhood(
-            show(*samples, row),
-            [show(*train, int(other), float(cosine)) for other, cosine in zip(others, cosines, strict=True)],
+            _sample(run, samples, row),
+            [_sample(run, train, int(other), float(cosine)) for other, cosine in zip(others, cosines, strict=True)],
         )
         for row, others, cosines in zip(chosen, nearest, similarities, strict=True)
     ]

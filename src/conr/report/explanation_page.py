@@ -39,7 +39,6 @@ def write_explanation(found: Explanation, out: Path) -> Path:
     """
     return write_page(
         out,
-        "conr.report",
         "explanation.html.j2",
         found=found,
         label=_label_title(found),
@@ -117,15 +116,8 @@ def _collapse_picture(found: Explanation) -> Picture:
             values = found.collapse.get(name)
             if values:
                 color, line = (INK, "--") if region == "all" else (REGION_COLORS[region], "-")
-                epochs, shares = zip(*values, strict=True)
-                axes.plot(
-                    [epoch + 1 for epoch in epochs],
-                    shares,
-                    line,
-                    color=color,
-                    linewidth=1.6,
-                    label=REGION_TITLES[region],
-                )
+                epochs, shares = zip(*((epoch + 1, share) for epoch, share in values), strict=True)
+                axes.plot(epochs, shares, line, color=color, linewidth=1.6, label=REGION_TITLES[region])
         axes.set(xlabel="epoch", ylabel="share of pairs")
         count_whole(axes.xaxis)
         axes.set_ylim(bottom=0)

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 from rich.text import Text
 
-from conr.report.style import HEIGHT, INK_ON_WHITE, REGION_COLORS, WIDTH, drawing, save_picture
+from conr.report.style import REGION_COLORS, WIDTH, write_png
 from conr.report.tables import REGION_TITLES
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ def histogram_picture(
         ValueError: an ending that names no format.
     """
     panels = _dimensions(density, label, dimensions)
-    with drawing(INK_ON_WHITE):
-        figure = Figure(figsize=(WIDTH * len(panels), HEIGHT), layout="constrained", facecolor="white")
-        for axes, (name, edges, counts, regions) in zip(
-            figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
-        ):
+
+    def draw(figure: Figure) -> None:
+        row = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, (name, edges, counts, regions) in zip(row, panels, strict=True):
             draw_histogram(axes, edges=edges, counts=counts, regions=regions, label=name)
         figure.suptitle(title, fontsize=11)
-        return save_picture(figure, out, dpi=160, kind=out.suffix.removeprefix(".") or "png")
+
+    return write_png(out, draw, width=WIDTH * len(panels), kind=out.suffix.removeprefix(".") or "png")
 
 
 def terminal_histogram(density: "LabelDensity", label: str, dimensions: Sequence[str] = ()) -> Text:

@@ -16,7 +16,7 @@ from conr.data.inspection import FEWEST_TESTED, Inspection, Outliers
 from conr.density import REGIONS, ConRSettings
 from conr.methods.presets import preset_config
 from conr.report.histogram import draw_histogram, histogram_picture, terminal_histogram
-from conr.report.style import INK_ON_WHITE, WIDTH, drawing, save_picture
+from conr.report.style import WIDTH, write_png
 from conr.report.tables import REGION_TITLES, TextTable, significant_text, with_unit
 from conr.runs.atomic import write_text
 
@@ -230,28 +230,19 @@ def _write_picture(inspection: Inspection, path: Path) -> Path:
     edges = density.fitted_bins().edges[0].numpy()
     regions = [REGIONS[region] for region in density.region_of_bin.tolist()]
     counts = inspection.test_counts.numpy()
-    with drawing(INK_ON_WHITE):
-        figure = Figure(figsize=(1.5 * WIDTH, 4.6), layout="constrained", facecolor="white")
+
+    def draw(figure: Figure) -> None:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
         draw_histogram(above, edges=edges, counts=density.counts.numpy(), regions=regions, label="")
         above.set_title(title)
-        empty = np.isin(np.arange(len(counts)), inspection.untested)
-        for part, color, name in (
-            (~empty, _TESTED_COLOR, "enough"),
-            (empty, _EMPTY_COLOR, f"fewer than {FEWEST_TESTED}"),
-        ):
+        empty, widths = np.isin(np.arange(len(counts)), inspection.untested), np.diff(edges)
+        few = f"fewer than {FEWEST_TESTED}"
+        for part, color, name in ((~empty, _TESTED_COLOR, "enough"), (empty, _EMPTY_COLOR, few)):
             if part.any():
-                below.bar(
-                    edges[:-1][part], counts[part], width=np.diff(edges)[part], align="edge", color=color, label=name
-                )
-        below.plot(
-            (edges[:-1] + np.diff(edges) / 2)[empty],
-            np.zeros(int(empty.sum())),
-            "|",
-            color=_EMPTY_COLOR,
-            markersize=9,
-            clip_on=False,
-        )
+                below.bar(edges[:-1][part], counts[part], widths[part], align="edge", color=color, label=name)
+        middles = (edges[:-1] + widths / 2)[empty]
+        below.plot(middles, np.zeros(len(middles)), "|", color=_EMPTY_COLOR, markersize=9, clip_on=False)
         below.set(xlabel=label, ylabel="test samples")
         below.legend(loc="lower right", bbox_to_anchor=(1, 0.96), ncols=2)  # above: any bar may be full
-        return save_picture(figure, path, dpi=160)
+
+    return write_png(path, draw, width=1.5 * WIDTH, height=4.6)

@@ -52,7 +52,6 @@ def write_report(
     comparison = _comparison(groups, styles)
     return write_page(
         out,
-        "conr.report",
         "report.html.j2",
         title=title,
         comparison=comparison,
@@ -106,33 +105,24 @@ def _pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
 
 
 def _failures_table(failures: Sequence[tuple[Path, Failure]]) -> TextTable:
-    return TextTable.of(
-        "",
-        ("dataset", "method", "seed", "error", "folder"),
-        [
-            [one.dataset, one.method, str(one.seed), one.error, f"{one.dataset}/{one.method}/{folder.name}"]
-            for folder, one in failures
-        ],
-        words=("method", "error", "folder"),
-    )
+    rows = [
+        [one.dataset, one.method, str(one.seed), one.error, f"{one.dataset}/{one.method}/{folder.name}"]
+        for folder, one in failures
+    ]
+    header = ("dataset", "method", "seed", "error", "folder")
+    return TextTable.of("", header, rows, words=("method", "error", "folder"))
 
 
 def _runs_table(dataset: str, runs: Sequence[Run], page_folder: Path) -> TextTable:
     rows: list[list[Entry | str]] = []
     for run in runs:
-        result, best = run.result, run.result.checkpoint
-        rows.append(
-            [
-                dataset,
-                result.method,
-                NOTHING if result.seed is None else str(result.seed),
-                str(result.epochs),
-                NOTHING if best["epoch"] is None else str(best["epoch"] + 1),
-                Entry(significant_text(best["value"], 4), best["monitor"]),
-                f"{result.train_seconds:.1f} s",
-                "this page's" if run.folder.resolve() == page_folder.resolve() else run.folder.resolve().name,
-            ]
-        )
+        result, best, folder = run.result, run.result.checkpoint, run.folder.resolve()
+        seed = NOTHING if result.seed is None else str(result.seed)
+        epoch = NOTHING if best["epoch"] is None else str(best["epoch"] + 1)
+        value = Entry(significant_text(best["value"], 4), best["monitor"])
+        place = "this page's" if folder == page_folder.resolve() else folder.name
+        seconds = f"{result.train_seconds:.1f} s"
+        rows.append([dataset, result.method, seed, str(result.epochs), epoch, value, seconds, place])
     header = ("dataset", "method", "seed", "epochs", "best epoch", "its value", "training time", "folder")
     return TextTable.of("", header, rows, words=("method", "folder"))
 

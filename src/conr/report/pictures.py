@@ -23,17 +23,15 @@ from conr.report.histogram import draw_histogram
 from conr.report.paired import method_pairs
 from conr.report.style import (
     INK,
-    INK_ON_WHITE,
     REGION_COLORS,
     REGION_SHADES,
     SQUARE,
     MethodStyles,
     Picture,
     count_whole,
-    drawing,
     label_colors,
     page_picture,
-    save_picture,
+    write_png,
 )
 from conr.report.summary import headline_metric, unit_of
 from conr.report.tables import with_unit
@@ -63,7 +61,7 @@ def label_pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
                 f"Test MAE by {name}; lower is better. A line is the mean over seeds, its band reaches from the lowest "
                 "to the highest seed. Shading marks the median-shot (faint) and few-shot (strong) regions.",
                 f"Mean absolute error over {name}: {' and '.join(methods)}",
-                partial(_draw_errors_of_page, group, methods, styles),
+                lambda figure, methods=methods: _draw_errors(figure.subplots(), group, methods, styles),
             )
             for methods in compared_methods(group)
         ),
@@ -238,15 +236,18 @@ def picture(paths: Iterable[Path], out: Path, *, baseline: str | None = None) ->
     (group,) = groups
     if len(group.edges) != 1:
         raise ValueError(f"paths: expected labels of one dimension, got {len(group.edges)} in {group.dataset}")
-    with drawing(INK_ON_WHITE):
-        figure = Figure(figsize=(10, 3.6), layout="constrained", facecolor="white")
+
+    if not any(run.outputs for method in group.highlighted for run in group.methods[method]):
+        raise ValueError(f"paths: expected runs that kept their predictions, got none in {group.dataset}")
+
+    def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
         _draw_histogram(left, group)
         left.set_title("training labels")
-        if not _draw_errors(right, group, group.highlighted, MethodStyles(groups)):
-            raise ValueError(f"paths: expected runs that kept their predictions, got none in {group.dataset}")
+        _draw_errors(right, group, group.highlighted, MethodStyles(groups))
         right.set_title(f"test error on {group.dataset}")
-        return save_picture(figure, out, dpi=160)
+
+    return write_png(out, draw, width=10, height=3.6)
 
 
 def _title(run: Run) -> str:
@@ -259,36 +260,20 @@ def _draw_histogram(axes: Axes, group: DatasetRuns) -> None:
     draw_histogram(axes, edges=edges, counts=bins["train_counts"], regions=bins["regions"], label=group.label)
 
 
-def _draw_errors_of_page(group: DatasetRuns, methods: Sequence[str], styles: MethodStyles, figure: Figure) -> None:
-    if not _draw_errors(figure.subplots(), group, methods, styles):
-        raise ValueError("the runs kept no predictions")
-
-
-def _draw_errors(axes: Axes, group: DatasetRuns, methods: Sequence[str], styles: MethodStyles) -> bool:
-    curves = {method: label_error_curve(group, method) for method in methods}
-    known: Mapping[str, Curve] = {method: curve for method, curve in curves.items() if curve is not None}
+def _draw_errors(axes: Axes, group: DatasetRuns, methods: Sequence[str], styles: MethodStyles) -> None:
     _shade_regions(axes, group)
-    for method, curve in known.items():
-        _draw_curve(axes, curve, styles.line(method))
+    _draw_curves(axes, {method: label_error_curve(group, method) for method in methods}, styles, "kept no predictions")
     (edges,) = group.edges
     axes.set(xlabel=group.label, ylabel=with_unit("MAE", group.first.label["unit"]), xlim=(edges[0], edges[-1]))
     axes.set_ylim(bottom=0)
-    if known:
-        axes.legend()
-    return bool(known)
 
 
 def _draw_training(group: DatasetRuns, metric: str, title: str, styles: MethodStyles, figure: Figure) -> None:
-    curves = {method: training_curve(runs, metric) for method, runs in group.methods.items()}
-    if not any(curves.values()):
-        raise ValueError("the runs did not log it")
     axes = figure.subplots()
-    for method, curve in curves.items():
-        if curve is not None:
-            _draw_curve(axes, curve, styles.line(method))
+    curves = {method: training_curve(runs, metric) for method, runs in group.methods.items()}
+    _draw_curves(axes, curves, styles, "did not log it")
     axes.set(xlabel="epoch", ylabel=title)
     count_whole(axes.xaxis)
-    axes.legend()
 
 
 def _draw_predictions(
@@ -308,10 +293,16 @@ def _draw_predictions(
     axes.set(xlabel=f"label: {group.label}", ylabel="prediction", xlim=edges[[0, -1]], ylim=limits)
 
 
-def _draw_curve(axes: Axes, curve: Curve, line: dict[str, Any]) -> None:
-    axes.plot(curve.position, curve.mean, linewidth=1.8, marker="o" if len(curve.position) == 1 else None, **line)
-    if np.nanmax(curve.high - curve.low, initial=0) > 0:
-        axes.fill_between(curve.position, curve.low, curve.high, color=line["color"], alpha=0.22, linewidth=0)
+def _draw_curves(axes: Axes, curves: Mapping[str, Curve | None], styles: MethodStyles, missing: str) -> None:
+    known = {method: curve for method, curve in curves.items() if curve is not None}
+    if not known:
+        raise ValueError(f"the runs {missing}")
+    for method, curve in known.items():
+        line, marker = styles.line(method), "o" if len(curve.position) == 1 else None
+        axes.plot(curve.position, curve.mean, linewidth=1.8, marker=marker, **line)
+        if np.nanmax(curve.high - curve.low, initial=0) > 0:
+            axes.fill_between(curve.position, curve.low, curve.high, color=line["color"], alpha=0.22, linewidth=0)
+    axes.legend()
 
 
 def _shade_regions(axes: Axes, group: DatasetRuns) -> None:

@@ -166,6 +166,24 @@ def save_picture(figure: Figure, out: Path, *, dpi: int | None = None, kind: str
     return write_whole(out, lambda file: file.write(content.getbuffer()))
 
 
+def write_png(
+    out: Path, draw: Callable[[Figure], object], *, width: float = WIDTH, height: float = HEIGHT, kind: str = "png"
+) -> Path:
+    """Draw a picture for documents, on white, and write it as `save_picture` does.
+
+    Args:
+        out: the file.
+        draw: fills the empty figure.
+        width: in inches.
+        height: in inches.
+        kind: of file, "png", "svg" or "pdf".
+    """
+    with drawing(INK_ON_WHITE):
+        figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+        draw(figure)
+        return save_picture(figure, out, dpi=160, kind=kind)
+
+
 _picture_numbers = itertools.count()
 
 
@@ -196,13 +214,12 @@ def inline_svg(figure: Figure, description: str) -> str:
     return size.sub(lambda found: f"{head}{found[1]}>", svg, count=1)
 
 
-def write_page(out: Path, package: str, template: str, **values: Any) -> Path:
+def write_page(out: Path, template: str, **values: Any) -> Path:
     """Fill a template and write the page, complete or not at all.
 
     Args:
         out: the file; its folder is made.
-        package: whose folder ``templates`` has the template.
-        template: its name.
+        template: its name in the folder ``templates``.
         values: by name, what the template needs; a name without a value is an error.
 
     Returns:
@@ -211,8 +228,9 @@ def write_page(out: Path, package: str, template: str, **values: Any) -> Path:
     Raises:
         OSError: the page cannot be written; an earlier one is then still there.
     """
+    loader = PackageLoader("conr.report")
     environment = Environment(
-        loader=PackageLoader(package), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals |= {"region_marks": {REGION_TITLES[region]: color for region, color in REGION_COLORS.items()}}
     page = environment.get_template(template).render(**values)
