@@ -29,17 +29,11 @@ _LOG_FROM = 8  # from this ratio of the largest to the smallest value on, their 
 
 
 class Point(NamedTuple):
-    """One value of a setting.
+    """One value of a setting."""
 
-    Attributes:
-        value: of the setting.
-        is_preset: whether it is the preset's own.
-        errors: by region ("all", "many", "median", "few"), the headline metric over seeds.
-    """
-
-    value: Value
-    is_preset: bool
-    errors: dict[str, Spread]
+    value: Value  # of the setting
+    is_preset: bool  # whether it is the preset's own
+    errors: dict[str, Spread]  # by region ("all", "many", "median", "few"), the headline metric over seeds
 
 
 @dataclass(frozen=True)

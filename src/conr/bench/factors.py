@@ -25,17 +25,11 @@ Value = float | str
 
 
 class Factor(NamedTuple):
-    """A setting that can be varied.
+    """A setting that can be varied."""
 
-    Attributes:
-        setting: its name with dots in the configuration.
-        title: as an axis is titled.
-        words: the values it may have, None for numbers.
-    """
-
-    setting: str
-    title: str
-    words: tuple[str, ...] | None = None
+    setting: str  # its name with dots in the configuration
+    title: str  # as an axis is titled
+    words: tuple[str, ...] | None = None  # the values it may have, None for numbers
 
 
 _TERM = "model.regularizers.conr"

@@ -51,42 +51,25 @@ Report = Callable[[int, int, int], None]
 
 
 class Trial(NamedTuple):
-    """One point of the space.
+    """One point of the space."""
 
-    Attributes:
-        number: from 0.
-        values: by name.
-        score: mean over seeds of the lowest validation metric of a run; None if it has none.
-        state: "complete", "pruned" after a seed that was worse than most, or "failed".
-    """
-
-    number: int
-    values: dict[str, Value]
-    score: float | None
-    state: str
+    number: int  # from 0
+    values: dict[str, Value]  # by name
+    score: float | None  # mean over seeds of the lowest validation metric of a run; None if it has none
+    state: str  # "complete", "pruned" after a seed that was worse than most, or "failed"
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """A search.
+    """A search."""
 
-    Args:
-        dataset: where.
-        method: with ConR.
-        metric: the validation metric whose lowest value over epochs counts, "val/mae".
-        seeds: runs per point.
-        space: what is searched.
-        options: settings of all runs, by name.
-        root: folder of all runs; the search is kept in ROOT/tuning/DATASET/METHOD.
-    """
-
-    dataset: GridDataset
-    method: str
-    metric: str
-    seeds: int
-    space: Space
-    options: Mapping[str, Any]
-    root: Path
+    dataset: GridDataset  # where
+    method: str  # with ConR
+    metric: str  # the validation metric whose lowest value over epochs counts, "val/mae"
+    seeds: int  # runs per point
+    space: Space  # what is searched
+    options: Mapping[str, Any]  # settings of all runs, by name
+    root: Path  # folder of all runs; the search is kept in ROOT/tuning/DATASET/METHOD
 
     @property
     def folder(self) -> Path:

@@ -36,21 +36,13 @@ class Comparison(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """Methods ranked by mean headline error over seeds, on datasets where all of them have one.
+    """Methods ranked by mean headline error over seeds, on datasets where all of them have one."""
 
-    Attributes:
-        region: a shot region, or "all".
-        methods: from the best average rank to the worst.
-        datasets: their names.
-        found: ranks in the order of ``methods``; None with too few methods or datasets.
-        notes: methods and datasets that were left out, and why there are no ranks if so.
-    """
-
-    region: str
-    methods: tuple[str, ...]
-    datasets: tuple[str, ...]
-    found: AverageRanks | None
-    notes: tuple[str, ...]
+    region: str  # a shot region, or "all"
+    methods: tuple[str, ...]  # from the best average rank to the worst
+    datasets: tuple[str, ...]  # their names
+    found: AverageRanks | None  # ranks in the order of `methods`; None with too few methods or datasets
+    notes: tuple[str, ...]  # methods and datasets that were left out, and why there are no ranks if so
 
 
 def compare(groups: Sequence[DatasetRuns]) -> Comparison | None:

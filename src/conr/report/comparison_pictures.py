@@ -36,19 +36,14 @@ _LEGEND_COLUMNS = 3
 
 
 class TradeOff(NamedTuple):
-    """Content of a trade-off picture.
+    """Content of a trade-off picture."""
 
-    Attributes:
-        points: headline error in the many-shot and in the few-shot region, over seeds, of each method.
-        pairs: methods joined by an arrow: X and X + conr.
-        frontier: methods without conr that no other one without it beats in both regions, by many-shot error.
-        missing: methods with an undefined error, which have no point.
-    """
-
+    # headline error in the many-shot and in the few-shot region, over seeds, of each method
     points: dict[str, tuple[Spread, Spread]]
-    pairs: tuple[tuple[str, str], ...]
+    pairs: tuple[tuple[str, str], ...]  # methods joined by an arrow: X and X + conr
+    # methods without conr that no other one without it beats in both regions, by many-shot error
     frontier: tuple[str, ...]
-    missing: tuple[str, ...]
+    missing: tuple[str, ...]  # methods with an undefined error, which have no point
 
 
 def trade_off(group: DatasetRuns) -> TradeOff:

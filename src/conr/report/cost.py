@@ -15,21 +15,13 @@ MEBIBYTE = 2**20
 
 
 class Cost(NamedTuple):
-    """Cost of one method on one dataset.
+    """Cost of one method on one dataset."""
 
-    Attributes:
-        seconds: per epoch, with validation; median over the runs, as a machine may be busy with something else.
-        memory: peak in bytes; mean over the runs.
-        relative_seconds: ``seconds`` over the baseline's.
-        relative_memory: ``memory`` over the baseline's.
-        runs: number of runs that count. NaN stands for what no run measured.
-    """
-
-    seconds: float
-    memory: float
-    relative_seconds: float
-    relative_memory: float
-    runs: int
+    seconds: float  # per epoch, with validation; median over the runs, as a machine may be busy with something else
+    memory: float  # peak in bytes; mean over the runs
+    relative_seconds: float  # `seconds` over the baseline's
+    relative_memory: float  # `memory` over the baseline's
+    runs: int  # number of runs that count. NaN stands for what no run measured
 
 
 def dataset_costs(group: DatasetRuns) -> tuple[dict[str, Cost], list[str]]:

@@ -29,19 +29,12 @@ _Seen = tuple[RegressionDataset, "Embedded"]
 
 
 class Embedded(NamedTuple):
-    """Samples as a network sees them.
+    """Samples as a network sees them."""
 
-    Attributes:
-        positions: in their split, shape (m,).
-        features: shape (m, d), float32.
-        labels: shape (m, k), in label units.
-        predictions: like ``labels``.
-    """
-
-    positions: Array
-    features: Array
-    labels: Array
-    predictions: Array
+    positions: Array  # in their split, shape (m,)
+    features: Array  # shape (m, d), float32
+    labels: Array  # shape (m, k), in label units
+    predictions: Array  # like `labels`
 
     @property
     def errors(self) -> Array:
@@ -51,24 +44,15 @@ class Embedded(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One sample to show.
+    """One sample to show."""
 
-    Attributes:
-        name: its id.
-        label: shape (k,).
-        prediction: shape (k,).
-        region: of its label.
-        image: (h, w) or (h, w, 3) in [0, 1]; None if the input is no image.
-        values: its other columns or facts, by name.
-        similarity: cosine of its features with those of the sample it is a neighbour of; None if of none.
-    """
-
-    name: str
-    label: Array
-    prediction: Array
-    region: str
-    image: Array | None
-    values: dict[str, str]
+    name: str  # its id
+    label: Array  # shape (k,)
+    prediction: Array  # shape (k,)
+    region: str  # of its label
+    image: Array | None  # (h, w) or (h, w, 3) in [0, 1]; None if the input is no image
+    values: dict[str, str]  # its other columns or facts, by name
+    # cosine of its features with those of the sample it is a neighbour of; None if of none
     similarity: float | None = None
 
 
@@ -80,32 +64,22 @@ class Neighbourhood(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """Findings of `explain_run`.
+    """Findings of `explain_run`."""
 
-    Attributes:
-        title: method and dataset.
-        split: which samples are explained.
-        described: ``dataset``, ``label``, ``bins`` and ``headline`` as in a result file.
-        maps: by title ("untrained", "trained", and a second run), the samples as that network sees them.
-        gaps: by title, by region ("all", "many", "median", "few"), the mean distance of a sample's label to those of
-            its ten nearest training samples in feature space, in label units; None for a region without samples.
-        collapse: by name of the logged measure ("collapse", "collapse_few", ...), pairs of epoch and share.
-        rare: rare samples with their neighbours.
-        worst: the samples with the largest errors, largest first.
-        trained: as in ``maps``.
-        regions: of each of these, positions in ``REGIONS``, shape (m,).
-    """
-
-    title: str
-    split: str
-    described: dict[str, Any]
+    title: str  # method and dataset
+    split: str  # which samples are explained
+    described: dict[str, Any]  # `dataset`, `label`, `bins` and `headline` as in a result file
+    # by title ("untrained", "trained", and a second run), the samples as that network sees them
     maps: dict[str, Embedded]
+    # by title, by region ("all", "many", "median", "few"), the mean distance of a sample's label to those of its ten
+    # nearest training samples in feature space, in label units; None for a region without samples
     gaps: dict[str, dict[str, float | None]]
+    # by name of the logged measure ("collapse", "collapse_few", ...), pairs of epoch and share
     collapse: dict[str, list[tuple[int, float]]]
-    rare: list[Neighbourhood]
-    worst: list[Sample]
-    trained: Embedded
-    regions: Array
+    rare: list[Neighbourhood]  # rare samples with their neighbours
+    worst: list[Sample]  # the samples with the largest errors, largest first
+    trained: Embedded  # as in `maps`
+    regions: Array  # of each of these, positions in `REGIONS`, shape (m,)
 
 
 def explain_run(folder: Path, *, split: str = "test", most: int = 2000, beside: Path | None = None) -> Explanation:

@@ -50,45 +50,26 @@ def error_of(group: DatasetRuns, value: float) -> float:
 
 
 class PairedTest(NamedTuple):
-    """The test of X against X + conr in one shot region.
+    """The test of X against X + conr in one shot region."""
 
-    Attributes:
-        method: X.
-        combined: X + conr.
-        region: a shot region, or "all".
-        outcome: the test of the relative differences of all pairs of runs.
-        corrected_p: p-value after Holm, over all X of the region; NaN where there is none.
-        median: median relative difference; negative if X + conr has the lower errors.
-        datasets: number of datasets with at least one pair.
-        better: on how many of these the median relative difference is negative.
-    """
-
-    method: str
-    combined: str
-    region: str
-    outcome: SignedRank
-    corrected_p: float
-    median: float
-    datasets: int
-    better: int
+    method: str  # X
+    combined: str  # X + conr
+    region: str  # a shot region, or "all"
+    outcome: SignedRank  # the test of the relative differences of all pairs of runs
+    corrected_p: float  # p-value after Holm, over all X of the region; NaN where there is none
+    median: float  # median relative difference; negative if X + conr has the lower errors
+    datasets: int  # number of datasets with at least one pair
+    better: int  # on how many of these the median relative difference is negative
 
 
 class Change(NamedTuple):
-    """The change that conr makes to one method, on one dataset in one shot region.
+    """The change that conr makes to one method, on one dataset in one shot region."""
 
-    Attributes:
-        method: X, which is compared with X + conr.
-        median: median over seeds of the relative difference, below 0 if the error falls; NaN without pairs.
-        lower: number of seeds in which the error falls.
-        higher: number of seeds in which it rises.
-        seeds: number of pairs.
-    """
-
-    method: str
-    median: float
-    lower: int
-    higher: int
-    seeds: int
+    method: str  # X, which is compared with X + conr
+    median: float  # median over seeds of the relative difference, below 0 if the error falls; NaN without pairs
+    lower: int  # number of seeds in which the error falls
+    higher: int  # number of seeds in which it rises
+    seeds: int  # number of pairs
 
     @property
     def clear(self) -> bool:

@@ -14,37 +14,22 @@ Array = NDArray[np.float64]
 
 
 class SignedRank(NamedTuple):
-    """Counts, effect and test of paired differences around zero.
+    """Counts, effect and test of paired differences around zero."""
 
-    Attributes:
-        wins: number of differences below zero: the second of the pair has the lower error.
-        ties: number of differences that are zero.
-        losses: number of differences above zero.
-        effect: matched-pairs rank-biserial correlation, from -1 (all wins) to 1 (all losses); NaN if all are ties.
-        p: two-sided p-value of Wilcoxon's test; NaN with fewer than ``FEWEST_PAIRS`` differences other than zero.
-    """
-
-    wins: int
-    ties: int
-    losses: int
-    effect: float
-    p: float
+    wins: int  # number of differences below zero: the second of the pair has the lower error
+    ties: int  # number of differences that are zero
+    losses: int  # number of differences above zero
+    effect: float  # matched-pairs rank-biserial correlation, from -1 (all wins) to 1 (all losses); NaN if all are ties
+    p: float  # two-sided p-value of Wilcoxon's test; NaN with fewer than `FEWEST_PAIRS` differences other than zero
 
 
 class AverageRanks(NamedTuple):
-    """Ranks of k methods over N datasets, 1 for the best.
+    """Ranks of k methods over N datasets, 1 for the best."""
 
-    Attributes:
-        ranks: average rank per method, shape (k,).
-        chi2: Friedman's statistic; NaN if all methods rank alike on every dataset.
-        p: its p-value; NaN likewise.
-        critical_difference: average ranks that differ by more differ significantly, after Nemenyi.
-    """
-
-    ranks: Array
-    chi2: float
-    p: float
-    critical_difference: float
+    ranks: Array  # average rank per method, shape (k,)
+    chi2: float  # Friedman's statistic; NaN if all methods rank alike on every dataset
+    p: float  # its p-value; NaN likewise
+    critical_difference: float  # average ranks that differ by more differ significantly, after Nemenyi
 
 
 def signed_rank(differences: ArrayLike) -> SignedRank:

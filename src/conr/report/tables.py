@@ -17,19 +17,12 @@ _COLORS = {"better": "green", "worse": "red", "": ""}
 
 
 class Entry(NamedTuple):
-    """Content of a cell.
+    """Content of a cell."""
 
-    Attributes:
-        text: the value.
-        detail: a second value, smaller.
-        best: whether it is the best of its column.
-        verdict: "better", "worse" or "", the colour of the last of the two.
-    """
-
-    text: str
-    detail: str = ""
-    best: bool = False
-    verdict: str = ""
+    text: str  # the value
+    detail: str = ""  # a second value, smaller
+    best: bool = False  # whether it is the best of its column
+    verdict: str = ""  # "better", "worse" or "", the colour of the last of the two
 
 
 NOT_RUN = Entry("not run")
@@ -42,20 +35,14 @@ class TextTable:
     """A table whose first column names its rows.
 
     As HTML it is drawn by the macro ``text_table`` of the templates.
-
-    Attributes:
-        caption: what it shows and how to read it.
-        header: titles of the columns, the first column's too.
-        parts: titled groups of rows, each row as long as the header; a single group may have an empty title.
-        notes: what a reader should know, below the table.
-        words: titles of the columns that hold words and begin at the left, as the first one does; numbers end at the
-            right.
     """
 
-    caption: str
-    header: tuple[Entry, ...]
+    caption: str  # what it shows and how to read it
+    header: tuple[Entry, ...]  # titles of the columns, the first column's too
+    # titled groups of rows, each row as long as the header; a single group may have an empty title
     parts: tuple[Part, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what a reader should know, below the table
+    # titles of the columns that hold words and begin at the left, as the first one does; numbers end at the right
     words: frozenset[str] = frozenset()
 
     @classmethod
