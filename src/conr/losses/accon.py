@@ -68,8 +68,7 @@ def accon_loss(
         TypeError: not tensors; integer features or weights; a number that is none.
 
     Notes:
-        n^2 d time and n^2 memory. Labels and weights are constants. Arithmetic is float32 at least, also under
-        autocast. A NaN or infinity in an input is a NaN in the loss.
+        n^2 d time and n^2 memory.
 
     Example:
         >>> import torch
@@ -113,13 +112,6 @@ class ACConLoss(FeatureLoss):
     """ACCon as a module: stores and checks the hyper-parameters; `accon_loss` has the equation and all arguments.
 
     The range may be "auto": that of the training labels (`conr.methods.resolve`).
-
-    Example:
-        >>> import torch
-        >>> regularizer = ACConLoss(label_range=60.0, temperature=1.0)
-        >>> features = torch.eye(4, requires_grad=True)
-        >>> regularizer(features, torch.tensor([10.0, 10.0, 40.0, 40.0]))
-        tensor(0.5514, grad_fn=<DivBackward0>)
     """
 
     function = staticmethod(accon_loss)

@@ -149,12 +149,6 @@ class DenseConR(LossModule):
     """ConR for dense labels as a module; `dense_conr_loss` has the two forms and all arguments.
 
     Numbers may be "auto" as those of `conr.ConRLoss`.
-
-    Example:
-        >>> import torch
-        >>> regularizer = DenseConR(window=0.2, reduce="pixel", samples=64)
-        >>> regularizer(torch.rand(2, 8, 6, 6), torch.rand(2, 1, 6, 6), torch.rand(2, 1, 6, 6)).shape
-        torch.Size([])
     """
 
     function = staticmethod(dense_conr_loss)

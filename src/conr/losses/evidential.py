@@ -133,13 +133,7 @@ def nig_losses(parameters: NormalInverseGamma, labels: Tensor, coefficient: floa
 
 
 class Evidential(SampleLoss):
-    """Deep evidential regression as a module, to go with `conr.models.EvidentialHead`; see `evidential_loss`.
-
-    Example:
-        >>> import torch
-        >>> Evidential()(torch.tensor([[20.0, 0.0, 1.0, 2.0]]), torch.tensor([21.0]))
-        tensor(1.6726)
-    """
+    """Deep evidential regression as a module, to go with `conr.models.EvidentialHead`; see `evidential_loss`."""
 
     function = staticmethod(evidential_loss)
 

@@ -86,12 +86,6 @@ class FocalR(SampleLoss):
     """Focal-R as a module; `focal_r_loss` has the equation and all arguments.
 
     The error scale may be "auto": 4 per standard deviation of the training labels (`conr.methods.resolve`).
-
-    Example:
-        >>> import torch
-        >>> criterion = FocalR(error_scale=0.2)
-        >>> criterion(torch.tensor([1.0, 12.0]), torch.tensor([0.0, 2.0]), torch.tensor([0.5, 1.5]))
-        tensor(5.7369)
     """
 
     function = staticmethod(focal_r_loss)

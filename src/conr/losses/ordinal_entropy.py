@@ -65,8 +65,7 @@ def ordinal_entropy_loss(
 
     Notes:
         n^2 d time and n^2 memory, whatever the number of labels: no shape depends on the values, so nothing waits for a
-        GPU. Labels and weights are constants; differentiable once in features. Arithmetic is float32 at least, also
-        under autocast. A NaN or infinity in an input is a NaN in the loss.
+        GPU. Differentiable once in features.
 
     Example:
         >>> import torch
@@ -107,13 +106,6 @@ class OrdinalEntropyLoss(FeatureLoss):
     """Ordinal Entropy as a module: stores and checks the hyper-parameters; `ordinal_entropy_loss` has the equation.
 
     The bin width may be "auto": that of the label bins of the training (`conr.methods.resolve`).
-
-    Example:
-        >>> import torch
-        >>> regularizer = OrdinalEntropyLoss(bin_width=1.0)
-        >>> features = torch.eye(4, requires_grad=True)
-        >>> regularizer(features, torch.tensor([1.2, 0.9, 2.1, 4.8]))
-        tensor(0.1761, grad_fn=<AddBackward0>)
     """
 
     function = staticmethod(ordinal_entropy_loss)

@@ -55,9 +55,8 @@ def rank_n_contrast_loss(
         TypeError: not tensors; integer features or weights; a number that is none.
 
     Notes:
-        n^2 (d + log n) time and n^2 memory. Labels and weights are constants; differentiable once in features; equal
-        features give no gradient to each other. Arithmetic is float32 at least, also under autocast. A NaN or
-        infinity in an input is a NaN in the loss.
+        n^2 (d + log n) time and n^2 memory. Differentiable once in features; equal features give no gradient to each
+        other.
 
     Example:
         >>> import torch
@@ -84,15 +83,7 @@ def rank_n_contrast_loss(
 
 
 class RankNContrastLoss(FeatureLoss):
-    """Rank-N-Contrast as a module: stores and checks the hyper-parameters; `rank_n_contrast_loss` has the equation.
-
-    Example:
-        >>> import torch
-        >>> regularizer = RankNContrastLoss(temperature=1.0)
-        >>> features = torch.tensor([[0.0], [1.0], [4.0]], requires_grad=True)
-        >>> regularizer(features, torch.tensor([10.0, 11.0, 40.0]))
-        tensor(0.0815, grad_fn=<DivBackward0>)
-    """
+    """Rank-N-Contrast as a module: stores and checks the hyper-parameters; `rank_n_contrast_loss` has the equation."""
 
     function = staticmethod(rank_n_contrast_loss)
 

@@ -149,15 +149,7 @@ class _RankError(torch.autograd.Function):
 
 
 class RankSimLoss(FeatureLoss):
-    """RankSim as a module: stores and checks the hyper-parameters; `ranksim_loss` has the equation and all arguments.
-
-    Example:
-        >>> import torch
-        >>> regularizer = RankSimLoss(interpolation=2.0)
-        >>> features = torch.eye(3, requires_grad=True)
-        >>> regularizer(features, torch.tensor([1.0, 2.0, 8.0]))
-        tensor(0.0185, grad_fn=<DivBackward0>)
-    """
+    """RankSim as a module: stores and checks the hyper-parameters; `ranksim_loss` has the equation and all arguments."""
 
     function = staticmethod(ranksim_loss)
 

@@ -77,13 +77,6 @@ class SupConLoss(FeatureLoss):
     """SupCon as a module: stores and checks the hyper-parameters; `supcon_loss` has the equation and all arguments.
 
     The bin width may be "auto": that of the label bins of the training (`conr.methods.resolve`).
-
-    Example:
-        >>> import torch
-        >>> regularizer = SupConLoss(bin_width=5.0, temperature=1.0)
-        >>> features = torch.eye(4, requires_grad=True)
-        >>> regularizer(features, torch.tensor([10.0, 11.0, 40.0, 41.0]))
-        tensor(1.0986, grad_fn=<DivBackward0>)
     """
 
     function = staticmethod(supcon_loss)

@@ -109,13 +109,7 @@ def vir_loss(
 
 
 class VIR(SampleLoss):
-    """VIR's criterion as a module, for `conr.models.VIRHead` and `conr.smoothing.VariationalFDS`; see `vir_loss`.
-
-    Example:
-        >>> import torch
-        >>> VIR()(torch.tensor([[20.0, 0.0, 1.0]]), torch.tensor([21.0]))
-        tensor(2.1305)
-    """
+    """VIR's criterion as a module, for `conr.models.VIRHead` and `conr.smoothing.VariationalFDS`; see `vir_loss`."""
 
     function = staticmethod(vir_loss)
 
