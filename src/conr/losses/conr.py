@@ -132,10 +132,9 @@ def conr_loss(
 
     Notes:
         Dense: n^2 d time and n^2 memory; blockwise: up to n^2 d time and n d memory; windowed: time by the number of
-        pairs and n d memory. Labels, predictions and weights are constants; differentiable once in features.
-        Arithmetic is float32 at least, also under autocast. Values are not checked, as that would make a GPU wait: a
-        NaN or an infinity in the input is a NaN in the loss, and so is a negative weight. With a gather every process
-        must call the loss and its backward pass, and ``candidates`` are not gathered.
+        pairs and n d memory. Differentiable once in features. Values are not checked, as that would make a GPU wait: a
+        negative weight is a NaN in the loss. With a gather every process must call the loss and its backward pass, and
+        ``candidates`` are not gathered.
 
     Example:
         >>> import torch

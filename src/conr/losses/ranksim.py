@@ -68,9 +68,7 @@ def ranksim_loss(
         TypeError: not tensors; integer features or weights; a number that is none.
 
     Notes:
-        n^2 (d + log n) time and n^2 memory, without loops and without waiting for a GPU. Labels and weights are
-        constants. Arithmetic is float32 at least, also under autocast. A NaN or infinity in an input is a NaN in the
-        loss.
+        n^2 (d + log n) time and n^2 memory, without loops and without waiting for a GPU.
 
     Example:
         >>> import torch
@@ -149,7 +147,7 @@ class _RankError(torch.autograd.Function):
 
 
 class RankSimLoss(FeatureLoss):
-    """RankSim as a module: stores and checks the hyper-parameters; `ranksim_loss` has the equation and all arguments."""
+    """RankSim as a module: stores and checks the settings; `ranksim_loss` has the equation and all arguments."""
 
     function = staticmethod(ranksim_loss)
 

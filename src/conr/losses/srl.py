@@ -78,8 +78,7 @@ def srl_loss(
         TypeError: not tensors; integer features or weights; a number that is none.
 
     Notes:
-        (n + N) K d time for K bins, (n + N) K memory. Labels, weights, surrogate and points are constants. Arithmetic
-        is float32 at least, also under autocast. A NaN or infinity in an input is a NaN in the loss.
+        (n + N) K d time for K bins, (n + N) K memory. Surrogate and points are constants.
 
     Example:
         >>> import torch

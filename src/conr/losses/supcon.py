@@ -51,9 +51,7 @@ def supcon_loss(
         TypeError: not tensors; integer features or weights; a number that is none.
 
     Notes:
-        n^2 d time; n^2 memory, and n d for large batches, by the engines of ConR. Labels and weights are constants;
-        differentiable once in features. Arithmetic is float32 at least, also under autocast. A NaN or infinity
-        in an input is a NaN in the loss.
+        n^2 d time; n^2 memory, and n d for large batches, by the engines of ConR. Differentiable once in features.
 
     Example:
         >>> import torch
