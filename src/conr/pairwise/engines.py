@@ -1,7 +1,6 @@
 """One entry to all engines, and the choice between them."""
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from conr.pairwise.distances import check_distance, real
 from conr.pairwise.pairs import Contrast, Prepared, Rule, Samples, sort_keys, spoilt
 from conr.pairwise.recompute import contrast_recomputed, exponentials_fit
 from conr.pairwise.similarities import unit_vectors
-from conr.pairwise.sweeps import Cut, Sweep, box_sweep, cut, full_area, full_sweep, interval_sweep
+from conr.pairwise.sweeps import Cut, Plan, Sweep, box_sweep, cut, full_area, full_sweep, interval_sweep
 from conr.pairwise.triton_engine import contrast_triton
 
 ENGINES = ("auto", "dense", "blockwise", "windowed", "triton")
@@ -43,24 +42,6 @@ CAREFUL_BLOCK = 256
 
 KEPT = 3
 """Most similarities that the windowed engine keeps for the backward pass, in multiples of the features' numbers."""
-
-
-class Plan(NamedTuple):
-    """The walks of a tiled engine."""
-
-    sweeps: list[Sweep]
-    bounded: bool  # whether exponentials fit without further care
-    keepable: int  # most similarities that forward keeps for backward, of sweeps for positives or negatives only
-
-    @property
-    def area(self) -> int:
-        """Number of similarities in the tiles."""
-        return sum(sweep.area for sweep in self.sweeps)
-
-    @property
-    def kept(self) -> int:
-        """Number of them that forward keeps for backward, about."""
-        return min(self.keepable, sum(sweep.area for sweep in self.sweeps if sweep.positives != sweep.negatives))
 
 
 def contrast(
@@ -111,7 +92,7 @@ def contrast(
         return _triton(batch, more, weights, rule, block=block)
     if plan is None:
         plan = _plan(batch, more, rule, windowed=engine == "windowed", block=block)
-    return _recomputed(batch, more, weights, rule, plan)
+    return contrast_recomputed(batch, more, weights.log(), rule, plan)
 
 
 def choose_engine(samples: Samples, others: Samples | None, rule: Rule) -> str:
@@ -195,13 +176,6 @@ def _prepared(samples: Samples, others: Samples | None, rule: Rule) -> tuple[Pre
     if others is not None:
         others = others._replace(features=others.features.to(samples.features.dtype))
     return rule.prepare(samples, dtype), None if others is None else rule.prepare(others, dtype)
-
-
-@outside_graphs
-def _recomputed(batch: Prepared, others: Prepared | None, weights: Tensor, rule: Rule, plan: Plan) -> Contrast:
-    return contrast_recomputed(
-        batch, others, weights.log(), rule, plan.sweeps, bounded=plan.bounded, keepable=plan.keepable
-    )
 
 
 @outside_graphs

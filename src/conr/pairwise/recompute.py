@@ -37,21 +37,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from conr._torch import outside_graphs
 from conr.pairwise.blocks import Scratch, add, add_product, at, shifted
 from conr.pairwise.pairs import LOG2_E, NOTHING, Contrast, Prepared, Rule, find_pairs, log_push
 from conr.pairwise.similarities import through_unit_, unit_and_inverse
-from conr.pairwise.sweeps import Batch, Blocks, Sweep
+from conr.pairwise.sweeps import Batch, Blocks, Plan, Sweep
 
 
+@outside_graphs
 def contrast_recomputed(
     batch: Prepared,
     others: Prepared | None,
     log_weights: Tensor,
     rule: Rule,
-    sweeps: list[Sweep],
-    *,
-    bounded: bool,
-    keepable: int = 0,
+    plan: Plan,
 ) -> Contrast:
     r"""Both terms of every anchor, without ever holding n x n numbers.
 
@@ -60,11 +59,7 @@ def contrast_recomputed(
         others: more candidates, which are no anchors, (m, ...).
         log_weights: shape (n,): logarithm of each anchor's weight, which multiplies its negatives.
         rule: what makes and weighs pairs.
-        sweeps: the walks; together they must visit every pair that counts once.
-        bounded: whether exponentials of all logits are known to fit (`exponentials_fit`). If not, each tile's largest
-            logit is subtracted first, and batches must hold one tile.
-        keepable: most numbers of tiles that are kept for the backward pass, where a sweep looks for positives or for
-            negatives only.
+        plan: the walks; together they must visit every pair that counts once.
 
     Returns:
         The terms, differentiable once with respect to both features. A feature that is not finite makes each NaN.
@@ -73,11 +68,10 @@ def contrast_recomputed(
         Time follows the area of the sweeps. Saves the unit features, O(n) numbers and what may be kept; needs two more
         copies of the features and a few batches of tiles while it runs.
     """
-    keepable = keepable if bounded and torch.is_grad_enabled() else 0
-    problem = _Problem(rule, sweeps, bounded, keepable)
+    if not (plan.bounded and torch.is_grad_enabled()):
+        plan = plan._replace(keepable=0)
     other_features = None if others is None else others.features
-    found = _Recomputed.apply(batch.features, other_features, batch, others, log_weights * LOG2_E, problem)
-    return Contrast(*found)
+    return Contrast(*_Recomputed.apply(batch.features, other_features, batch, others, log_weights * LOG2_E, rule, plan))
 
 
 def exponentials_fit(batch: Prepared, others: Prepared | None, rule: Rule) -> bool:
@@ -316,15 +310,6 @@ def _both(values: Tensor, sides: list[_Side], out: Tensor) -> Tensor:
     return torch.add(sides[0].values(values), sides[1].values(values), out=out)
 
 
-class _Problem(NamedTuple):
-    """All that is constant and no tensor."""
-
-    rule: Rule
-    sweeps: list[Sweep]
-    bounded: bool
-    keepable: int  # most similarities that forward keeps for backward
-
-
 class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(  # noqa: PLR0917 - autograd passes arguments by position
@@ -334,9 +319,10 @@ class _Recomputed(torch.autograd.Function):
         batch: Prepared,
         others: Prepared | None,
         log_weights: Tensor,
-        problem: _Problem,
+        rule: Rule,
+        plan: Plan,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        bounded, scratch, keepable = problem.bounded, Scratch(), problem.keepable
+        bounded, scratch, keepable = plan.bounded, Scratch(), plan.keepable
         kept: list[Tensor | None] = []  # of every batch
         nothing = 0 if bounded else NOTHING
         total = _Sums.empty(features, (len(features),), nothing)
@@ -347,8 +333,8 @@ class _Recomputed(torch.autograd.Function):
             if others is not None and other_features is not None:
                 other_features, other_inverse = unit_and_inverse(other_features)  # (m, d), (m, 1)
                 others = others._replace(features=other_features)
-            for sweep in problem.sweeps:
-                walk = _Walk.over(batch, others, sweep, problem.rule, scratch)
+            for sweep in plan.sweeps:
+                walk = _Walk.over(batch, others, sweep, rule, scratch)
                 found = _Sums.empty(features, tuple(walk.rows.features.shape[:2]), nothing)
                 for tiles in sweep.batches:
                     keep = tiles.area <= keepable and sweep.positives != sweep.negatives
@@ -364,7 +350,7 @@ class _Recomputed(torch.autograd.Function):
         # Labels and predictions are saved by autograd, which tells if they have changed when backward needs them.
         more = others or (None,) * len(batch)
         ctx.save_for_backward(*batch, *more, inverse, other_inverse, log_weights, log_total, count, *kept)
-        ctx.problem = problem
+        ctx.rule, ctx.plan = rule, plan
         ctx.mark_non_differentiable(total.positives, total.negatives)
         return log_total / LOG2_E, total.similarity / (count * LOG2_E), total.positives, total.negatives
 
@@ -375,21 +361,21 @@ class _Recomputed(torch.autograd.Function):
         batch, saved = Prepared(*ctx.saved_tensors[:fields]), ctx.saved_tensors[2 * fields :]
         inverse, other_inverse, log_weights, log_total, count, *kept = saved
         others = None if other_inverse is None else Prepared(*ctx.saved_tensors[fields : 2 * fields])
-        problem: _Problem = ctx.problem
+        rule, plan = ctx.rule, ctx.plan
         scratch, remaining = Scratch(), iter(kept)
         slopes = _Slopes(
             positive=-log_total,
             negative=log_weights - log_total,
-            total=grad_log_total / problem.rule.temperature,
-            mean=grad_mean_positive / (count * problem.rule.temperature),
+            total=grad_log_total / rule.temperature,
+            mean=grad_mean_positive / (count * rule.temperature),
         )
-        slopes = slopes.factors() if problem.bounded else slopes
+        slopes = slopes.factors() if plan.bounded else slopes
         grad = torch.zeros_like(batch.features)  # (n, d)
         # (m, d); None for a memory's, which have no gradient
         grad_others = torch.zeros_like(others.features) if others is not None and ctx.needs_input_grad[1] else None
         with torch.autocast(grad.device.type, enabled=False):
-            for sweep in problem.sweeps:
-                walk = _Walk.over(batch, others, sweep, problem.rule, scratch)
+            for sweep in plan.sweeps:
+                walk = _Walk.over(batch, others, sweep, rule, scratch)
                 rows, columns = walk.rows.features, walk.columns.features  # (blocks, block, d) each
                 grad_rows = scratch.take("grad rows", rows.shape, rows).zero_()  # (blocks, block, d)
                 grad_columns = grad_rows
@@ -398,7 +384,7 @@ class _Recomputed(torch.autograd.Function):
                 named = zip(_Slopes._fields, slopes, strict=True)
                 ordered = _Slopes(*(scratch.blocks(*one, sweep.rows, sweep) for one in named))
                 for tiles in sweep.batches:
-                    slope = ordered.grad_tiles(walk, tiles, next(remaining), bounded=problem.bounded)  # (t, r, c)
+                    slope = ordered.grad_tiles(walk, tiles, next(remaining), bounded=plan.bounded)  # (t, r, c)
                     add_product(grad_rows, tiles.rows, slope, at(columns, tiles.columns, tiles.width))
                     for side in walk.candidates(tiles) if sweep.own or grad_others is not None else ():
                         seen = side.part(slope).transpose(1, 2)  # (t, c, r)
@@ -409,4 +395,4 @@ class _Recomputed(torch.autograd.Function):
         through_unit_(grad, batch.features, inverse)
         if grad_others is not None and others is not None:
             through_unit_(grad_others, others.features, other_inverse)
-        return grad, grad_others, None, None, None, None
+        return grad, grad_others, *(None,) * 5

@@ -95,6 +95,26 @@ class Sweep(NamedTuple):
         return sum(batch.area for batch in self.batches)
 
 
+class Plan(NamedTuple):
+    """The walks of a tiled engine."""
+
+    sweeps: list[Sweep]
+    # whether exponentials of all logits are known to fit; if not, each tile's largest logit is subtracted first, and
+    # batches must hold one tile
+    bounded: bool
+    keepable: int  # most similarities that forward keeps for backward, of sweeps for positives or negatives only
+
+    @property
+    def area(self) -> int:
+        """Number of similarities in the tiles."""
+        return sum(sweep.area for sweep in self.sweeps)
+
+    @property
+    def kept(self) -> int:
+        """Number of them that forward keeps for backward, about."""
+        return min(self.keepable, sum(sweep.area for sweep in self.sweeps if sweep.positives != sweep.negatives))
+
+
 class Cut(NamedTuple):
     """Division of a sweep into tiles and batches."""
 
