@@ -99,15 +99,9 @@ def _columns(index, block, near, spans, span, LISTED: tl.constexpr, BLOCK: tl.co
 
 @triton.jit
 def _similarities(
-    row_features,
-    column_features,
-    row_at,
-    column_at,
-    accumulator,
-    D: tl.constexpr,
-    BLOCK_DEPTH: tl.constexpr,
-    PRECISION: tl.constexpr,
-):
+    row_features, column_features, row_at, column_at, accumulator,
+    D: tl.constexpr, BLOCK_DEPTH: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
     """Products (BLOCK_ROWS, BLOCK_COLUMNS) of unit features; those of padding are those of any sample."""
     lane = tl.arange(0, BLOCK_DEPTH)
     for start in range(0, D, BLOCK_DEPTH):
@@ -127,29 +121,11 @@ def _similarities(
 
 @triton.jit
 def _pairs(
-    row_features,
-    column_features,
-    row_at,
-    column_at,
-    row_labels,
-    column_labels,
-    row_predictions,
-    column_predictions,
-    row,
-    column,
-    rows,
-    columns,
-    scales,
-    zeros,
-    D: tl.constexpr,
-    KEYS: tl.constexpr,
-    DISTANCE: tl.constexpr,
-    PUSH: tl.constexpr,
-    POSITIVES: tl.constexpr,
-    OWN: tl.constexpr,
-    BLOCK_DEPTH: tl.constexpr,
-    PRECISION: tl.constexpr,
-):
+    row_features, column_features, row_at, column_at, row_labels, column_labels, row_predictions,
+    column_predictions, row, column, rows, columns, scales, zeros,
+    D: tl.constexpr, KEYS: tl.constexpr, DISTANCE: tl.constexpr, PUSH: tl.constexpr, POSITIVES: tl.constexpr,
+    OWN: tl.constexpr, BLOCK_DEPTH: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
     """Logits of a tile (with the push of negatives, without anchors' weights), and which of its pairs count."""
     logits = _similarities(
         row_features, column_features, row_at, column_at, zeros, D, BLOCK_DEPTH, PRECISION
@@ -182,71 +158,22 @@ def _share(first, last, part, parts):
 
 @triton.jit
 def forward_kernel(
-    row_features,
-    column_features,
-    row_order,
-    column_order,
-    row_labels,
-    column_labels,
-    row_predictions,
-    column_predictions,
-    firsts,
-    lasts,
-    near,
-    scales,
-    log_sums,
-    similarities,
-    counts,
-    rows,
-    columns,
-    spans,
-    span,
-    D: tl.constexpr,
-    KEYS: tl.constexpr,
-    DISTANCE: tl.constexpr,
-    PUSH: tl.constexpr,
-    POSITIVES: tl.constexpr,
-    OWN: tl.constexpr,
-    LISTED: tl.constexpr,
-    PRECISION: tl.constexpr,
-    BLOCK_ROWS: tl.constexpr,
-    BLOCK_COLUMNS: tl.constexpr,
-    BLOCK_DEPTH: tl.constexpr,
-):
-    """Sums of one pair set for a block of anchors; programs along the grid's second axis share its tiles.
-
-    Args:
-        row_features: unit features of the anchors, (rows, D).
-        column_features: those of the candidates, (columns, D).
-        row_order: which anchor stands where, (rows,) int32.
-        column_order: which candidate stands where, (columns,) int32.
-        row_labels: (KEYS + 1, rows), in that order; the last row is how far each label reaches.
-        column_labels: (KEYS + 1, columns).
-        row_predictions: (KEYS + 1, rows).
-        column_predictions: (KEYS + 1, columns).
-        firsts: for each block of rows the first tile it visits, (blocks,) int32.
-        lasts: the one after the last.
-        near: with LISTED, the tiles that each block visits, in spans: (blocks, spans) int32.
-        scales: two numbers in the dtype of the sums: 1 / (temperature log 2), and the distance scale.
-        log_sums: to be written, by place of the anchor in the batch: (parts, rows).
-        similarities: to be written like this, for positives.
-        counts: to be written like this, int32.
-        rows: how many anchors.
-        columns: how many candidates.
-        spans: how many spans of tiles there are.
-        span: tiles of a span.
-        D: size of a feature vector.
-        KEYS: numbers per label, without its reach.
-        DISTANCE: name of the distance; angular keys are unit vectors.
-        PUSH: name of the push.
-        POSITIVES: the pair set is that of positives, else of negatives.
-        OWN: anchors are the candidates.
-        LISTED: whether tiles are taken from the list.
-        PRECISION: of products of float32.
-        BLOCK_ROWS: rows of a tile; a power of 2, as the next two.
-        BLOCK_COLUMNS: columns of a tile.
-        BLOCK_DEPTH: features that are multiplied at once.
-    """
+    row_features, column_features,  # unit features of anchors and candidates, (rows, D) and (columns, D)
+    row_order, column_order,  # which anchor or candidate stands where, (rows,) and (columns,) int32
+    row_labels, column_labels,  # (KEYS + 1, rows or columns), in that order; last how far each reaches
+    row_predictions, column_predictions,  # the same
+    firsts, lasts,  # for each block of rows its first tile, and the one after its last, (blocks,) int32
+    near,  # with LISTED, the tiles that each block visits, in spans: (blocks, spans) int32
+    scales,  # two numbers in the dtype of the sums: 1 / (temperature log 2), and the distance scale
+    log_sums, similarities, counts,  # to be written, (parts, rows): similarities of positives, counts int32
+    rows, columns, spans, span,  # how many anchors, candidates and spans of tiles, and tiles of a span
+    D: tl.constexpr, KEYS: tl.constexpr,  # features, and numbers per label without its reach
+    DISTANCE: tl.constexpr, PUSH: tl.constexpr,  # their names; keys of angular are unit vectors
+    POSITIVES: tl.constexpr, OWN: tl.constexpr,  # positives, else negatives; anchors are the candidates
+    LISTED: tl.constexpr, PRECISION: tl.constexpr,  # tiles are taken from the list; of products of float32
+    BLOCK_ROWS: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, BLOCK_DEPTH: tl.constexpr,  # of a tile: powers of 2
+):  # fmt: skip
+    """Sums of one pair set for a block of anchors; programs along the grid's second axis share its tiles."""
     block = tl.program_id(0)
     row = block * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
     row_at = tl.load(row_order + row, mask=row < rows, other=0).to(tl.int64)
@@ -292,55 +219,23 @@ def _slopes(logits, at, offsets, totals, means, axis: tl.constexpr, POSITIVES: t
 
 
 @triton.jit
-def backward_kernel(
-    row_features,
-    column_features,
-    row_order,
-    column_order,
-    row_labels,
-    column_labels,
-    row_predictions,
-    column_predictions,
-    firsts,
-    lasts,
-    near,
-    scales,
-    offsets,
-    totals,
-    means,
-    gradients,
-    rows,
-    columns,
-    spans,
-    span,
-    D: tl.constexpr,
-    KEYS: tl.constexpr,
-    DISTANCE: tl.constexpr,
-    PUSH: tl.constexpr,
-    POSITIVES: tl.constexpr,
-    OWN: tl.constexpr,
-    LISTED: tl.constexpr,
-    PRECISION: tl.constexpr,
-    BLOCK_ROWS: tl.constexpr,
-    BLOCK_COLUMNS: tl.constexpr,
-    BLOCK_DEPTH: tl.constexpr,
-    ROW_ANCHORS: tl.constexpr,
-    COLUMN_ANCHORS: tl.constexpr,
-    WIDTH: tl.constexpr,
-):
+def backward_kernel(  # arguments are those of `forward_kernel`, and some more
+    row_features, column_features, row_order, column_order, row_labels, column_labels,
+    row_predictions, column_predictions, firsts, lasts, near, scales,
+    offsets,  # for each anchor log2 of its sum, for negatives before its weight, (anchors,)
+    totals, means,  # gradient of its log_total over temperature, of its mean_positive over temperature and count
+    gradients,  # to be written, (parts, rows, D), in the dtype of the sums
+    rows, columns, spans, span,
+    D: tl.constexpr, KEYS: tl.constexpr, DISTANCE: tl.constexpr, PUSH: tl.constexpr,
+    POSITIVES: tl.constexpr, OWN: tl.constexpr, LISTED: tl.constexpr, PRECISION: tl.constexpr,
+    BLOCK_ROWS: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, BLOCK_DEPTH: tl.constexpr,
+    ROW_ANCHORS: tl.constexpr, COLUMN_ANCHORS: tl.constexpr,  # whether rows, columns are anchors
+    WIDTH: tl.constexpr,  # features of the gradient that a program computes, a power of 2
+):  # fmt: skip
     """Gradient of the unit features of a block of rows by one pair set.
 
     The grid's second axis shares out the tiles, each part with a gradient of its own, the third the features. Pairs are
     mutual, so that one visit serves both anchors of a pair.
-
-    Arguments are those of `forward_kernel`, and:
-
-    - offsets: for each anchor log2 of its sum (for negatives before its weight), (anchors,);
-    - totals: gradient of its log_total, over temperature;
-    - means: gradient of its mean_positive, over temperature and count;
-    - gradients: to be written, (parts, rows, D), in the dtype of the sums;
-    - ROW_ANCHORS, COLUMN_ANCHORS: whether rows, columns are anchors;
-    - WIDTH: features of the gradient that a program computes, a power of 2.
     """
     block = tl.program_id(0)
     row = block * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
