@@ -170,11 +170,13 @@ class FittedLoss(SampleLoss):
             RuntimeError: ``fit`` was not called.
             ValueError: a setting is still "auto".
         """
-        return self.learned() | super().settings()
+        return {**self.learned(), **super().settings()}
 
     def learned(self) -> dict[str, Tensor]:
         """The tables by name; RuntimeError before ``fit``."""
         learned = {name: getattr(self, name) for name in self.tables}
-        if any(table is None for table in learned.values()):
-            raise RuntimeError(f"this {type(self).__name__} has not seen training labels: call fit(labels, bins) first")
+        for table in learned.values():
+            if table is None:
+                name = type(self).__name__
+                raise RuntimeError(f"this {name} has not seen training labels: call fit(labels, bins) first")
         return learned

@@ -258,7 +258,7 @@ class _BalancedMSE(FittedLoss):
 
     def settings(self) -> dict[str, Any]:
         """Arguments of the function; RuntimeError before ``fit``."""
-        return super().settings() | {"noise_scale": self.noise_scale()}
+        return {**super().settings(), "noise_scale": self.noise_scale()}
 
 
 class BMC(_BalancedMSE):

@@ -205,7 +205,7 @@ class HCA(FittedLoss):
 
     def settings(self) -> dict[str, Any]:
         """Settings, learned tables and the bins that they are of."""
-        return super().settings() | {"bins": self._bins, "sizes": self._sizes}
+        return {**super().settings(), "bins": self._bins, "sizes": self._sizes}
 
 
 def hierarchy_counts(labels: Tensor, bins: Bins) -> Tensor:

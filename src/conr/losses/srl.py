@@ -16,6 +16,8 @@ from conr.density.bins import inner_edges
 from conr.losses._common import FeatureLoss, check_settings, checked_features, no_terms, nothing
 from conr.pairwise import unit_vectors
 
+_SIZES = ("num_features", "low", "high", "bin_width")
+
 
 def srl_loss(
     features: Tensor,
@@ -243,7 +245,7 @@ class SRLLoss(FeatureLoss):
         Raises:
             ValueError: as for the class.
         """
-        features, low, high, width = self._sizes()
+        features, low, high, width = (number(name, getattr(self, name)) for name in _SIZES)
         self.edges = Bins.by_width(width=width, low=low, high=high).edges[0].float()  # (K + 1,)
         self.points = unit_vectors(torch.randn(self.num_points, features))
         self.surrogate = torch.zeros(len(self.edges) - 1, features)
@@ -260,11 +262,9 @@ class SRLLoss(FeatureLoss):
 
     def settings(self) -> dict[str, Any]:
         """Settings and memory, for the function; ValueError while a number is still "auto"."""
-        self._sizes()
-        return super().settings() | {"edges": self.edges, "surrogate": self.surrogate, "points": self.points}
-
-    def _sizes(self) -> tuple[Any, ...]:
-        return tuple(number(name, getattr(self, name)) for name in ("num_features", "low", "high", "bin_width"))
+        for name in _SIZES:
+            number(name, getattr(self, name))
+        return {**super().settings(), "edges": self.edges, "surrogate": self.surrogate, "points": self.points}
 
     @torch.no_grad()
     def _remember(self, features: Tensor, labels: Tensor) -> None:

@@ -178,12 +178,7 @@ def interval_sweep(points: Points, others: Points | None, *, distance: str, cut:
 def box_sweep(points: Points, others: Points | None, *, distance: str, cut: Cut, positives: bool) -> Sweep:
     """Tiles that hold all pairs of labels (n, k) within a window: blocks whose bounding boxes come close enough.
 
-    Args:
-        points: labels (for positives) or predictions (for negatives) of the anchors, (n, k), and their reaches.
-        others: those of the candidates, (m, k); None: the anchors themselves, symmetric.
-        distance: the name of a distance.
-        cut: size of tiles and batches.
-        positives: whether the sweep finds positives; else negatives.
+    Arguments are those of `interval_sweep`, with labels or predictions (n, k) and (m, k).
     """
     own, block = others is None, cut.block
     rows, lows, highs, reaches = _boxes(*points, distance, block)
