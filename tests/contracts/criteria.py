@@ -105,8 +105,6 @@ def _hca(levels: int, power: float, classes: int) -> CriterionCase:
 NOISE = {"noise_scale": (0.0, math.inf, -1.0)}
 
 CRITERIA = {
-    "l1": _elementwise(L1, "l1"),
-    "mse": _elementwise(MSE, "mse"),
     "huber": _elementwise(Huber, "huber", delta=0.7),
     "focal-r": _focal(error_scale=0.8),
     "bmc": CriterionCase(
@@ -115,16 +113,7 @@ CRITERIA = {
         bmc_losses,
         lambda module, _batch: _learned(module),
         zero_on=("no samples", "one sample"),
-        refused=NOISE,
-    ),
-    "bmc-drawn": CriterionCase(
-        BMC,
-        {"noise_scale": 1.5, "candidates": 5},
-        bmc_losses,
-        _drawn,
-        zero_on=("no samples", "one sample"),
-        refused={"candidates": (0,)},
-        exempt={"order_of_samples_does_not_matter": "the order says which labels of the batch a seed draws"},
+        refused={**NOISE, "candidates": (0,)},
     ),
     "gai": CriterionCase(
         GAI,
@@ -158,6 +147,9 @@ CRITERIA = {
 
 # More settings of the same code: their values and gradients.
 VARIANTS = {
+    "l1": _elementwise(L1, "l1"),
+    "mse": _elementwise(MSE, "mse"),
+    "bmc-drawn": CriterionCase(BMC, {"noise_scale": 1.5, "candidates": 5}, bmc_losses, _drawn),
     "focal-r-mse": _focal(kind="mse", activation="tanh", error_scale=0.5),
     "focal-r-flat": _focal(error_scale=0.5, focus=0.5),
     "dist-huber": _dist(kind="huber", delta=0.4),

@@ -157,11 +157,8 @@ def _srl(**settings: Any) -> RegularizerCase:
     )
 
 
-# A window of 1.0 is hit exactly by integer labels under l1, l2 and linf; the angle between two directions is rounded,
-# so that a pair at the window's very edge could fall on either side: 1.0005 is no angle between multiples of 0.25.
 REGULARIZERS = {
     "conr": _conr(),
-    "conr-angular": _conr(distance="angular", window=1.0005),
     "conr-blockwise": _conr(engine="blockwise", distance="l1"),
     "conr-windowed": _conr(engine="windowed", push="linear"),
     "accon": _accon(),
@@ -173,11 +170,15 @@ REGULARIZERS = {
     "supcon": _supcon(),
 }
 
+# A window of 1.0 is hit exactly by integer labels under l1, l2 and linf; the angle between two directions is rounded,
+# so that a pair at the window's very edge could fall on either side: 1.0005 is no angle between multiples of 0.25.
+
 # More settings of the same code: their values and gradients.
 VARIANTS = {
     "conr-linear": _conr(push="linear"),
     "conr-paper": _conr(weight_anchors=False),
     "conr-l1": _conr(distance="l1"),
+    "conr-angular": _conr(distance="angular", window=1.0005),
     "conr-linf": _conr(distance="linf", push="linear"),
     "accon-window": _accon(window=1.0, label_range=3.0, distance="linf"),
     "ordinal-entropy-unrounded": _ordinal_entropy(bin_width=None, distance="l1"),

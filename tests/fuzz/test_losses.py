@@ -6,12 +6,14 @@ from typing import Any, cast
 
 import torch
 from hypothesis import strategies as st
-from tests.contracts.criteria import CRITERIA
-from tests.contracts.registry import REGULARIZERS
+from tests.contracts import criteria, registry
 from tests.contracts.smoothers import SMOOTHERS
 from tests.fuzz.batches import Drawn, batches
 from tests.fuzz.search import Refused, attempt, examples, search
 from torch import Tensor, nn
+
+REGULARIZERS = {**registry.REGULARIZERS, **registry.VARIANTS}
+CRITERIA = {**criteria.CRITERIA, **criteria.VARIANTS}
 
 
 def judge(call: Callable[..., Tensor], differentiable: str, drawn: dict[str, Drawn], shape: tuple[int, ...]) -> None:
