@@ -64,11 +64,8 @@ class Choices(NamedTuple):
     values: tuple[Value, ...]
 
 
-Grid = Mapping[str, tuple[Value, ...]]
-"""Values to try, by the names in ``FACTORS``."""
-
-Space = dict[str, Range | Choices]
-"""By the names in ``FACTORS``, and ``weights``."""
+Grid = Mapping[str, tuple[Value, ...]]  # values to try, by the names in `FACTORS`
+Space = dict[str, Range | Choices]  # by the names in `FACTORS`, and `weights`
 
 
 def read_grid(words: Sequence[str]) -> Grid:

@@ -17,8 +17,7 @@ from conr.runs.folder import CONFIG, LAST_CHECKPOINT
 from conr.runs.results import RESULT
 from conr.training.command import run_command
 
-Report = Callable[[Task, int], None]
-"""Called with a task and how many of its epochs have ended since the last call."""
+Report = Callable[[Task, int], None]  # called with a task and how many of its epochs have ended since the last call
 
 _QUIET = ("--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false")
 

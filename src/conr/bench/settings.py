@@ -15,16 +15,14 @@ from conr.methods.presets import method_names
 from conr.runs.folder import CONFIG, read_config
 from conr.runs.reading import read_yaml
 
-MethodSettings = dict[str, dict[str, dict[str, Any]]]
-"""Dataset -> method or mix -> name of a setting -> value."""
+MethodSettings = dict[str, dict[str, dict[str, Any]]]  # dataset -> method or mix -> name of a setting -> value
 
 EVERY = "*"
 """Stands for all methods of a dataset, in place of a method."""
 
 _ALLOWED = ("model", "trainer")
 
-Difference = tuple[str, Any, Any]
-"""Name of a setting, its value in the run, and the value asked for."""
+Difference = tuple[str, Any, Any]  # name of a setting, its value in the run, and the value asked for
 
 
 def read_method_settings(path: Path) -> MethodSettings:

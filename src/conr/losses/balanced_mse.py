@@ -29,9 +29,8 @@ def bmc_loss(
       + \log \sum_j e^{-\|\hat y_i - y_j\|^2 / 2 \sigma^2} \Big]$$
 
     Symbols: $\hat y$ predictions, $y$ labels, $w$ weights, $\sigma$ noise_scale. Source: "Balanced MSE for Imbalanced
-    Visual Regression", CVPR 2022. The sum estimates, from the batch, how likely each prediction is under
-    the training labels: what makes MSE shrink towards common labels is divided out. The factor $2 \sigma^2$ is a
-    constant to the gradient.
+    Visual Regression", CVPR 2022. The sum estimates how likely each prediction is under the training labels: what makes
+    MSE shrink towards common labels is divided out. The factor $2 \sigma^2$ is a constant to the gradient.
 
     Differences from the authors' code: several label dimensions need no multivariate normal objects, as their constants
     cancel; and the log-sum may run over a random part of the batch (see ``candidates``).

@@ -17,28 +17,19 @@ from conr.pairwise.triton_engine import contrast_triton
 
 ENGINES = ("auto", "dense", "blockwise", "windowed", "triton")
 
-MAX_DENSE_PAIRS = 8192**2
-"""Most pairs for which "auto" computes all similarities at once on a GPU."""
+MAX_DENSE_PAIRS = 8192**2  # most pairs for which "auto" computes all similarities at once on a GPU
 
 MAX_DENSE_BYTES = 2**25
 """Largest matrix of similarities that "auto" computes at once on a CPU: above, malloc asks the system for each one."""
 
-DENSE_PASSES = 500
-"""Elementwise passes of the dense engine, in multiply-adds per pair: they go through memory."""
-
-TILE_PASSES = 200
-"""Elementwise passes over a tile, in multiply-adds per similarity: they stay in cache."""
-
-SMALL_PRODUCT = 3.5
-"""Time of a multiply-add in the small products of tiles, in multiply-adds of a large one."""
-
-TILED_START = 140_000_000
-"""Sorting, cutting and calling of one walk over tiles, in multiply-adds."""
+DENSE_PASSES = 500  # elementwise passes of the dense engine, in multiply-adds per pair: they go through memory
+TILE_PASSES = 200  # elementwise passes over a tile, in multiply-adds per similarity: they stay in cache
+SMALL_PRODUCT = 3.5  # time of a multiply-add in the small products of tiles, in multiply-adds of a large one
+TILED_START = 140_000_000  # sorting, cutting and calling of one walk over tiles, in multiply-adds
 
 BLOCK = {"cpu": 64, "cuda": 2048}
 """Rows of a tile: on a CPU few, as small tiles waste less around the pairs; on a GPU enough to keep it busy."""
-CAREFUL_BLOCK = 256
-"""Rows of a tile on a CPU where tiles come one at a time, as exponentials may not fit."""
+CAREFUL_BLOCK = 256  # rows of a tile on a CPU where tiles come one at a time, as exponentials may not fit
 
 KEPT = 3
 """Most similarities that the windowed engine keeps for the backward pass, in multiples of the features' numbers."""

@@ -8,11 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-ORDINARY = 1e-15, 1e15
-"""Lengths of vectors whose squares are far from the ends of float32."""
-
-LONG = 256
-"""Features from which half of the similarities are copied from the other half."""
+ORDINARY = 1e-15, 1e15  # lengths of vectors whose squares are far from the ends of float32
+LONG = 256  # features from which half of the similarities are copied from the other half
 PANELS, SMALLEST_PANEL = 4, 128
 """Into how many bands of rows the similarities are then cut, and the fewest rows of a band."""
 

@@ -41,14 +41,9 @@ from conr.pairwise.distances import NORMS, box_coordinates
 BATCH_NUMBERS = 2**18
 """Most similarities of a batch of tiles: 1 MB of float32 stays in cache, and is enough work for several threads."""
 
-SHORTEST_RUN = 8
-"""Fewest neighbouring tiles that are visited in place; others are copied together."""
-
-STRIP = 512
-"""Most candidates in a strip; longer intervals are several strips."""
-
-STRIP_STEP = 16
-"""Candidates by which strips differ, so that many have the same shape."""
+SHORTEST_RUN = 8  # fewest neighbouring tiles that are visited in place; others are copied together
+STRIP = 512  # most candidates in a strip; longer intervals are several strips
+STRIP_STEP = 16  # candidates by which strips differ, so that many have the same shape
 
 STRIP_PADDING = 2**22
 """Most products of features that strips of a batch may waste to have one shape: about what another batch takes."""
@@ -56,8 +51,7 @@ STRIP_PADDING = 2**22
 Points = tuple[Tensor, Tensor]
 """Labels or predictions (n, k), and how far each reaches, (n,): see `conr.pairwise.pairs.Prepared`."""
 
-Blocks = slice | Tensor
-"""Numbers of blocks: consecutive ones, or int64 of shape (t,), which may repeat."""
+Blocks = slice | Tensor  # numbers of blocks: consecutive ones, or int64 of shape (t,), which may repeat
 
 
 class Batch(NamedTuple):

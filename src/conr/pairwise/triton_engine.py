@@ -16,8 +16,7 @@ from conr.pairwise.distances import Distance
 from conr.pairwise.pairs import LOG2_E, NOTHING, Contrast, Prepared, Rule
 from conr.pairwise.triton_tiles import Side, side, walk
 
-MAX_PARTS = 8
-"""Into how many parts the tiles of a block are shared out where there are too few blocks for a GPU."""
+MAX_PARTS = 8  # into how many parts the tiles of a block are shared out where there are too few blocks for a GPU
 
 
 def contrast_triton(

@@ -268,5 +268,4 @@ def backward_kernel(  # arguments are those of `forward_kernel`, and some more
     tl.store(out, gradient, mask=inside)
 
 
-INTERPRETED = not isinstance(forward_kernel, triton.JITFunction)
-"""True where kernels run on the CPU."""
+INTERPRETED = not isinstance(forward_kernel, triton.JITFunction)  # true where kernels run on the CPU

@@ -12,8 +12,7 @@ from torch import Tensor
 from conr.pairwise.distances import NORMS, box_coordinates
 from conr.pairwise.pairs import Prepared, Rule, sort_keys
 
-MAX_SPANS = 1024
-"""Most spans of tiles whose boxes are compared with that of a block: keeps lists of them linear in n."""
+MAX_SPANS = 1024  # most spans of tiles whose boxes are compared with that of a block: keeps lists of them linear in n
 
 
 class Side(NamedTuple):

@@ -24,8 +24,7 @@ WORST_SAMPLES = 12
 SPLITS = ("test", "val")
 
 Array = NDArray[Any]
-_Seen = tuple[RegressionDataset, "Embedded"]
-"""Samples, and some of them as a network sees them."""
+_Seen = tuple[RegressionDataset, "Embedded"]  # samples, and some of them as a network sees them
 
 
 class Embedded(NamedTuple):

@@ -219,8 +219,9 @@ def stays_finite(case: Case, name: str) -> None:
         batch = case.degenerate[name](case.batch()).to(dtype)
         for changes in ({}, *case.stress):
             for found in gradient(case, case.module(dtype=dtype, **changes), batch):
-                assert torch.isfinite(found).all(), f"output or gradient {found} in {dtype} with {changes}"
-                assert name not in case.zero_on or not found.any(), f"output or gradient {found} in {dtype} with {changes}"
+                told = f"output or gradient {found} in {dtype} with {changes}"
+                assert torch.isfinite(found).all(), told
+                assert name not in case.zero_on or not found.any(), told
 
 
 def lower_precision_is_computed_in_float32(case: Case, dtype: torch.dtype) -> None:
