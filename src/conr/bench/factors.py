@@ -156,12 +156,7 @@ def _criterion(model: Mapping[str, Any]) -> str:
 
 
 def preset_value(name: str, config: Mapping[str, Any]) -> Value:
-    """The value that a factor has in the configuration of a preset or a run.
-
-    Args:
-        name: of ``FACTORS``.
-        config: with ConR.
-    """
+    """The value that one of ``FACTORS`` has in the configuration of a preset or a run with ConR."""
     value: Any = config
     for part in FACTORS[name].setting.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

@@ -90,13 +90,7 @@ def run_grid(
 
 
 def run_recorded(task: Task, folder: Path, on_epoch: Callable[[int], None]) -> None:
-    """Train and test a task into its folder, or leave there why not.
-
-    Args:
-        task: the run.
-        folder: where it goes, or goes on.
-        on_epoch: called with the number of each training epoch that has ended.
-    """
+    """Train and test a task into its folder, or leave there why not; arguments are those of `train_task`."""
     try:
         _run(task, folder, on_epoch)
     except Exception as error:  # noqa: BLE001  whatever stops a run must not stop the grid

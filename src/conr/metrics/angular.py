@@ -53,13 +53,7 @@ def angular_error(predictions: Tensor, labels: Tensor) -> Tensor:
 def angular_statistics(predictions: Tensor, labels: Tensor, density: LabelDensity) -> Tensor:
     """Count and angular errors of a batch, over all samples and by region: float64, shape (1 + regions, 2).
 
-    Args:
-        predictions: pitch and yaw in radians, shape (n, 2).
-        labels: like predictions.
-        density: fitted; gives the shot region of each label.
-
-    Raises:
-        ValueError: other shapes.
+    Arguments and errors are those of `angular_error`, and a fitted density, which gives the shot region of each label.
     """
     errors = angular_error(predictions, labels)  # (n,)
     return region_sums(torch.stack((torch.ones_like(errors), errors), dim=1), labels, density)

@@ -38,12 +38,7 @@ def depth_statistics(predictions: Tensor, labels: Tensor, density: LabelDensity)
 
 
 def depth_values(sums: Tensor, density: LabelDensity) -> dict[str, Tensor]:
-    """Metrics by name and region.
-
-    Args:
-        sums: of `depth_statistics`, shape (bins, 8).
-        density: the same as there.
-    """
+    """Metrics by name and region, from the sums of `depth_statistics` and the same density."""
     inside = torch.stack([density.region_of_bin == region for region in range(len(REGIONS))])
     inside = torch.cat((torch.ones_like(inside[:1]), inside)).double()  # (1 + regions, bins)
     totals = inside @ sums  # (1 + regions, 8)

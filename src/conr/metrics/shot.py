@@ -48,12 +48,7 @@ def regression_metrics(predictions: Tensor, labels: Tensor, density: LabelDensit
 
 
 def error_statistics(predictions: Tensor, labels: Tensor, density: LabelDensity) -> Tensor:
-    """Sums for ``count``, ``mae``, ``mse``, ``rmse`` and ``gm`` of a batch.
-
-    Args:
-        predictions: shape (n,) or (n, k).
-        labels: shape of predictions.
-        density: fitted; gives the shot region of each label.
+    """Sums for ``count``, ``mae``, ``mse``, ``rmse`` and ``gm`` of a batch; arguments as of `regression_metrics`.
 
     Returns:
         Count, absolute, squared and logarithmic errors, of all samples and by region: float64, shape (1 + regions, 4).
@@ -84,13 +79,7 @@ def error_values(sums: Tensor) -> dict[str, Tensor]:
 def balanced_statistics(predictions: Tensor, labels: Tensor, density: LabelDensity) -> Tensor:
     """Sums for ``bmae`` of a batch: count and absolute error of each bin, float64, shape (bins, 2).
 
-    Args:
-        predictions: shape (n,) or (n, k).
-        labels: shape of predictions.
-        density: fitted; gives the bin of each label.
-
-    Raises:
-        ValueError: shapes differ.
+    Arguments and errors are those of `error_statistics`.
     """
     errors = _errors(predictions, labels)  # (n, k)
     index = density.fitted_bins().index(labels, check=False)  # (n,)
@@ -99,12 +88,7 @@ def balanced_statistics(predictions: Tensor, labels: Tensor, density: LabelDensi
 
 
 def balanced_values(sums: Tensor, density: LabelDensity) -> dict[str, Tensor]:
-    """Balanced MAE by region.
-
-    Args:
-        sums: of `balanced_statistics`, shape (bins, 2).
-        density: the same as there.
-    """
+    """Balanced MAE by region, from the sums of `balanced_statistics` and the same density."""
     count, absolute = sums.T  # (bins,), (bins,)
     occupied = count > 0
     chosen = torch.stack([occupied, *(occupied & (density.region_of_bin == region) for region in range(len(REGIONS)))])
@@ -115,13 +99,7 @@ def balanced_values(sums: Tensor, density: LabelDensity) -> dict[str, Tensor]:
 def correlation_values(predictions: Tensor, labels: Tensor, density: LabelDensity) -> dict[str, Tensor]:
     """Mean of ``pearson`` and ``spearman`` over label dimensions, by region; of all samples, as ranks need them.
 
-    Args:
-        predictions: shape (n,) or (n, k).
-        labels: shape of predictions.
-        density: fitted; gives the shot region of each label.
-
-    Raises:
-        ValueError: shapes differ.
+    Arguments and errors are those of `error_statistics`.
     """
     check_shapes(predictions, labels)
     regions = density.regions(labels, check=False)  # (n,)

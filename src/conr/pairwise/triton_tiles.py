@@ -65,14 +65,7 @@ def side(samples: Prepared, rule: Rule, *, positives: bool) -> Side:
 
 
 def walk(rows: Side, columns: Side, *, block_rows: int, block_columns: int) -> Walk:
-    """The tiles that can hold pairs of rows and columns, of which neither is empty.
-
-    Args:
-        rows: one block of them after the other.
-        columns: one tile of them after the other.
-        block_rows: rows of a block.
-        block_columns: columns of a tile.
-    """
+    """The tiles that can hold pairs of blocks of rows with tiles of columns, of which neither is empty."""
     tiles = math.ceil(columns.n / block_columns)
     lows, highs, reaches = _boxes(rows, block_rows)  # (blocks, c), (blocks, c), (blocks, 1)
     if rows.points.shape[1] == 1:

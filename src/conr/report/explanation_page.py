@@ -25,18 +25,7 @@ _COLLAPSE_LINES = {"collapse": "all", **{f"collapse_{region}": region for region
 
 
 def write_explanation(found: Explanation, out: Path) -> Path:
-    """Write the page, complete or not at all.
-
-    Args:
-        found: of `explain_run`.
-        out: the file; its folder is made.
-
-    Returns:
-        ``out``.
-
-    Raises:
-        OSError: the page cannot be written.
-    """
+    """Write the page about what `explain_run` found, as `write_page` does; return its path."""
     return write_page(
         out,
         "explanation.html.j2",

@@ -54,9 +54,6 @@ def histogram_picture(
         title: above the picture.
         dimensions: what each label dimension is called, if there are several; their numbers if empty.
 
-    Returns:
-        ``out``.
-
     Raises:
         ValueError: an ending that names no format.
     """
@@ -74,10 +71,7 @@ def histogram_picture(
 def terminal_histogram(density: "LabelDensity", label: str, dimensions: Sequence[str] = ()) -> Text:
     """The training labels as bars of text, at most 40 rows per label dimension; a row sums up several bins if needed.
 
-    Args:
-        density: fitted on the training labels.
-        label: name of the label, with its unit.
-        dimensions: what each label dimension is called, if there are several; their numbers if empty.
+    Arguments are those of `histogram_picture`.
     """
     text = Text()
     for name, edges, counts, regions in _dimensions(density, label, dimensions):

@@ -100,12 +100,7 @@ def suggested_method(inspection: Inspection) -> str:
 
 
 def suggested_configuration(inspection: Inspection, options: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration of ``conr fit`` with the table, the bins that were looked at and the suggested settings.
-
-    Args:
-        inspection: of a table.
-        options: see `write_inspection`.
-    """
+    """A configuration of ``conr fit`` with the table of these options and the suggested settings."""
     config = preset_config(f"table-{suggested_method(inspection)}")
     config["data"]["init_args"] = {**config["data"].get("init_args", {}), **options}
     set_conr(config, inspection.suggestion.standardised)

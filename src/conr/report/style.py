@@ -44,11 +44,7 @@ FAMILY_LOOKS = tuple(zip(_METHOD_COLORS * len(_MARKERS), _MARKERS * len(_METHOD_
 
 
 class MethodStyles:
-    """Colour and line style of each method, the same in all pictures of a page.
-
-    Args:
-        groups: in the order of the page; the baseline of each is grey.
-    """
+    """Colour and line style of each method, the same in all pictures of a page; the baseline of each group is grey."""
 
     def __init__(self, groups: Iterable[DatasetRuns]) -> None:
         self._style: dict[str, tuple[str, str]] = {}
@@ -169,15 +165,7 @@ def save_picture(figure: Figure, out: Path, *, dpi: int | None = None, kind: str
 def write_png(
     out: Path, draw: Callable[[Figure], object], *, width: float = WIDTH, height: float = HEIGHT, kind: str = "png"
 ) -> Path:
-    """Draw a picture for documents, on white, and write it as `save_picture` does.
-
-    Args:
-        out: the file.
-        draw: fills the empty figure.
-        width: in inches.
-        height: in inches.
-        kind: of file, "png", "svg" or "pdf".
-    """
+    """Let a function fill a figure for documents, on white, of a size in inches; write it as `save_picture` does."""
     with drawing(INK_ON_WHITE):
         figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
         draw(figure)
@@ -215,15 +203,7 @@ def inline_svg(figure: Figure, description: str) -> str:
 
 
 def write_page(out: Path, template: str, **values: Any) -> Path:
-    """Fill a template and write the page, complete or not at all.
-
-    Args:
-        out: the file; its folder is made.
-        template: its name in the folder ``templates``.
-        values: by name, what the template needs; a name without a value is an error.
-
-    Returns:
-        ``out``.
+    """Fill a template of the folder ``templates`` and write the page, complete or not at all; return its path.
 
     Raises:
         OSError: the page cannot be written; an earlier one is then still there.

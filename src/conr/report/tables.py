@@ -56,16 +56,7 @@ class TextTable:
         notes: Iterable[str] = (),
         words: Iterable[str] = (),
     ) -> "TextTable":
-        """Make a table of entries and plain text.
-
-        Args:
-            caption: see the class, as all others.
-            header: one title per column.
-            rows: those of a single group without a title.
-            parts: titled groups of rows, where there are several.
-            notes: sentences.
-            words: titles of columns.
-        """
+        """Make a table of entries and plain text: of rows without a title, or of parts with one each."""
         groups = parts or [("", rows)]
         return cls(
             caption,
