@@ -51,16 +51,7 @@ def conr_confusion(
     stricter bound for a rarer anchor. Source: ours, in the spirit of the theorem of the ConR paper; the documentation
     page of ConR derives it and states what it assumes.
 
-    Args:
-        features: shape (n, d), floating point.
-        labels: shape (n,) or (n, k).
-        predictions: like labels.
-        window: as for `conr_loss`, as are all that follow.
-        temperature: see there.
-        distance_scale: see there.
-        push: see there.
-        distance: see there.
-        weights: see there.
+    Arguments are those of `conr_loss`.
 
     Returns:
         Probabilities and bounds, float32 or float64, without gradient. The bounds hold up to rounding. They are

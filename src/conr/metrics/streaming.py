@@ -136,8 +136,8 @@ class _SumsMetric(Metric):
     """Base of metrics that follow from sums over batches, float64 of a shape."""
 
     full_state_update = False
-    statistics: ClassVar[Callable[[Tensor, Tensor, LabelDensity], Tensor]]
-    """Gives the sums of a batch."""
+    statistics: ClassVar[Callable[..., Tensor]]
+    """Gives the sums of a batch: of predictions, labels and a density."""
     sums: Tensor
 
     def __init__(self, density: LabelDensity, *shape: int, **settings: Any) -> None:

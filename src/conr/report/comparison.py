@@ -225,8 +225,10 @@ def _grid_table(groups: Sequence[DatasetRuns], metric: Metric | None, title: str
     not_run, methods = [NOT_RUN] * len(GROUPS), grid_methods(groups)
     parts = []
     for place, region in enumerate(GROUPS):
-        lines = [[cells.get((group.dataset, method), not_run)[place] for group in groups] for method in methods]
-        parts.append((REGION_TITLES[region], [[method, *line] for method, line in zip(methods, lines, strict=True)]))
+        lines: list[list[Entry | str]] = [
+            [method, *(cells.get((group.dataset, method), not_run)[place] for group in groups)] for method in methods
+        ]
+        parts.append((REGION_TITLES[region], lines))
     return TextTable.of(
         f"{title}. Mean ± standard deviation over seeds; the best mean of a column is bold.",
         ("method", *(group.dataset for group in groups)),

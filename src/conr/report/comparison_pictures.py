@@ -165,7 +165,7 @@ def _draw_trade_off(group: DatasetRuns, looks: Mapping[str, Look], ink: str, fig
     axes.margins(0.08)
     handles = [_mark(family, *looks[family], filled=PART in family.split("+")) for family in families]
     handles += [_mark(f"filled: with {PART}", ink, "o", filled=True), Line2D([], [], **dashed, label="frontier")]
-    spaces = {"handletextpad": 0.3, "columnspacing": 1.0}
+    spaces: dict[str, Any] = {"handletextpad": 0.3, "columnspacing": 1.0}
     figure.legend(handles=handles, loc="outside lower center", ncols=_LEGEND_COLUMNS, fontsize=9, **spaces)
 
 
