@@ -53,7 +53,7 @@ def test_page(tmp_path: Path) -> None:
     found = SimpleNamespace(title="", split="test", trained=SimpleNamespace(labels=[]))
     empty: dict[str, Any] = dict.fromkeys(("label", "data", "distribution", "maps", "collapse", "rare", "worst"), ())
     values = empty | {"found": found, "gaps": TABLE, "colors": {"c": "#123456"}}
-    page = write_page(tmp_path / "page.html", "conr.report", "explanation.html.j2", **values).read_text()
+    page = write_page(tmp_path / "page.html", "explanation.html.j2", **values).read_text()
     table = re.sub(r"\s+", " ", page[page.index("<thead>") : page.index("</table>")])
     assert '<th scope="col"><span class="mark" style="background:#c6b9e6"></span>many-shot<small>3 samples' in table
     assert '<td class="best">1.0<small class="better">-5 %</small></td> <td class="text">[/i] so</td>' in table

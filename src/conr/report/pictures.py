@@ -61,7 +61,7 @@ def label_pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
                 f"Test MAE by {name}; lower is better. A line is the mean over seeds, its band reaches from the lowest "
                 "to the highest seed. Shading marks the median-shot (faint) and few-shot (strong) regions.",
                 f"Mean absolute error over {name}: {' and '.join(methods)}",
-                lambda figure, methods=methods: _draw_errors(figure.subplots(), group, methods, styles),
+                partial(_draw_errors, group, methods, styles),
             )
             for methods in compared_methods(group)
         ),
@@ -244,7 +244,7 @@ def picture(paths: Iterable[Path], out: Path, *, baseline: str | None = None) ->
         left, right = figure.subplots(1, 2)
         _draw_histogram(left, group)
         left.set_title("training labels")
-        _draw_errors(right, group, group.highlighted, MethodStyles(groups))
+        _draw_errors(group, group.highlighted, MethodStyles(groups), figure, right)
         right.set_title(f"test error on {group.dataset}")
 
     return write_png(out, draw, width=10, height=3.6)
@@ -260,7 +260,10 @@ def _draw_histogram(axes: Axes, group: DatasetRuns) -> None:
     draw_histogram(axes, edges=edges, counts=bins["train_counts"], regions=bins["regions"], label=group.label)
 
 
-def _draw_errors(axes: Axes, group: DatasetRuns, methods: Sequence[str], styles: MethodStyles) -> None:
+def _draw_errors(
+    group: DatasetRuns, methods: Sequence[str], styles: MethodStyles, figure: Figure, axes: Axes | None = None
+) -> None:
+    axes = axes or figure.subplots()
     _shade_regions(axes, group)
     _draw_curves(axes, {method: label_error_curve(group, method) for method in methods}, styles, "kept no predictions")
     (edges,) = group.edges

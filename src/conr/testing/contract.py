@@ -391,7 +391,7 @@ def contract(cases: Mapping[str, Case], *, only: Collection[str] | None = None) 
         for name, check in checks.items():
             if only is not None and name not in only:
                 continue
-            reason = case.exempt.get(name)
-            marks = [pytest.mark.xfail(reason=reason, strict=True, raises=EXEMPTED)] if reason else []
+            why = case.exempt.get(name)
+            marks = [pytest.mark.xfail(reason=why, strict=True, raises=EXEMPTED)] if why else []
             parameters.append(pytest.param(partial(check, case), id=f"{case_name}-{name}", marks=marks))
     return pytest.mark.parametrize("check", parameters)
