@@ -26,6 +26,7 @@ _EXTRA_OF = {
     "tabm": "tabular",
     "rtdl_num_embeddings": "tabular",
     "safetensors": "tabular",
+    "skops": "tabular",
     "pytest": "dev",
     "hypothesis": "dev",
     "transformers": "text",

@@ -38,10 +38,10 @@ def balanced(errors: Any, labels: Any) -> float:
 
 @pytest.mark.parametrize("kind", ["linear", "isotonic"])
 def test_a_map_is_the_weighted_fit_of_cross_fitted_predictions(kind: str) -> None:
-    x = np.random.default_rng(0).normal(size=(60, 1))
-    y = np.repeat([1.0, 2.0, 9.0], [40, 15, 5]) + x[:, 0] * 0.01
+    x = np.random.default_rng(0).normal(size=(300, 1))
+    y = np.repeat([1.0, 2.0, 9.0], [200, 75, 25]) + x[:, 0] * 0.01
     model = Rebalanced(Ridge(), 0.75, kind, bins=Bins([0, 1.5, 5, 10]), random_state=0).fit(x, y)
-    weights = np.repeat([40.0, 15.0, 5.0], [40, 15, 5]) ** -0.75
+    weights = np.repeat([200.0, 75.0, 25.0], [200, 75, 25]) ** -0.75
     plain = model._targets[0].pairs().predictions
     fold = model._targets[0].fold
     for own in range(5):
@@ -71,7 +71,7 @@ def test_shrunken_predictions_are_corrected() -> None:
     assert found.all[3] == pytest.approx(corrected.mean())
     assert found.all[0] == pytest.approx(plain.mean())
     axes = found.plot()
-    assert [text.get_text() for text in axes.texts] == ["as it is", "0", "0.25", "0.5", "0.75", "1"]
+    assert [text.get_text() for text in axes.texts] == ["0", "0.25", "0.5", "0.75", "1", "as it is"]
 
 
 def test_rare_bins_of_one_row_are_not_corrected() -> None:
@@ -118,6 +118,13 @@ def test_random_labels_gain_nothing_by_the_choice() -> None:
 def test_few_rows_allow_few_degrees_of_freedom() -> None:
     for n, kinds in ((15, set()), (40, {"none", "linear"}), (500, {"none", "linear", "isotonic"})):
         assert set(Rebalanced(Ridge(), 0.0, bins=BINS).fit(X[:n], Y[:n]).judged_[0]) == kinds
+    for given, n, kind in (
+        ("isotonic", 500, "isotonic"),
+        ("isotonic", 40, "linear"),
+        ("isotonic", 15, "none"),
+        ("linear", 15, "none"),
+    ):
+        assert Rebalanced(Ridge(), 0.0, given, bins=BINS).fit(X[:n], Y[:n]).corrections_[0].kind == kind
     alone = np.arange(30.0) * 5
     model = Rebalanced(Ridge(), map="isotonic", bins=Bins.by_width(width=5, low=0, high=200)).fit(alone[:, None], alone)
     assert model.corrections_[0].kind == "none"

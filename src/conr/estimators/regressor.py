@@ -14,16 +14,15 @@ from torch import Tensor
 
 from conr._auto import AUTO
 from conr._checks import check_choice, check_number
-from conr.density import GROUPS, REGIONS, Bins, LabelDensity
+from conr.density import Bins, LabelDensity
 from conr.density.default_bins import label_bins
 from conr.estimators.fitting import Part, Schedule, fit_network
 from conr.estimators.network import TableNetwork, in_batches, table_encoder
-from conr.estimators.rows import TableInput, check_labels, single_pair, validation_rows
+from conr.estimators.rows import TableInput, check_labels, errors_by_region, single_pair, validation_rows
 from conr.estimators.storage import ModelState, load_model, save_model
 from conr.estimators.support import check_names, chosen_device, known_arguments, own_randomness, training_schedule
 from conr.methods.objective import build_objective, conr_settings, criterion_kind
 from conr.methods.scale import LabelScale, flat
-from conr.metrics.shot import regression_metrics
 from conr.tables.columns import Columns
 from conr.tables.encoding import Encoding
 
@@ -190,8 +189,6 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
 
     @torch.inference_mode(mode=False)  # wherever it is called from
     @torch.enable_grad()
-    @torch.inference_mode(mode=False)  # wherever it is called from
-    @torch.enable_grad()
     def fit(
         self,
         X: Any,  # noqa: N803  scikit-learn's name
@@ -298,15 +295,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         """
         predictions = torch.from_numpy(self.predict(X).reshape(-1, self.n_outputs_))
         labels = torch.from_numpy(self._checked_labels(y, len(predictions), reset=False))
-        found = regression_metrics(flat(predictions), flat(labels), self.density_)
-        by_region: dict[str, dict[str, float]] = {group: {} for group in GROUPS}
-        for key, value in found.items():
-            name, _, region = key.rpartition("_")
-            if region in REGIONS:
-                by_region[region][name] = value
-            else:
-                by_region["all"][key] = value
-        return by_region
+        return errors_by_region(flat(predictions), flat(labels), self.density_)
 
     def save(self, path: str | Path) -> Path:
         """Save the model into a folder: ``model.json`` and ``weights.safetensors``. Nothing in it is ever executed.
@@ -323,7 +312,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
             TypeError: an argument that JSON cannot hold, as a generator for ``random_state``.
         """
         check_is_fitted(self)
-        return save_model(self.get_params(deep=False), self._state(), Path(path))
+        return save_model(self.get_params(deep=False), ModelState.of(self), Path(path))
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = AUTO) -> Self:
@@ -338,41 +327,6 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
             ValueError: a file that is truncated, changed or no model; the message names it.
         """
         return load_model(cls, Path(path), device=chosen_device(device))
-
-    def _state(self) -> ModelState:
-        """All that a fitted model is, beside its arguments."""
-        return ModelState(
-            n_features=self.n_features_in_,
-            feature_names=getattr(self, "feature_names_in_", None),
-            is_flat=self._is_flat,
-            encoding=self.encoding_,
-            bins=self.bins_,
-            density=self.density_,
-            scale=self._scale,
-            conr_settings=self.settings_,
-            network=self.network_,
-            targets=self._targets,
-            history=self.history_,
-            best_epoch=self.best_epoch_,
-        )
-
-    def _set_state(self, state: ModelState, device: torch.device) -> None:
-        """Be the fitted model of a state."""
-        self.n_features_in_ = state.n_features
-        if state.feature_names is not None:
-            self.feature_names_in_ = state.feature_names
-        self.n_outputs_ = len(state.scale.mean)
-        self._is_flat = state.is_flat
-        self.encoding_ = state.encoding
-        self.bins_ = state.bins
-        self.density_ = state.density
-        self._scale = state.scale
-        self.settings_ = state.conr_settings
-        self.network_ = state.network
-        self._targets = state.targets
-        self.history_ = state.history
-        self.best_epoch_ = state.best_epoch
-        self.device_ = device
 
     @property
     def _n_features_out(self) -> int:

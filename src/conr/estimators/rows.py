@@ -12,9 +12,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 from torch import Tensor
 
-from conr.density import Bins
+from conr.density import GROUPS, REGIONS, Bins, LabelDensity
 from conr.density.splits import balanced_split
 from conr.methods.scale import flat
+from conr.metrics.shot import regression_metrics
 from conr.tables.columns import NUMBER, Columns, Kind, number_columns
 from conr.tables.encoding import Encoding
 from conr.tables.frames import frame_columns, has_texts, is_frame
@@ -155,6 +156,25 @@ def single_pair(eval_set: Any) -> tuple[Any, Any]:
         raise ValueError("eval_set: expected a pair (X, y), or a list of one such pair")
     rows, labels = pair
     return rows, labels
+
+
+def errors_by_region(predictions: Tensor, labels: Tensor, density: LabelDensity) -> dict[str, dict[str, float]]:
+    """Metrics over all rows and per shot region.
+
+    Args:
+        predictions: shape (n,) or (n, k).
+        labels: like ``predictions``.
+        density: of the training labels.
+    """
+    found = regression_metrics(predictions, labels, density)
+    by_region: dict[str, dict[str, float]] = {group: {} for group in GROUPS}
+    for key, value in found.items():
+        name, _, region = key.rpartition("_")
+        if region in REGIONS:
+            by_region[region][name] = value
+        else:
+            by_region["all"][key] = value
+    return by_region
 
 
 def validation_rows(

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -83,6 +83,35 @@ class ModelState(NamedTuple):
     history: list[dict[str, Any]]
     best_epoch: int
 
+    @classmethod
+    def of(cls, model: Any) -> Self:
+        """The state of a fitted estimator."""
+        found: dict[str, Any] = {name: getattr(model, own, None) for name, own in _ATTRIBUTES.items()}
+        return cls(**found)
+
+    def give(self, model: Any, device: torch.device) -> None:
+        """Make an estimator the fitted one, with its network on a device."""
+        for name, own in _ATTRIBUTES.items():
+            if name != "feature_names" or self.feature_names is not None:
+                setattr(model, own, getattr(self, name))
+        model.n_outputs_, model.device_ = len(self.scale.mean), device
+
+
+_ATTRIBUTES = {
+    "n_features": "n_features_in_",
+    "feature_names": "feature_names_in_",
+    "is_flat": "_is_flat",
+    "encoding": "encoding_",
+    "bins": "bins_",
+    "density": "density_",
+    "scale": "_scale",
+    "conr_settings": "settings_",
+    "network": "network_",
+    "targets": "_targets",
+    "history": "history_",
+    "best_epoch": "best_epoch_",
+}
+
 
 class Storable(Protocol):
     """Estimator that takes over a state, as `load_model` makes it."""
@@ -94,8 +123,6 @@ class Storable(Protocol):
         ...
 
     def _check_settings(self) -> None: ...
-
-    def _set_state(self, state: ModelState, device: torch.device) -> None: ...
 
 
 Model = TypeVar("Model", bound=Storable)
@@ -109,7 +136,7 @@ def save_model(settings: Mapping[str, Any], state: ModelState, folder: Path) -> 
         state: what it has learnt.
         folder: made if it is not there.
     """
-    plain = {name: _plain(name, value) for name, value in settings.items()}
+    plain = {name: plain_setting(name, value) for name, value in settings.items()}
     # Trained in float32, so that nothing is lost.
     tensors = {
         f"network.{name}": value.float() if value.is_floating_point() else value
@@ -173,7 +200,7 @@ def load_model(make: type[Model], folder: Path, *, device: torch.device) -> Mode
         raise ValueError(
             f"{folder}: expected a model that ConRRegressor.save wrote, got one that breaks: {text:.400}"
         ) from error
-    model._set_state(state, device)
+    state.give(model, device)
     return model
 
 
@@ -270,11 +297,16 @@ def _network(
     return network.double().eval()
 
 
-def _plain(name: str, value: Any) -> Any:
+def plain_setting(name: str, value: Any) -> Any:
+    """An argument as JSON holds it.
+
+    Raises:
+        TypeError: it cannot.
+    """
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(name, one) for one in value]
+        return [plain_setting(name, one) for one in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"{name}: expected a number, a text or a list of these to save, got {type(value).__name__}")

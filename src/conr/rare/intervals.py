@@ -1,22 +1,19 @@
 """`RareIntervals`: prediction intervals whose coverage holds for rare labels, too."""
 
-import math
 from typing import Any, Self
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_predict
-from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted
 
-from conr._checks import check_choice, check_number, check_whole
-from conr.density import GROUPS, REGIONS
+from conr._checks import check_choice, check_whole
 from conr.density.bins import Bins
 from conr.density.label_density import LabelDensity
+from conr.rare.conformal import LabelSets, joined_bins, rows_for
 from conr.rare.folds import BinnedKFold
-from conr.rare.labels import Floats, bin_index, checked_labels, chosen_bins, take
+from conr.rare.labels import Floats, Positions, chosen_bins, one_target, take
 from conr.rare.rebalanced import PREFIT
 from conr.rare.wrapped import Wrapped, params_of
 
@@ -93,13 +90,11 @@ class RareIntervals(Wrapped):
         few: int = 20,
         random_state: Any = None,
     ) -> None:
-        self.estimator = estimator
+        super().__init__(estimator, bins=bins, random_state=random_state)
         self.coverage = coverage
         self.cv = cv
-        self.bins = bins
         self.many = many
         self.few = few
-        self.random_state = random_state
 
     def fit(self, X: Any, y: Any, **params: Any) -> Self:  # noqa: N803
         """Fit the regressor and calibrate.
@@ -115,32 +110,21 @@ class RareIntervals(Wrapped):
         Raises:
             ValueError: see the class.
         """
-        check_number("coverage", self.coverage, low=0, open_low=True)
-        if self.coverage >= 1:
-            raise ValueError(f"coverage: expected a number below 1, got {self.coverage}")
+        least = rows_for(self.coverage)
         if isinstance(self.cv, str):
             check_choice("cv", self.cv, [SPLIT, PREFIT])
         else:
             check_whole("cv", self.cv, low=2)
-        labels = self._one_target(y)
+        labels = one_target(y, "RareIntervals")
         check_consistent_length(X, labels)
         bins = chosen_bins(labels, self.bins)
         self.density_ = LabelDensity(many=self.many, few=self.few).fit(labels, bins)
-        least = math.ceil(1 / (1 - self.coverage) - 1e-9) - 1
-        self.groups_ = _joined(bins, self.density_.counts.numpy(), least * (_HELD_OUT if self.cv == SPLIT else 1))
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        errors, group = self._errors(X, labels, seed, self._routed(params))
-        self.quantiles_ = np.array([_quantile(errors[group == one], self.coverage) for one in range(len(self.groups_))])
+        groups = joined_bins(bins, self.density_.counts.numpy(), least * (_HELD_OUT if self.cv == SPLIT else 1))
+        self.groups_ = groups
+        errors, calibration = self._errors(X, labels, self._seed(), self._routed(params))
+        self._sets = LabelSets.calibrated(errors, labels[calibration], groups, self.coverage)
+        self.quantiles_ = self._sets.quantiles
         return self
-
-    def predict(self, X: Any) -> Any:  # noqa: N803
-        """Predictions of the regressor, shape (n,).
-
-        Raises:
-            NotFittedError: not fitted.
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict(X)
 
     def predict_set(self, X: Any) -> Floats:  # noqa: N803
         """The union of an interval per group, in the order of labels.
@@ -154,13 +138,7 @@ class RareIntervals(Wrapped):
         Raises:
             NotFittedError: not fitted.
         """
-        predictions = np.asarray(self.predict(X), dtype=np.float64).reshape(-1, 1)  # (n, 1)
-        edges = self.groups_.edges[0].numpy().copy()
-        edges[0], edges[-1] = -np.inf, np.inf  # a label beyond the training ones belongs to the outer groups
-        low = np.maximum(predictions - self.quantiles_, edges[:-1])  # (n, groups)
-        high = np.minimum(predictions + self.quantiles_, edges[1:])  # (n, groups)
-        ends = np.stack((low, high), axis=2)
-        return np.where((low <= high)[:, :, None], ends, np.nan)
+        return self._calibrated().sets(self._predicted(X))
 
     def predict_interval(self, X: Any) -> Floats:  # noqa: N803
         """The interval from the lowest to the highest label of the set, shape (n, 2).
@@ -168,8 +146,7 @@ class RareIntervals(Wrapped):
         Raises:
             NotFittedError: not fitted.
         """
-        sets = self.predict_set(X)
-        return np.stack((np.nanmin(sets[:, :, 0], axis=1), np.nanmax(sets[:, :, 1], axis=1)), axis=1)
+        return self._calibrated().intervals(self._predicted(X))
 
     def evaluate(self, X: Any, y: Any) -> dict[str, dict[str, float]]:  # noqa: N803
         """Coverage and width on rows that `fit` has not seen, of all rows and by shot region.
@@ -186,68 +163,35 @@ class RareIntervals(Wrapped):
             NotFittedError: not fitted.
             ValueError: several targets, or labels that are not finite.
         """
-        sets, labels = self.predict_set(X), self._one_target(y)
-        errors = np.abs(np.asarray(self.predict(X), dtype=np.float64).ravel() - labels)
-        per_row = {
-            "coverage": errors <= self.quantiles_[bin_index(labels, self.groups_)],
-            "set_width": np.nansum(sets[:, :, 1] - sets[:, :, 0], axis=1),
-            "width": np.nanmax(sets[:, :, 1], axis=1) - np.nanmin(sets[:, :, 0], axis=1),
-        }
-        region = self.density_.regions(torch.from_numpy(labels)).numpy()  # (n,)
-        chosen = [np.ones(len(labels), dtype=bool), *(region == one for one in range(len(REGIONS)))]
-        return {
-            name: {"count": float(rows.sum())}
-            | {key: float(values[rows].mean()) if rows.any() else math.nan for key, values in per_row.items()}
-            for name, rows in zip(GROUPS, chosen, strict=True)
-        }
+        sets, predictions = self._calibrated(), self._predicted(X)
+        return sets.evaluate(predictions, one_target(y, "RareIntervals"), self.density_)
 
-    def _one_target(self, y: Any) -> Floats:
-        labels = checked_labels(y)
-        if labels.ndim == 2 and labels.shape[1] > 1:
-            raise ValueError(f"y: expected one target, got shape {labels.shape}; fit one RareIntervals for each")
-        found: Floats = column_or_1d(labels, warn=True)
-        return found
+    def _calibrated(self) -> LabelSets:
+        check_is_fitted(self)
+        return self._sets
 
-    def _errors(self, rows: Any, labels: Floats, seed: int, params: dict[str, Any]) -> tuple[Floats, NDArray[np.int64]]:
-        """Fit the regressor; errors of the calibration rows, and their groups."""
-        group = bin_index(labels, self.groups_)
+    def _predicted(self, rows: Any) -> Floats:
+        return np.asarray(self.estimator_.predict(rows), dtype=np.float64).ravel()
+
+    def _errors(self, rows: Any, labels: Floats, seed: int, params: dict[str, Any]) -> tuple[Floats, Positions]:
+        """Fit the regressor; errors of the calibration rows, and which rows these are."""
+        everything = np.arange(len(labels))
+        if self.cv not in (SPLIT, PREFIT):
+            folds = BinnedKFold(int(self.cv), bins=self.groups_, random_state=seed)
+            predicted = cross_val_predict(self.estimator, rows, labels, cv=folds, params=params)
+            self.estimator_ = clone(self.estimator).fit(rows, labels, **params)
+            return np.abs(np.asarray(predicted, dtype=np.float64).ravel() - labels), everything
+        calibration = everything
         if self.cv == PREFIT:
             self.estimator_ = self.estimator
-            calibration = np.arange(len(labels))
-        elif self.cv == SPLIT:
+        else:
             fold = BinnedKFold(_HELD_OUT, bins=self.groups_, random_state=seed).assign(labels)
             train, calibration = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)
             own = params_of(params, train, len(labels))
             self.estimator_ = clone(self.estimator).fit(take(rows, train), labels[train], **own)
-        else:
-            folds = BinnedKFold(int(self.cv), bins=self.groups_, random_state=seed)
-            predicted = cross_val_predict(self.estimator, rows, labels, cv=folds, params=params)
-            self.estimator_ = clone(self.estimator).fit(rows, labels, **params)
-            return np.abs(np.asarray(predicted, dtype=np.float64).ravel() - labels), group
-        predicted = np.asarray(self.estimator_.predict(take(rows, calibration)), dtype=np.float64).ravel()
-        return np.abs(predicted - labels[calibration]), group[calibration]
+        return np.abs(self._predicted(take(rows, calibration)) - labels[calibration]), calibration
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = False
         return tags
-
-
-def _quantile(errors: Floats, coverage: float) -> float:
-    """The smallest error that a new one of the same kind does not exceed with this probability."""
-    rank = math.ceil((len(errors) + 1) * coverage - 1e-9)
-    return float(np.sort(errors)[rank - 1])
-
-
-def _joined(bins: Bins, counts: NDArray[np.int64], least: int) -> Bins:
-    """Bins joined until each has enough rows: the emptiest one with its emptier neighbour, again and again."""
-    edges, rows = bins.edges[0].tolist(), counts.tolist()
-    while len(rows) > 1 and min(rows) < least:
-        emptiest = rows.index(min(rows))
-        right = emptiest == 0 or (emptiest + 1 < len(rows) and rows[emptiest + 1] < rows[emptiest - 1])
-        first = emptiest if right else emptiest - 1
-        rows[first : first + 2] = [rows[first] + rows[first + 1]]
-        del edges[first + 1]
-    if min(rows) < least:
-        raise ValueError(f"y: expected at least {least} rows for this coverage, got n_samples = {sum(rows)}")
-    return Bins(edges, clamp=True)

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_array
+from sklearn.utils.validation import check_array, column_or_1d
 
 from conr.density.bins import Bins
 from conr.density.default_bins import label_bins
+from conr.tables.columns import Columns
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
@@ -24,6 +25,23 @@ def checked_labels(y: Any) -> Floats:
     if y is None:
         raise ValueError("y: expected labels, got None (requires y to be passed, but the target y is None)")
     return np.array(check_array(y, ensure_2d=False, dtype=np.float64, input_name="y"))  # pandas' are read-only
+
+
+def one_target(y: Any, name: str) -> Floats:
+    """Labels of one target, shape (n,).
+
+    Args:
+        y: labels, shape (n,) or (n, 1).
+        name: of the estimator, for the message.
+
+    Raises:
+        TypeError, ValueError: as `checked_labels`; several targets.
+    """
+    labels = checked_labels(y)
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        raise ValueError(f"y: expected one target, got shape {labels.shape}; fit one {name} for each")
+    found: Floats = column_or_1d(labels, warn=True)
+    return found
 
 
 def chosen_bins(labels: Floats, bins: Bins | None) -> Bins:
@@ -59,7 +77,9 @@ def bin_index(labels: Floats, bins: Bins) -> Positions:
 
 
 def take(rows: Any, positions: Positions) -> Any:
-    """Rows of a DataFrame, array, sparse matrix or list, in the order of the positions."""
+    """Rows of a DataFrame, array, sparse matrix, list or `Columns`, in the order of the positions."""
+    if isinstance(rows, Columns):
+        return rows.take(positions)
     if hasattr(rows, "iloc"):
         return rows.iloc[positions]
     if isinstance(rows, list | tuple):

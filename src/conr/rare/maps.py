@@ -101,6 +101,12 @@ def candidates(pairs: Pairs, bins: Bins, power: float) -> list[str]:
     return [kind for kind in MAPS if effective >= _ROWS_FOR.get(kind, 0)]
 
 
+def affordable(kind: str, pairs: Pairs, bins: Bins, power: float) -> str:
+    """The map, or the next simpler one that the number of supported rows allows."""
+    found = candidates(pairs, bins, power)
+    return kind if kind in found else found[-1]
+
+
 def judge(corrected: Sequence[Floats], pairs: Pairs, bins: Bins) -> list[Judged]:
     """Judge predictions against the plain ones on the supported rows.
 

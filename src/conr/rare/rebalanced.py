@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,7 +19,8 @@ from conr.density.label_density import LabelDensity
 from conr.metrics.shot import regression_metrics
 from conr.rare.folds import BinnedKFold
 from conr.rare.labels import Floats, Positions, checked_labels, chosen_bins, take
-from conr.rare.maps import MAPS, Correction, CrossFitted, best_of, fit_map
+from conr.rare.maps import MAPS, Correction, CrossFitted, affordable, best_of, fit_map
+from conr.rare.tradeoff import draw_tradeoff
 from conr.rare.wrapped import Wrapped, params_of
 
 PREFIT = "prefit"
@@ -53,16 +54,10 @@ class Tradeoff(NamedTuple):
         Args:
             axes: to draw on; new ones if None.
         """
-        if axes is None:
-            from matplotlib.figure import Figure  # noqa: PLC0415  a picture is not always wanted
-
-            axes = Figure(layout="constrained").subplots()
-        axes.plot(self.many[1:], self.few[1:], "o-")
+        names = [f"{power:g}" for power in self.power[1:]]
+        axes = draw_tradeoff(self.many[1:], self.few[1:], names, axes)
         axes.plot(self.many[:1], self.few[:1], "s", color="black")
-        for many, few, power in zip(self.many, self.few, self.power, strict=True):
-            name = "as it is" if np.isnan(power) else f"{power:g}"
-            axes.annotate(name, (many, few), xytext=(4, 4), textcoords="offset points")
-        axes.set(xlabel="many-shot MAE", ylabel="few-shot MAE")
+        axes.annotate("as it is", (self.many[0], self.few[0]), xytext=(4, 4), textcoords="offset points")
         return axes
 
 
@@ -89,7 +84,8 @@ class Rebalanced(Wrapped):
     Args:
         estimator: regressor or pipeline; clones of it are fitted.
         power: p, at least 0: what the rare labels are worth against the common ones.
-        map: ``"linear"``, ``"isotonic"``, ``"none"`` or ``"auto"``.
+        map: ``"linear"``, ``"isotonic"``, ``"none"`` or ``"auto"``. Of a given map, too, few rows leave the next
+            simpler one: ``kind`` of ``corrections_`` tells.
         cv: folds, at least 3 for ``"auto"``, which fits 1 + cv (cv + 1) / 2 models, where the others fit 1 + cv; or
             ``"prefit"``: the estimator is fitted, and the rows given to `fit` are others than it was trained on.
         bins: of the labels; those of `conr.density.label_bins` if None.
@@ -139,15 +135,13 @@ class Rebalanced(Wrapped):
         n_jobs: int | None = None,
         random_state: Any = None,
     ) -> None:
-        self.estimator = estimator
+        super().__init__(estimator, bins=bins, random_state=random_state)
         self.power = power
         self.map = map
         self.cv = cv
-        self.bins = bins
         self.many = many
         self.few = few
         self.n_jobs = n_jobs
-        self.random_state = random_state
 
     def fit(self, X: Any, y: Any, **params: Any) -> Self:  # noqa: N803
         """Fit the regressor and choose and fit the map.
@@ -170,8 +164,7 @@ class Rebalanced(Wrapped):
         columns = labels.reshape(len(labels), -1)  # (n, k)
         bins = chosen_bins(labels, self.bins)
         self.density_ = LabelDensity(many=self.many, few=self.few).fit(labels, bins)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        count = self._count()
+        seed, count = self._seed(), self._count()
         fold = BinnedKFold(count, bins=bins, random_state=seed).assign(labels) if count else np.zeros(len(labels), int)
         if self.cv == PREFIT:
             self.estimator_ = self.estimator
@@ -193,10 +186,11 @@ class Rebalanced(Wrapped):
             for target, own in enumerate(own_bins)
         ]
         self.judged_ = [one.judged(self.power) if self.map == "auto" else {} for one in self._targets]
-        kinds = [best_of(judged) if self.map == "auto" else self.map for judged in self.judged_]
-        self.corrections_ = [
-            fit_map(kind, one.pairs(), one.bins, self.power) for kind, one in zip(kinds, self._targets, strict=True)
-        ]
+        self.corrections_ = []
+        for judged, one in zip(self.judged_, self._targets, strict=True):
+            pairs = one.pairs()
+            kind = best_of(judged) if self.map == "auto" else affordable(self.map, pairs, one.bins, self.power)
+            self.corrections_.append(fit_map(kind, pairs, one.bins, self.power))
         return self
 
     def predict(self, X: Any) -> Any:  # noqa: N803

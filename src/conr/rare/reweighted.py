@@ -6,8 +6,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import check_consistent_length
 
 from conr._checks import check_choice
 from conr.density.bins import Bins
@@ -68,10 +67,8 @@ class Reweighted(Wrapped):
         bins: Bins | None = None,
         random_state: Any = None,
     ) -> None:
-        self.estimator = estimator
+        super().__init__(estimator, bins=bins, random_state=random_state)
         self.scheme = scheme
-        self.bins = bins
-        self.random_state = random_state
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Self:  # noqa: N803
         """Fit the regressor.
@@ -100,17 +97,7 @@ class Reweighted(Wrapped):
         given = getattr(self.density_, "bins", None)
         self.density_.fit(torch.from_numpy(counted), chosen_bins(counted, self.bins) if given is None else None)
         weights = own * self.density_.weights(torch.from_numpy(labels)).double().numpy()
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.estimator_ = fit_weighted(
-            clone(self.estimator), X, y, np.asarray(weights), self._routed(params), seed=seed
+            clone(self.estimator), X, y, np.asarray(weights), self._routed(params), seed=self._seed()
         )
         return self
-
-    def predict(self, X: Any) -> Any:  # noqa: N803
-        """Predictions of the regressor, shape (n,) or (n, k).
-
-        Raises:
-            NotFittedError: not fitted.
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict(X)

@@ -8,18 +8,38 @@ import numpy as np
 from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin
 from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import has_fit_parameter
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from conr.density.bins import Bins
 from conr.rare.labels import Floats, Positions, take
 
 
 class Wrapped(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Base of the parts around ``estimator``, which is ``estimator_`` once it is fitted."""
+    """Base of the parts around ``estimator``, which is ``estimator_`` once it is fitted.
 
-    estimator: Any
+    Args:
+        estimator: regressor or pipeline.
+        bins: of the labels, or None.
+        random_state: seed, generator or None.
+    """
+
     estimator_: Any
+
+    def __init__(self, estimator: Any, *, bins: Bins | None, random_state: Any) -> None:
+        self.estimator = estimator
+        self.bins = bins
+        self.random_state = random_state
+
+    def predict(self, X: Any) -> Any:  # noqa: N803  scikit-learn's name
+        """Predictions of the regressor, shape (n,) or (n, k).
+
+        Raises:
+            NotFittedError: not fitted.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
 
     @property
     def n_features_in_(self) -> int:
@@ -35,6 +55,10 @@ class Wrapped(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # type: ignor
         """Routes of metadata: `fit` hands on everything but ``sample_weight``, to the estimator's `fit`."""
         mapping = MethodMapping().add(caller="fit", callee="fit")
         return MetadataRouter(owner=self).add_self_request(self).add(estimator=self.estimator, method_mapping=mapping)
+
+    def _seed(self) -> int:
+        """Draw a seed from ``random_state``."""
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _routed(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of the estimator's `fit`."""
