@@ -10,7 +10,8 @@ import pytest
 import conr
 from conr._extras import require
 
-PUBLIC = {"Bins", "ConRLoss", "ConRRegressor", "LabelDensity", "conr_loss", "conr_statistics"}
+RARE = {"BinnedKFold", "RareIntervals", "Rebalanced", "Reweighted", "rare_scorer", "train_test_split_binned"}
+PUBLIC = RARE | {"Bins", "ConRLoss", "ConRRegressor", "LabelDensity", "RareRegressor", "conr_loss", "conr_statistics"}
 LAZY = sorted(path.parent.name for path in Path(conr.__file__).parent.glob("*/__init__.pyi"))
 
 

@@ -12,8 +12,9 @@ import torch
 
 from conr.cli.main import main
 from conr.density import REGIONS
+from conr.rare import GivenPredictions, RareIntervals
 from conr.report.explanation import Embedded, as_image, explain_run, label_gaps
-from conr.training.loading import load_run
+from conr.training.loading import load_run, split_predictions
 
 QUICK = [
     "--trainer.max_epochs=2",
@@ -72,6 +73,14 @@ def test_numbers_are_those_of_the_tested_run(runs: Path) -> None:
     assert main(["test", "--run", str(run), "--trainer.enable_progress_bar=false"]) == 0
     outputs = Outputs.read(run)
     assert found.trained.predictions[:, 0] == pytest.approx(outputs.predictions, abs=1e-4)
+    tested = split_predictions(run, split="test")
+    assert tested.predictions == pytest.approx(outputs.predictions, abs=1e-4)
+    assert tested.labels == pytest.approx(outputs.labels)
+    known = split_predictions(run)
+    bounded = RareIntervals(GivenPredictions(), 0.5, cv="prefit").fit(*known)
+    assert bounded.predict_interval(tested.predictions).shape == (len(outputs.labels), 2)
+    with pytest.raises(ValueError, match="split: expected one of 'val', 'test', got 'train'"):
+        split_predictions(run, split="train")
     worst = int(np.argmax(np.abs(outputs.predictions - outputs.labels)))
     assert found.worst[0].name == outputs.ids[worst]
     assert float(found.worst[0].values["weight"]) == pytest.approx(float(outputs.labels[worst]))

@@ -53,7 +53,14 @@ def test_options_of_a_training(words: list[str], line: str, capsys: pytest.Captu
         (["table", "fit", "t.csv"], "target: expected a value, got none"),
         (["table", "fit", "t.csv", "--target", "price", "--sed", "3"], "--sed: expected an option of this command"),
         (["table", "predict"], "model, file: expected a value, got none"),
-        (["table", "fit", "t.csv", "--target", "price", "--model.max_epochs", "x"], "max_epochs: expected "),
+        (
+            ["table", "fit", "t.csv", "--target=price", "--model=conr", "--model.max_epochs", "x"],
+            "max_epochs: expected ",
+        ),
+        (
+            ["table", "fit", "t.csv", "--target=price", "--model.max_epochs=9"],
+            "RareRegressor: expected one of its arguments, got 'max_epochs'",
+        ),
         (["inspect", "t.csv", "--target", "price", "--header", "maybe"], "--header: expected true or false or null"),
         (["explain", "run", "--split", "tests"], "--split: expected one of"),
         (["report"], "runs: expected a value, got none"),

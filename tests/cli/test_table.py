@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from conr.cli.main import main
+from conr.runs.choice import read_choice
 from conr.runs.outputs import Outputs
 from conr.runs.results import RunResult
 
-QUICK = ["--model.max_epochs=3", "--model.members=2", "--model.width=16"]
+QUICK = ["--model=conr", "--model.max_epochs=3", "--model.members=2", "--model.width=16"]
+TREES = ["--model", "sklearn.ensemble.ExtraTreesRegressor", "--model.n_estimators", "5", "--model.min_samples_leaf=2"]
 
 
 def rows(count: int, *, places: tuple[str, ...] = ("town", "village"), seed: int = 0) -> list[str]:
@@ -106,6 +108,54 @@ def test_predict_writes_a_row_for_each_row_whatever_the_order_of_columns(model: 
     assert all(0 < float(row[1]) < 5000 for row in first[1:])
 
 
+@pytest.fixture(scope="module")
+def blend(houses: Path) -> Path:
+    folder = houses.parent / "blend"
+    assert main(["table", "fit", str(houses), "--target", "price", "--out", str(folder), *TREES]) == 0
+    return folder
+
+
+def test_a_blend_says_what_it_chose(blend: Path) -> None:
+    result = RunResult.read(blend)
+    assert (result.method, result.epochs) == ("rare", 0)
+    choice = read_choice(blend)
+    assert choice is not None
+    assert choice["leaderboard"][0]["name"] == "blend"
+    assert {"ExtraTreesRegressor", "ExtraTreesRegressor>linear"} <= {row["name"] for row in choice["leaderboard"]}
+    assert choice["intervals"]["all"]["count"] == result.metrics["all"]["count"]
+    page = (blend / "report.html").read_text()
+    for words in (
+        "What rare chose",
+        "ExtraTreesRegressor",
+        "Frequent against rare labels",
+        "mean width",
+        "Predictions: rare",
+    ):
+        assert words in page
+
+
+def test_a_blend_tests_again_with_the_same_numbers(houses: Path, blend: Path, tmp_path: Path) -> None:
+    numbers = [int(name.removeprefix("row-")) for name in Outputs.read(blend).ids]
+    lines = houses.read_text().splitlines()
+    held_out = written(tmp_path / "held_out.csv", [lines[number - 1] for number in numbers])
+    assert main(["table", "evaluate", str(blend), str(held_out), "--out", str(tmp_path / "again")]) == 0
+    again, first = RunResult.read(tmp_path / "again"), RunResult.read(blend)
+    assert again.metrics["all"] == pytest.approx(first.metrics["all"])
+    assert read_choice(tmp_path / "again") == read_choice(blend)
+
+
+def test_bounds_of_predictions(blend: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = written(tmp_path / "new.csv", rows(200, seed=1)), tmp_path / "out.csv"
+    assert main(["table", "predict", str(blend), str(path), "--interval", "0.9", "--out", str(out)]) == 0
+    content = list(csv.reader(out.read_text().splitlines()))
+    assert content[0] == ["row", "prediction", "low", "high"]
+    numbers = np.array(content[1:], dtype=float)
+    prices = [float(line.rpartition(";")[2]) for line in rows(200, seed=1)]
+    assert np.mean((numbers[:, 2] <= prices) & (prices <= numbers[:, 3])) > 0.8
+    assert main(["table", "predict", str(model), str(path), "--interval", "0.9", "--out", str(tmp_path / "x")]) == 2
+    assert "interval: expected a model that keeps errors on held-out rows" in capsys.readouterr().err
+
+
 def test_two_targets_and_a_file_without_header(tmp_path: Path) -> None:
     source = np.random.default_rng(0)
     lines = [f"{source.random():.3f},{source.random():.3f},{row % 9},{row % 7}" for row in range(150)]
@@ -138,8 +188,21 @@ def test_two_targets_and_a_file_without_header(tmp_path: Path) -> None:
         (
             "area;price",
             [f"{row};{row}" for row in range(60)],
-            ["--target", "price", "--model.max_epoch=3"],
+            ["--target", "price", "--model=conr", "--model.max_epoch=3"],
             "'max_epoch'; did you mean 'max_epochs'",
+        ),
+        (
+            "area;price",
+            [f"{row};{row}" for row in range(60)],
+            ["--target", "price", "--model.objectiv=few"],
+            "'objectiv'; did you mean 'objective'",
+        ),
+        ("area;price", [f"{row};{row}" for row in range(60)], ["--target", "price", "--model=bosting"], "'boosting'"),
+        (
+            "area;price",
+            [f"{row};{row}" for row in range(60)],
+            ["--target", "price", "--model=sklearn.linear_model.Rigde"],
+            "expected the path of a class, got 'sklearn.linear_model.Rigde'",
         ),
     ],
 )

@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from conr._checks import check_choice
-from conr.cli.parsing import add_file_format, parse, verb_parser
+from conr.cli.parsing import add_file_format, parse, split_settings, verb_parser
 from conr.tables.typed import typed_columns
 
 if TYPE_CHECKING:
@@ -16,11 +18,21 @@ if TYPE_CHECKING:
     from conr.tables.files import FileFormat
     from conr.tables.source import TableRows
 
-DESCRIPTION = """conr table fit data.csv --target price   trains a model into a folder, with a report on held-out rows
-conr table predict MODEL new.csv         writes a CSV with a prediction for each row
+DESCRIPTION = """conr table fit data.csv --target price   finds a model, into a folder with a report on held-out rows
+conr table predict MODEL new.csv         writes a CSV with a prediction for each row (--interval 0.9: and bounds)
 conr table evaluate MODEL labelled.csv   writes metrics per shot region and a report
 
 `conr table VERB --help` explains the options. `conr inspect data.csv --target price` looks at the labels first.
+"""
+
+
+_FIT = """Find a model for a CSV or Parquet file.
+
+By default boosting and networks with rarity weights are tried, corrected and blended, as rows that the models have not
+seen confirm it (RareRegressor). --model boosting does without networks, --model conr trains one network, and
+--model sklearn.ensemble.ExtraTreesRegressor takes a class of yours. Arguments of the model:
+--model.objective few --model.max_loss_on_many 0.1 --model.time_limit 60, or of a network
+--model conr --model.method lds+conr --model.max_epochs 200. Ctrl-C goes on with the candidates that are finished.
 """
 
 
@@ -36,7 +48,7 @@ def table(options: Sequence[str]) -> None:
 
 
 def _fit(words: list[str]) -> None:
-    parser = verb_parser("table fit", "Train a model on a CSV or Parquet file.")
+    parser = verb_parser("table fit", _FIT)
     parser.add_argument("file", type=str, help="the table")
     parser.add_argument(
         "--target", type=str, required=True, help="column of the label, by name or position; several as '[a, b]'"
@@ -51,17 +63,18 @@ def _fit(words: list[str]) -> None:
     parser.add_argument("--unit", type=str, default="", help="unit of the label, for the report")
     parser.add_argument(
         "--model",
-        type=dict[str, Any],
-        default={},
-        help="arguments of ConRRegressor: --model.method lds+conr --model.max_epochs 200",
+        type=str | None,
+        default=None,
+        help="rare, boosting, conr, or the path of a class (default: rare; conr for several targets)",
     )
     add_file_format(parser)
-    chosen = parse(parser, words)
+    own, settings = _model_settings(words)
+    chosen = parse(parser, own)
 
     from rich.console import Console
 
     from conr._progress import working
-    from conr.estimators import ConRRegressor, fit_table, write_run
+    from conr.estimators import fit_table, named_regressor, write_run
     from conr.report import write_report
     from conr.runs.atomic import write_folder
 
@@ -69,7 +82,10 @@ def _fit(words: list[str]) -> None:
     folder = Path("models") / path.stem if chosen.out is None else Path(chosen.out)
     _check_free(folder)
     console = Console()
-    regressor = ConRRegressor(**{"random_state": chosen.seed, **chosen.model})
+    name = chosen.model or ("rare" if len(targets) == 1 else "conr")
+    regressor = named_regressor(name, settings, random_state=chosen.seed)
+    if name != "conr":
+        regressor.set_params(verbose=1)  # a line per candidate
     with working("fitting the model"):
         fitted = fit_table(
             path,
@@ -111,8 +127,15 @@ def _predict(words: list[str]) -> None:
     parser.add_argument(
         "--out", type=str | None, default=None, help="CSV file to write (default: FILE-predictions.csv here)"
     )
+    parser.add_argument(
+        "--interval",
+        type=float | None,
+        default=None,
+        help="also write low and high: bounds that cover this share of labels, rare ones as well",
+    )
     chosen = parse(parser, words)
 
+    import numpy as np
     from rich.console import Console
 
     from conr._progress import working
@@ -126,6 +149,9 @@ def _predict(words: list[str]) -> None:
         predictions = model.predict(rows, strict=chosen.strict)
     names = ["prediction"] if len(model.targets) == 1 else [f"prediction of {name}" for name in model.targets]
 
+    if chosen.interval is not None:
+        predictions = np.hstack((predictions, model.predict_interval(rows, coverage=chosen.interval)))
+        names += ["low", "high"]
     table = ([row, *values] for row, values in zip(rows.inputs.rows.tolist(), predictions.tolist(), strict=True))
     out.parent.mkdir(parents=True, exist_ok=True)
     write_csv(out, ["row", *names], table)
@@ -179,10 +205,31 @@ def _evaluate(words: list[str]) -> None:
     )
 
 
+def _model_settings(words: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Separate arguments of the model, ``--model.cv 3``, from the verb's own options."""
+    own, typed = split_settings(words)
+    settings = {}
+    for name, value in typed.items():
+        owner, dot, setting = name.partition(".")
+        if owner == "model" and dot:
+            settings[setting.replace("-", "_")] = _value(value)
+        else:
+            own.append(f"--{name}={value}")
+    return own, settings
+
+
+def _value(text: str) -> Any:
+    """What is typed as YAML, but 1e-3 as a number."""
+    try:
+        return int(text) if text.lstrip("+-").isdecimal() else float(text)
+    except ValueError:
+        return yaml.safe_load(text)
+
+
 def _model_and_rows(chosen: "Namespace", *, labels: bool) -> "tuple[TableModel, TableRows]":
     from conr.estimators import TableModel
 
-    model = TableModel.load(Path(chosen.model))
+    model = TableModel.load(Path(chosen.model), trusted=[str(name) for name in typed_columns([chosen.trusted])])
     written = _format(chosen, model.header)
     return model, model.rows(Path(chosen.file), labels=labels, written=written, skip_bad=chosen.skip_bad)
 
@@ -195,6 +242,12 @@ def _model_parser(verb: str, description: str, file: str) -> "ArgumentParser":
         "--strict",
         action="store_true",
         help="refuse categories that training did not have (default: they are taken as none of the known ones)",
+    )
+    parser.add_argument(
+        "--trusted",
+        type=str,
+        default="[]",
+        help="classes of packages beside scikit-learn that the model may hold: '[lightgbm.sklearn.LGBMRegressor]'",
     )
     add_file_format(parser)
     return parser

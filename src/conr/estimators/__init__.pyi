@@ -1,3 +1,8 @@
+from conr.estimators.candidates import default_candidates as default_candidates
+from conr.estimators.encoded import EncodedRegressor as EncodedRegressor
+from conr.estimators.leaderboard import Frontier as Frontier
+from conr.estimators.named import named_regressor as named_regressor
+from conr.estimators.rare_regressor import RareRegressor as RareRegressor
 from conr.estimators.regressor import ConRRegressor as ConRRegressor
 from conr.estimators.table_model import TableModel as TableModel
 from conr.estimators.table_model import fit_table as fit_table

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from conr._checks import check_number
 from conr.density.splits import balanced_split
+from conr.estimators.rare_regressor import RareRegressor
+from conr.estimators.rare_storage import FORMAT
 from conr.estimators.regressor import ConRRegressor
+from conr.estimators.storage import MODEL
 from conr.runs.atomic import write_text
 from conr.runs.reading import read_json
 from conr.runs.schema import check
@@ -49,7 +52,7 @@ class TableModel:
         digest: SHA-256 of that file's bytes.
     """
 
-    regressor: ConRRegressor
+    regressor: ConRRegressor | RareRegressor
     targets: list[str]
     label_kinds: dict[str, Kind] = field(default_factory=dict)
     header: bool = True
@@ -84,6 +87,19 @@ class TableModel:
         self._check_categories(rows, strict=strict)
         return self.regressor.predict(rows.inputs).reshape(-1, len(self.targets))
 
+    def predict_interval(self, rows: TableRows, *, coverage: float) -> NDArray[np.float64]:
+        """Lowest and highest label that each row may have, shape (n, 2); see `RareRegressor.predict_interval`.
+
+        Raises:
+            ValueError: a model without errors on held-out rows, or a coverage that is none.
+        """
+        if not isinstance(self.regressor, RareRegressor):
+            raise ValueError(  # noqa: TRY004  what the folder holds
+                f"interval: expected a model that keeps errors on held-out rows, as `conr table fit` makes it unless "
+                f"--model is conr, got a {type(self.regressor).__name__}"
+            )
+        return self.regressor.predict_interval(rows.inputs, coverage=coverage)
+
     def evaluate(self, rows: TableRows, *, strict: bool = False) -> dict[str, dict[str, float]]:
         """Metrics over all rows and per shot region; see `ConRRegressor.evaluate`.
 
@@ -110,7 +126,7 @@ class TableModel:
         return found
 
     def save(self, folder: Path) -> Path:
-        """Write ``model.json``, ``weights.safetensors`` and ``table.json``; see `ConRRegressor.save`."""
+        """Write ``table.json`` and the files of the estimator; see `ConRRegressor.save` and `RareRegressor.save`."""
         self.regressor.save(folder)
         described = {name: _FORMAT if name == "schema" else getattr(self, name) for name in _KIND}
         described["label_kinds"] = {name: kind.state() for name, kind in self.label_kinds.items()}
@@ -119,8 +135,12 @@ class TableModel:
         return folder
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, *, trusted: Sequence[str] = ()) -> Self:
         """The model in a folder; nothing in it is executed.
+
+        Args:
+            folder: that `save` wrote.
+            trusted: as of `RareRegressor.load`.
 
         Raises:
             FileNotFoundError: no such folder, or a file is missing.
@@ -132,7 +152,7 @@ class TableModel:
         content = read_json(path)
         check(path, content, _KIND)
         del content["schema"]
-        regressor = ConRRegressor.load(folder)
+        regressor = _load_regressor(folder, trusted)
         targets = content["targets"]
         if len(targets) != regressor.n_outputs_:
             raise ValueError(f"{path}: expected the names of {regressor.n_outputs_} targets, got {targets!r:.80}")
@@ -146,6 +166,14 @@ class TableModel:
         encoding = self.regressor.encoding_
         for sentence in encoding.unknown(rows.inputs) if strict and encoding is not None else ():
             raise ValueError(f"{sentence}; without strict it is taken as none of them")
+
+
+def _load_regressor(folder: Path, trusted: Sequence[str]) -> ConRRegressor | RareRegressor:
+    path = folder / MODEL
+    content = read_json(path) if path.is_file() else {}
+    if isinstance(content, dict) and content.get("format") == FORMAT:
+        return RareRegressor.load(folder, trusted=trusted)
+    return ConRRegressor.load(folder)
 
 
 def file_digest(path: Path) -> str:
@@ -171,7 +199,7 @@ class FittedTable(NamedTuple):
 def fit_table(
     path: Path,
     target: int | str | Sequence[int | str],
-    regressor: ConRRegressor,
+    regressor: ConRRegressor | RareRegressor,
     *,
     ignore: Sequence[int | str] = (),
     categorical: Sequence[int | str] = (),
@@ -211,8 +239,8 @@ def fit_table(
         ignore=ignore,
         categorical=categorical,
         written=written,
-        bin_width=regressor.bin_width,
-        bin_count=regressor.bin_count,
+        bin_width=getattr(regressor, "bin_width", None),
+        bin_count=getattr(regressor, "bin_count", None),
         skip_bad=skip_bad,
     ).content()
     total = len(content.labels)

@@ -3,12 +3,23 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from conr.estimators.leaderboard import OBJECTIVE_ERRORS
+from conr.estimators.rare_regressor import RareRegressor
 from conr.estimators.table_model import TableModel
+from conr.runs.choice import write_choice
 from conr.runs.environment import environment
 from conr.runs.outputs import Outputs
 from conr.runs.results import RunResult
 from conr.runs.saving import save_run
 from conr.tables.source import TableRows
+
+RARE = "rare"
+"""The method of a `RareRegressor` in tables."""
+
+COVERAGE = 0.9
+"""That intervals of a report aim at."""
 
 
 def write_run(
@@ -24,6 +35,8 @@ def write_run(
 ) -> RunResult:
     """Evaluate a model and write ``result.json``, ``outputs.npz``, ``config.yaml`` and the history of its training.
 
+    Of a `RareRegressor` there is no history, and ``choice.json`` has its leaderboard and the coverage of intervals.
+
     Args:
         folder: where to; it is there.
         model: to evaluate.
@@ -38,6 +51,8 @@ def write_run(
         ValueError: as `TableModel.evaluate`.
     """
     regressor = model.regressor
+    method = RARE if isinstance(regressor, RareRegressor) else regressor.method
+    history = [] if isinstance(regressor, RareRegressor) else regressor.history_
     metrics = model.evaluate(rows, strict=strict)
     predictions = model.predict(rows, strict=strict)  # (n, k)
     assert rows.labels is not None  # noqa: S101  evaluate has checked it
@@ -46,35 +61,68 @@ def write_run(
         [f"row-{number}" for number in rows.inputs.rows],
         rows.labels[:, 0] if single else rows.labels,
         predictions[:, 0] if single else predictions,
-        lambda kept: regressor.transform(rows.inputs.take(kept)),
+        lambda kept: _features(model, rows, kept),
     )
-    settings = {name: value for name, value in regressor.get_params().items() if name != "random_state"}
+    settings = {name: _named(value) for name, value in regressor.get_params(deep=False).items()}
+    del settings["random_state"]
     configuration = {
         "seed_everything": seed,
         "table": {"path": model.source, "target": model.targets, "inputs": list(regressor.kinds_)},
-        "model": {"class_path": "conr.estimators.ConRRegressor", "init_args": settings},
-        "output": {"method": regressor.method},
+        "model": {"class_path": f"conr.estimators.{type(regressor).__name__}", "init_args": settings},
+        "output": {"method": method},
     }
     result = RunResult(
         dataset=name,
-        method=regressor.method,
+        method=method,
         seed=seed,
         label={"name": ", ".join(model.targets), "unit": label_unit}
         | ({} if single else {"dimensions": model.targets}),
         bins=regressor.density_.table(),
         headline="mae",
         metrics=metrics,
-        checkpoint={
-            "path": "model.json",
-            "epoch": regressor.best_epoch_ - 1,
-            "monitor": f"val/{regressor.monitor}, in standard deviations of the label",
-            "value": regressor.history_[regressor.best_epoch_ - 1].get(regressor.monitor),
-        },
-        epochs=len(regressor.history_),
+        checkpoint={"path": "model.json", **_chosen(regressor)},
+        epochs=len(history),
         train_seconds=seconds,
-        **environment(str(regressor.device_), "scikit-learn"),
+        **environment(str(getattr(regressor, "device_", "cpu")), "scikit-learn"),
     )
-    return save_run(folder, result, outputs, config=configuration, history=_history(regressor.history_))
+    if isinstance(regressor, RareRegressor):
+        assert rows.labels is not None  # noqa: S101  evaluate has checked it
+        write_choice(
+            folder,
+            objective=regressor.objective,
+            leaderboard=regressor.leaderboard_,
+            tradeoff=regressor.tradeoff_._asdict(),
+            unfinished=regressor.unfinished_,
+            coverage=COVERAGE,
+            intervals=regressor.evaluate_intervals(rows.inputs, rows.labels[:, 0], coverage=COVERAGE),
+        )
+    return save_run(folder, result, outputs, config=configuration, history=_history(history))
+
+
+def _features(model: TableModel, rows: TableRows, kept: Any) -> Any:
+    """Features of a network; of other models the inputs, zero for what is missing."""
+    regressor, inputs = model.regressor, rows.inputs.take(kept)
+    if isinstance(regressor, RareRegressor):
+        assert regressor.encoding_ is not None  # noqa: S101  models of files read tables
+        return np.nan_to_num(regressor.encoding_.numbers(inputs))
+    return regressor.transform(inputs)
+
+
+def _chosen(regressor: Any) -> dict[str, Any]:
+    """What chose the model, and how good it was there."""
+    if isinstance(regressor, RareRegressor):
+        value = regressor.leaderboard_[0][OBJECTIVE_ERRORS[regressor.objective]]
+        return {"epoch": None, "monitor": f"{regressor.objective} of held-out rows", "value": value}
+    return {
+        "epoch": regressor.best_epoch_ - 1,
+        "monitor": f"val/{regressor.monitor}, in standard deviations of the label",
+        "value": regressor.history_[regressor.best_epoch_ - 1].get(regressor.monitor),
+    }
+
+
+def _named(value: Any) -> Any:
+    """Settings as YAML holds them: of models by name, the names."""
+    return list(value) if isinstance(value, dict) else value
 
 
 def _history(history: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from conr.report.aggregate import DatasetRuns, load_runs
+from conr.report.choice import choice_parts
 from conr.report.comparison import GRID_METRICS, compare, published_table
 from conr.report.comparison_pictures import ranks_gallery, trade_off_gallery
 from conr.report.pictures import MOST_COMPARED, label_pictures, training_pictures
@@ -86,6 +87,7 @@ def _section(group: DatasetRuns, styles: MethodStyles, out: Path, *, compared: b
         "notes": [*group.notes, *unequal_runs(group), *_left_out(group)],
         "errors": metric_table(group, metrics[:main], f"Test error of {name}", changes=True),
         "other_errors": metric_table(group, metrics[main:], "Other metrics", changes=True) if metrics[main:] else None,
+        "choices": choice_parts(runs),
         "pictures": _pictures(group, styles),
         "published": published_table(group) if compared else None,
         "compact": len(group.methods) > MOST_COMPARED + 1,

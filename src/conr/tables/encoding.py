@@ -72,7 +72,7 @@ class Encoding:
             for name, kind in self.kinds.items()
             if kind == CATEGORY
         }
-        numbers = self._numbers(columns)  # (n, p)
+        numbers = self.numbers(columns)  # (n, p)
         self.arrays["origin"] = self._origin(numbers)
         numbers = numbers - self.arrays["origin"]
         gone = np.isnan(numbers)
@@ -93,7 +93,7 @@ class Encoding:
 
     def transform(self, columns: Columns) -> NDArray[np.float32]:
         """Inputs of rows, shape (n, width); it changes nothing here."""
-        numbers = self._numbers(columns) - self.arrays["origin"]  # (n, p)
+        numbers = self.numbers(columns) - self.arrays["origin"]  # (n, p)
         gone = np.isnan(numbers)
         parts = [self._scaled(np.where(gone, self.arrays["fill"], numbers)), gone[:, self.indicators]]
         if self.categories == "onehot":
@@ -104,6 +104,23 @@ class Encoding:
         # Whatever lies far beyond the training rows stays finite.
         inputs: NDArray[np.float32] = np.clip(np.concatenate(parts, axis=1), -1e30, 1e30).astype(np.float32)
         return inputs
+
+    def numbers(self, columns: Columns) -> NDArray[np.float64]:
+        """Numbers as they are, NaN where missing, those of dates, and codes of ordinal categories, shape (n, p)."""
+        found = [np.empty((len(columns), 0))]
+        for name, kind in self.kinds.items():
+            values = columns.values[name]
+            if kind.name == "date":
+                found.append(date_numbers(values))
+            elif kind.name == "number":
+                found.append(values[:, None])
+            elif self.categories == "ordinal":
+                found.append(self._codes(name, columns)[:, None].astype(np.float64))
+        return np.concatenate(found, axis=1)
+
+    def width_of(self, kind: Kind) -> int:
+        """Columns of `numbers` for one of a kind: one for a number, four for a date, one for ordinal categories."""
+        return {"number": 1, "date": len(PARTS), "category": int(self.categories == "ordinal")}[kind.name]
 
     def unknown(self, columns: Columns) -> list[str]:
         """Sentences about the values of category columns that training did not have, one per column that has some."""
@@ -158,22 +175,8 @@ class Encoding:
         return encoding
 
     def _width(self) -> int:
-        """Columns that are scaled: numbers, four of a date, and places of ordinal categories."""
-        widths = {"number": 1, "date": len(PARTS), "category": int(self.categories == "ordinal")}
-        return sum(widths[kind.name] for kind in self.kinds.values())
-
-    def _numbers(self, columns: Columns) -> NDArray[np.float64]:
-        """Numbers to scale, those of dates, and codes of ordinal categories, shape (n, p)."""
-        found = [np.empty((len(columns), 0))]
-        for name, kind in self.kinds.items():
-            values = columns.values[name]
-            if kind.name == "date":
-                found.append(date_numbers(values))
-            elif kind.name == "number":
-                found.append(values[:, None])
-            elif self.categories == "ordinal":
-                found.append(self._codes(name, columns)[:, None].astype(np.float64))
-        return np.concatenate(found, axis=1)
+        """Columns that are scaled."""
+        return sum(self.width_of(kind) for kind in self.kinds.values())
 
     def _origin(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
         """The first day of each column of dates, 0 for other numbers, shape (p,)."""

@@ -4,8 +4,13 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import numpy as np
+import torch
 from lightning import Trainer
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
 
+from conr._checks import check_choice
 from conr.data import RegressionData
 from conr.runs.folder import best_checkpoint, read_config
 from conr.training.checkpoints import first_line, read_checkpoint
@@ -60,3 +65,40 @@ def load_run(folder: Path, *, trained: bool = True) -> LoadedRun:
                 f"{checkpoint}: expected a checkpoint of this run, got one that does not fit it: {first_line(error)}"
             ) from error
     return LoadedRun(data, module.eval(), built.output.method, built.output.monitor)
+
+
+class SplitPredictions(NamedTuple):
+    """What the network of a run says about a split.
+
+    Attributes:
+        predictions: shape (n,) or (n, k), in label units.
+        labels: like ``predictions``.
+    """
+
+    predictions: NDArray[np.float64]
+    labels: NDArray[np.float64]
+
+
+@torch.no_grad()
+def split_predictions(folder: Path, *, split: str = "val") -> SplitPredictions:
+    """Predictions and labels of a split by the network of a run, for `conr.rare.Rebalanced` and `RareIntervals`.
+
+    Args:
+        folder: of the run.
+        split: "val" or "test".
+
+    Raises:
+        FileNotFoundError, ValueError, SystemExit: as `load_run`; an unknown split, or dense labels.
+
+    Notes:
+        The validation split has chosen the best epoch, so that errors on it are a little smaller than on new samples.
+    """
+    check_choice("split", split, ("val", "test"))
+    run = load_run(folder)
+    if run.data.dense:
+        raise ValueError(f"{folder}: expected a run with one label per sample, got one with dense labels")
+    loader: DataLoader[Any] = DataLoader(getattr(run.data.splits, split), batch_size=run.data.batch_size)
+    parts = [run.module.test_step(batch, 0) for batch in loader]
+    labels = torch.cat([part["labels"] for part in parts]).double().numpy()
+    predictions = torch.cat([part["predictions"] for part in parts]).double().numpy()
+    return SplitPredictions(predictions.reshape(labels.shape), labels)

@@ -1,0 +1,105 @@
+"""A blend of candidates: one is added at a time, while rows that did not choose it confirm it."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conr.rare.labels import Floats, Positions
+
+_MOST = 25  # candidates in a blend, each as often as it was added
+_ROUNDING = 1e-12
+
+
+class JudgedRows(NamedTuple):
+    """Rows on which candidates are judged; models that predicted them have not seen them.
+
+    Attributes:
+        labels: shape (n,).
+        fold: of each row, shape (n,).
+        shares: of each row in the objective, shape (n,).
+        common: 1 for rows that `max_loss` looks at, 0 for others, shape (n,).
+    """
+
+    labels: Floats
+    fold: Positions
+    shares: Floats
+    common: Floats
+
+    def some(self, rows: NDArray[np.bool_]) -> "JudgedRows":
+        """Some of the rows."""
+        return JudgedRows(self.labels[rows], self.fold[rows], self.shares[rows], self.common[rows])
+
+
+def blend(predictions: Floats, rows: JudgedRows, *, max_loss: float | None = None) -> Floats:
+    r"""Weights of candidates, by greedy selection with replacement.
+
+    The best single candidate is the start. A step tries to add each candidate to the mean of those that are in. In
+    each fold it is judged by the one that the *other* folds would add: the gain of the objective over all folds must
+    exceed its standard error, or the blend stays as it is. Then the one that all rows would add is added. Source:
+    Caruana et al., "Ensemble Selection from Libraries of Models", ICML 2004; the confirmation is ours.
+
+    Args:
+        predictions: of each candidate, shape (candidates, n).
+        rows: to judge them on, of two folds or more.
+        max_loss: how much larger the error over the common rows may be than that of the candidate that is best there,
+            as a share; the excess and its standard error together stay below it. No limit if None.
+
+    Returns:
+        Shape (candidates,), none negative, of sum 1.
+    """
+    names, fold = np.unique(rows.fold, return_inverse=True)
+    shares = rows.shares if rows.shares.any() else np.ones(len(fold))
+    shares = shares / shares.sum()  # (n,)
+    errors = np.abs(predictions - rows.labels)  # (candidates, n)
+    best = np.argmin(errors @ rows.common)
+    reference = errors[best]  # (n,)
+    fine = _within(errors, reference, rows.common, max_loss)
+    fine[best] = True
+    added = int(np.argmin(np.where(fine, errors @ shares, np.inf)))
+    counts = np.zeros(len(predictions))
+    counts[added] = 1
+    total, current = predictions[added].copy(), errors[added]
+    for size in range(2, _MOST + 1):
+        tried = np.abs((total + predictions) / size - rows.labels)  # (candidates, n)
+        fine = _within(tried, reference, rows.common, max_loss)
+        gains = current - tried  # (candidates, n)
+        by_fold = np.stack([gains[:, fold == one] @ shares[fold == one] for one in range(len(names))])
+        gain = by_fold.sum(axis=0)  # (candidates,)
+        picked = np.where(fine, gain - by_fold, -np.inf).argmax(axis=1)  # (folds,): by the other folds
+        confirmed = gains[picked[fold], np.arange(len(fold))]  # (n,)
+        mean = float(shares @ confirmed)
+        if not fine.any() or mean <= np.sqrt(shares**2 @ (confirmed - mean) ** 2):
+            break
+        added = int(np.argmax(np.where(fine, gain, -np.inf)))
+        counts[added] += 1
+        total += predictions[added]
+        current = tried[added]
+    weights: Floats = counts / counts.sum()
+    return weights
+
+
+def held_out_blend(predictions: Floats, rows: JudgedRows, *, max_loss: float | None = None) -> Floats:
+    """Predictions (n,) of blends that were chosen without the row's fold: what the choice is worth on new rows.
+
+    Args:
+        predictions: of each candidate, shape (candidates, n).
+        rows: of three folds or more.
+        max_loss: as of `blend`.
+    """
+    found = np.empty(len(rows.labels))
+    for fold in np.unique(rows.fold):
+        own = rows.fold == fold
+        found[own] = blend(predictions[:, ~own], rows.some(~own), max_loss=max_loss) @ predictions[:, own]
+    return found
+
+
+def _within(errors: Floats, reference: Floats, common: Floats, max_loss: float | None) -> NDArray[np.bool_]:
+    """Whether errors (candidates, n) over the common rows keep to the limit, shape (candidates,)."""
+    if max_loss is None or not common.any():
+        return np.ones(len(errors), dtype=bool)
+    shares = common / common.sum()
+    excess = errors - (1 + max_loss) * reference  # (candidates, n)
+    mean = excess @ shares  # (candidates,)
+    found: NDArray[np.bool_] = mean + np.sqrt((excess - mean[:, None]) ** 2 @ shares**2) <= _ROUNDING
+    return found

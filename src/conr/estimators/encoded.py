@@ -1,0 +1,110 @@
+"""Any regressor on tables with texts, dates and missing values."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+from numpy.typing import ArrayLike
+from sklearn.base import RegressorMixin, clone
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
+
+from conr.estimators.rows import TableInput
+from conr.rare.wrapped import fit_weighted
+from conr.tables.columns import CATEGORY, Columns
+from conr.tables.encoding import Encoding
+
+_MOST_CODES = 254  # of a category in scikit-learn's boosting
+
+
+class EncodedRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
+    """A regressor of matrices behind the table reading of `ConRRegressor`.
+
+    Numbers go to it as they are, NaN where they are missing; a date is four numbers; a category is its place in
+    alphabetical order, -1 if training did not have it. A regressor with the argument ``categorical_features``, as
+    scikit-learn's histogram boosting, is told which columns are categories.
+
+    Args:
+        estimator: regressor that takes NaN, or is given tables without missing values; a clone of it is fitted.
+        categorical: columns that are categories although they hold numbers, by name or position.
+
+    Attributes:
+        estimator_: the fitted regressor.
+        encoding_: the `conr.tables.encoding.Encoding` of columns as a matrix.
+
+    Raises:
+        TypeError, ValueError: from `fit`, something in the table that cannot be used, or what the regressor raises.
+
+    Example:
+        >>> import numpy as np
+        >>> from sklearn.ensemble import HistGradientBoostingRegressor
+        >>> x = np.array([["town", "3"], ["village", "4"]] * 30, dtype=object)
+        >>> model = EncodedRegressor(HistGradientBoostingRegressor()).fit(x, [2.0, 1.0] * 30)
+        >>> model.predict(x[:2]).round(1).tolist()
+        [2.0, 1.0]
+    """
+
+    preprocess = True
+    new_categories = "ignore"
+
+    def __init__(self, estimator: Any, *, categorical: Sequence[int | str] | None = None) -> None:
+        self.estimator = estimator
+        self.categorical = categorical
+
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+        """Fit the regressor.
+
+        Args:
+            X: shape (n, columns): a DataFrame, a matrix, or the `conr.tables.columns.Columns` of a file.
+            y: shape (n,) or (n, k), if the regressor takes several targets.
+            sample_weight: shape (n,), none negative; rows are drawn by weight if the regressor takes none.
+
+        Returns:
+            self.
+
+        Raises:
+            TypeError, ValueError: see the class.
+        """
+        columns, labels = self._checked_rows(X, y)
+        weights = self._checked_weights(sample_weight, len(labels))
+        self.encoding_ = Encoding(scaling="none", categories="ordinal").fit(columns)
+        estimator = clone(self.estimator)
+        if "categorical_features" in estimator.get_params(deep=False):
+            estimator.set_params(categorical_features=self._categories() or None)
+        targets = labels[:, 0] if self._is_flat else labels
+        self.estimator_ = fit_weighted(estimator, self._matrix(columns), targets, weights, {}, seed=0)
+        return self
+
+    def predict(self, X: Any) -> Any:  # noqa: N803
+        """Predictions of the regressor, shape (n,) or (n, k).
+
+        Raises:
+            NotFittedError: before `fit`.
+            ValueError: other columns than those of the training table.
+        """
+        check_is_fitted(self)
+        columns = self._columns(X, reset=False)
+        self._mention_unknown(columns)
+        return self.estimator_.predict(self._matrix(columns))
+
+    def _matrix(self, columns: Columns) -> Any:
+        assert self.encoding_ is not None  # noqa: S101  set by fit
+        return self.encoding_.numbers(columns)
+
+    def _categories(self) -> list[int]:
+        """Positions of the categories in the matrix that the regressor can take as such."""
+        assert self.encoding_ is not None  # noqa: S101  set by fit
+        found, position = [], 0
+        for name, kind in self.encoding_.kinds.items():
+            if kind == CATEGORY and len(self.encoding_.known[name]) <= _MOST_CODES:
+                found.append(position)
+            position += self.encoding_.width_of(kind)
+        return found
+
+    def __sklearn_tags__(self) -> Any:
+        tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        tags.input_tags.categorical = True
+        tags.target_tags.multi_output = inner.target_tags.multi_output
+        if inner.regressor_tags is not None:
+            tags.regressor_tags.poor_score = inner.regressor_tags.poor_score
+        return tags

@@ -1,0 +1,50 @@
+"""Estimators by the names that `conr table fit --model` takes."""
+
+import difflib
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from conr._extras import require
+from conr.estimators.encoded import EncodedRegressor
+from conr.estimators.rare_regressor import RareRegressor
+from conr.estimators.regressor import ConRRegressor
+
+NAMES = ("rare", "boosting", "conr")
+
+
+def named_regressor(
+    name: str, settings: Mapping[str, Any], *, random_state: int | None = None
+) -> RareRegressor | ConRRegressor:
+    """The estimator of a name, unfitted.
+
+    Args:
+        name: "rare" (`RareRegressor`), "boosting" (the same without networks), "conr" (`ConRRegressor`), or the path of
+            a class, as "sklearn.ensemble.ExtraTreesRegressor": a `RareRegressor` whose candidate it is.
+        settings: arguments of the estimator, of a class by path its own.
+        random_state: of the estimator, where the settings have none.
+
+    Raises:
+        ImportError: a package of it is not installed.
+        TypeError: an argument that there is not.
+        ValueError: an unknown name.
+    """
+    if name == "conr":
+        return ConRRegressor(**{"random_state": random_state, **settings})
+    require(f"the model {name!r}", "skops")  # before a training that could not be saved
+    if name == "rare":
+        return RareRegressor(**{"random_state": random_state, **settings})
+    if name == "boosting":
+        return RareRegressor(**{"candidates": "boosting", "random_state": random_state, **settings})
+    module, _, own = name.rpartition(".")
+    if not module:
+        near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"model: expected one of {', '.join(map(repr, NAMES))} or a class's path, got {name!r}{hint}")
+    try:
+        made = getattr(import_module(module), own)(**settings)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ValueError(f"model: expected the path of a class, got {name!r}: {error}") from error
+    if not (hasattr(made, "fit") and hasattr(made, "predict")):
+        raise ValueError(f"model: expected a class with fit and predict, got {name!r}")
+    return RareRegressor({own: EncodedRegressor(made)}, random_state=random_state)
