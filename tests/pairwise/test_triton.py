@@ -84,6 +84,25 @@ def test_equals_dense(interpreted: Run, case: tuple[int, str, str, int, int | No
         assert ((expected.positives > 0) & (expected.negatives > 0)).sum() >= 3
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_labels_of_several_dimensions_may_be_as_large_as_their_type_holds(interpreted: Run, scale: float) -> None:
+    batch = make_batch(7, n=20, d=5, k=3, grid=0.5).to(torch.float32)
+    expected, _ = terms_and_gradients(batch, engine="dense")
+    scaled = batch._replace(labels=scale * batch.labels, predictions=scale * batch.predictions)
+    terms, _ = interpreted(terms_and_gradients, scaled, RULE._replace(window=scale, distance_scale=0.1 / scale))
+    assert expected.positives.any()
+    torch.testing.assert_close(terms, expected, **TOLERANCE[torch.float32])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_counts_all_neighbours_on_a_grid(interpreted: Run, dtype: torch.dtype) -> None:
+    steps = torch.arange(40.0).unsqueeze(1)
+    tenths = torch.tensor([[round(0.1 * step, 1)] for step in range(40)], dtype=dtype)
+    batch = Batch(torch.ones(40, 4), tenths, 2 * tenths, torch.ones(40))
+    terms, _ = interpreted(terms_and_gradients, batch, RULE._replace(window=0.1))
+    assert torch.equal(terms.positives, ((steps - steps.T).abs() <= 1).sum(dim=1) - 1.0)
+
+
 def per_anchor(batch: Batch, more: Batch, rule: Rule) -> Tensor:
     return conr_loss(
         *batch[:3],
