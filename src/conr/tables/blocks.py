@@ -47,7 +47,8 @@ def read_columns(
     as_text, late = set(texts), set[int]()
     parts: list[list[NDArray[Any]]] = [[] for _ in range(width)]
     known = [_Known() for _ in range(width)]
-    numbers, passed = [], list[int]()
+    numbers: list[NDArray[np.int64]] = []
+    passed: list[int] = []
     for rows, lines in _blocks(path, opened(), dialect, bad, passed if remarks else None):
         numbers.append(lines)
         for position, cells in enumerate(zip(*rows, strict=True)):
@@ -139,11 +140,11 @@ def _with_remarks(path: Path, file: TextIO, dialect: Dialect, passed: list[int])
 
 def _plain_numbers(cells: Sequence[str]) -> NDArray[np.float64] | None:
     """Numbers of cells, NaN for what is missing; None if one is no finite number in plain digits."""
-    joined = "\n" + "\n".join(cells)
+    joined = "\n".join(("", *cells))
     if "_" in joined or not joined.isascii() or _ZERO.search(joined):  # float() takes 1_0 and foreign digits
         return None
     try:
-        values = np.array([*map(float, cells)])
+        values = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
     except ValueError:
         try:
             values = np.array([np.nan if cell in _MISSING else float(cell) for cell in cells])

@@ -212,7 +212,8 @@ def _dialect(
 ) -> Dialect:
     rows = _rows(sample)[above:]
     numeric = frozenset(column for column in range(width) if _is_numeric(column, rows))
-    names, last, notes = [""] * width, start, ()
+    names, last = [""] * width, start
+    notes: tuple[str, ...] = ()
     if header:
         chosen = _header(path, rows, [one for one in sample if one.marked], numeric)
         names = [name.lstrip("\ufeff") for name in chosen.fields]

@@ -25,7 +25,7 @@ def understood(path: Path, table: RawTable, kinds: Mapping[str, Kind], values: M
         kinds: of the columns by name.
         values: those of dates by name.
     """
-    found = {}
+    found: dict[str, str] = {}
     for name, kind in kinds.items():
         if kind.name == "date":
             found[name] = _of_dates(table.column(name), kind, values[name])
