@@ -308,7 +308,7 @@ def as_texts(column: Column, gone: NDArray[np.bool_] | None = None) -> Column:
     """
     texts = np.empty(len(column), dtype=object)
     values = column.tolist()
-    if set(map(type, values)) <= {str, type(None)} and gone is None:
+    if gone is None and {type(value) for value in set(values)} <= {str, type(None)}:
         known = {value: None if value is None else _text(value) for value in set(values)}
         texts[:] = [*map(known.__getitem__, values)]
         return texts
