@@ -18,7 +18,6 @@ from conr.runs.outputs import Outputs
 from conr.runs.results import RunResult
 from conr.training.command import run_command
 from conr.training.options import RunOptions, RunTrainer
-from conr.training.quiet import silence_known_noise
 
 TOY = [
     "--data=tests.training.toy.Toy",
@@ -180,7 +179,6 @@ def test_other_values_that_the_trainer_refuses() -> None:
 
 @pytest.mark.parametrize(("typed", "read"), [("1", 1), ("1.0", 1.0)])
 def test_one_batch_is_not_all_of_them(typed: str, read: float) -> None:
-    silence_known_noise()
     found = RunOptions([*TOY, f"--trainer.limit_train_batches={typed}"]).config.trainer.limit_train_batches
     assert (found, type(found)) == (read, type(read))
 

@@ -13,7 +13,7 @@ from tests.training.joined_run import trained
 def in_two_processes() -> dict[str, Any]:
     """Numbers that a training logged whose processes have half of each batch."""
     finished = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.training.joined_run", "2"],
+        [sys.executable, "-W", "ignore", "-m", "tests.training.joined_run"],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

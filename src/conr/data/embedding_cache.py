@@ -35,7 +35,7 @@ def default_cache_folder() -> Path:
 
 
 def cached_embeddings(encoder: TextEncoder, sentences: Sequence[str], folder: Path | None = None) -> Tensor:
-    """Vectors of sentences, from the cache if this encoder has seen exactly these sentences before.
+    """Vectors of sentences (n, d), float32, from the cache if this encoder has seen exactly these before.
 
     The name of a cache file is a digest of the encoder's fingerprint and of the sentences, so that a change of either
     finds no file and computes anew. Files of encoders or data that are gone may be deleted at any time.
@@ -44,9 +44,6 @@ def cached_embeddings(encoder: TextEncoder, sentences: Sequence[str], folder: Pa
         encoder: see `TextEncoder`.
         sentences: in any order, repeated ones are encoded once.
         folder: where the files lie; made if needed. `default_cache_folder` if None.
-
-    Returns:
-        Shape (n, d), float32, a row per sentence.
 
     Raises:
         ValueError: the encoder gives another number of vectors than there are sentences, or one that is not finite.

@@ -208,7 +208,8 @@ def _buckets_of(pairs: Sequence[Pair], frame: Frame, coding: Coding) -> Iterator
 def balanced_mask(pairs: Sequence[Pair], rows: int, frame: Frame, coding: Coding, *, seed: int) -> Array:
     """Test pixels such that each depth bucket from ``FIRST_BUCKET`` on has equally many: as many as the rarest has.
 
-    The benchmark's rule with a seed; buckets without any test pixel are left out.
+    The benchmark's rule with a seed; buckets without any test pixel are left out. uint8, 1 for a chosen pixel, shape
+    (rows, height, width).
 
     Args:
         pairs: of the test.
@@ -216,9 +217,6 @@ def balanced_mask(pairs: Sequence[Pair], rows: int, frame: Frame, coding: Coding
         frame: scaling and crop.
         coding: of the depth files.
         seed: of the draw.
-
-    Returns:
-        uint8, 1 for a chosen pixel, shape (rows, height, width).
 
     Raises:
         ValueError: a depth that cannot be read, or no pixel in any bucket.

@@ -81,16 +81,13 @@ class Protocol(ABC):
         return np.zeros(labels.shape, dtype=bool)
 
     def rows(self, labels: Tensor, bins: Bins, contents: Positions | None = None) -> dict[str, Positions]:
-        """Positions of train, val and test.
+        """Positions of train, val and test, sorted and disjoint.
 
         Args:
             labels: of the samples of all splits, shape (n,).
             bins: over the labels.
             contents: a number for each sample, shape (n,), equal for copies of one thing, of which only the first one
                 is used.
-
-        Returns:
-            Sorted, disjoint rows by split.
 
         Raises:
             ValueError: labels that are not one number each; a split that would be empty.

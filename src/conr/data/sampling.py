@@ -62,7 +62,7 @@ class EpochSampler(DistributedSampler[int]):
 
 
 def sampling_weights(labels: Tensor, bins: Bins, *, power: float) -> Tensor:
-    r"""Frequencies of the training samples at which bins come more evenly than they are filled.
+    r"""Frequencies (n,), float64, of the training samples at which bins come more evenly than they are filled.
 
     $$w_i = N_{b(i)}^{-p}$$
 
@@ -73,9 +73,6 @@ def sampling_weights(labels: Tensor, bins: Bins, *, power: float) -> Tensor:
         labels: of the training samples, shape (n,) or (n, k).
         bins: over the label dimensions.
         power: at least 0; 0 leaves the samples as they are, 1 fills all bins that have samples evenly.
-
-    Returns:
-        Shape (n,), float64.
 
     Raises:
         ValueError: a negative power; labels that do not lie in the bins.

@@ -26,15 +26,12 @@ def rule_of_thumb(columns: Tensor) -> Tensor:
 
 
 def relative_density(points: Tensor, samples: Tensor, shares: Tensor) -> Tensor:
-    r"""Gaussian kernel density up to a constant factor: $\sum_j s_j \, e^{-\|x - y_j\|^2 / 2}$, in [0, 1].
+    r"""Gaussian kernel density up to a constant factor: $\sum_j s_j \, e^{-\|x - y_j\|^2 / 2}$, (m,), in m u k time.
 
     Args:
         points: $x$, shape (m, k), in bandwidths.
         samples: $y$, shape (u, k), in bandwidths.
         shares: $s$, shape (u,), of sum 1.
-
-    Returns:
-        Shape (m,), in m u k time.
     """
     step = max(1, _PAIRS_AT_ONCE // max(1, samples.numel()))
     pieces = []

@@ -12,7 +12,7 @@ _WIDEST = 100_000
 
 
 def lds_kernel(name: str, *, size: int, sigma: float = 2.0) -> Tensor:
-    r"""Symmetric smoothing window with peak 1.
+    r"""Symmetric smoothing window with peak 1, shape (size,), float64.
 
     - ``"gaussian"``: a unit impulse of length ``size``, filtered by a Gaussian (cut off at 4 sigma) whose ends are
       reflected *inside the window*. For small windows this is much flatter than a Gaussian cut off at the window's
@@ -27,9 +27,6 @@ def lds_kernel(name: str, *, size: int, sigma: float = 2.0) -> Tensor:
         name: see above.
         size: odd number of bins.
         sigma: width of the Gaussian or Laplace kernel, in bins; positive. The triangular one has none.
-
-    Returns:
-        Shape (size,), float64.
 
     Raises:
         ValueError: an unknown name, an even or non-positive size, a sigma that is not positive, or more than 100,000

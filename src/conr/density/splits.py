@@ -20,6 +20,7 @@ def balanced_split(
 
     This is the rule of the DIR benchmarks (Yang et al., ICML 2021), for bins of any kind: train keeps the imbalance,
     the other two are as even as the data allows. A bin of fewer than three samples lies in train alone.
+    Rows are sorted and disjoint, and all are in one split.
 
     Args:
         labels: shape (n,) or (n, k), a tensor or an array, finite and inside the bins.
@@ -28,9 +29,6 @@ def balanced_split(
         seed: of the draw; the global random state is left alone.
         contents: a number for each sample, shape (n,), equal for copies of one thing, which lie in one split: the first
             one is drawn for all of them.
-
-    Returns:
-        Sorted, disjoint rows by split, all rows in all.
 
     Raises:
         ValueError: ``most`` below 1 or a negative seed; no bin has three samples, so that val and test would be empty;

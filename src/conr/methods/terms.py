@@ -81,7 +81,7 @@ class Terms:
         num_features: int | None = None,
         batch_size: int = 64,
     ) -> dict[str, float]:
-        """Put numbers in the place of "auto", and fit criterion, regularizers, smoothing and densities.
+        """Put numbers in the place of "auto", and fit all parts; returns the numbers, by names such as "conr.window".
 
         Args:
             labels: of training, shape (n,) or (n, k), in label units.
@@ -89,9 +89,6 @@ class Terms:
             fit_density: fits a density; on the labels and bins if None.
             num_features: of the encoder.
             batch_size: inputs per step.
-
-        Returns:
-            The numbers that stand for "auto" now, by names such as "conr.window".
         """
         targets, inner = self.scaled(labels, bins)
         found = {}
@@ -252,14 +249,11 @@ def point(head: nn.Module, outputs: Tensor) -> Tensor:
 
 
 def predicted(head: nn.Module, features: Tensor) -> tuple[Tensor, Tensor]:
-    """Features and predictions of each sample, in the unit of the head: means over the members of an ensemble.
+    """Features (n, d) and predictions (n,) or (n, k), or maps, in the unit of the head: means over an ensemble.
 
     Args:
         head: as for `Terms`.
         features: shape (n, d), maps (n, d, h, w), or of an ensemble (n, members, d).
-
-    Returns:
-        Features (n, d) or maps, and predictions (n,), (n, k) or maps.
     """
     if features.ndim != 3:
         return features, point(head, head(features))

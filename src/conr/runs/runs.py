@@ -76,14 +76,11 @@ class Run:
 
 
 def read_runs(paths: Iterable[Path]) -> list[Run]:
-    """Read all tested runs at or below some paths.
+    """Read all tested runs at or below some paths, each once, by folder.
 
     Args:
         paths: folders of runs or folders above, result files, files of runs, or such a file with a method as
             ``NAME.runs.jsonl/METHOD``.
-
-    Returns:
-        Runs by folder, each once.
 
     Raises:
         FileNotFoundError: a path that is not there, or no run in any of them.

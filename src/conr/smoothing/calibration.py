@@ -20,7 +20,7 @@ def calibrate(
     *,
     clip: tuple[float, float] = (0.1, 10.0),
 ) -> Tensor:
-    r"""Whiten features by the statistics of their bin and colour them by the smoothed ones.
+    r"""Whiten features by the statistics of their bin and colour them by the smoothed ones; shape (n, d), a new tensor.
 
     $$\tilde z_{id} = \sqrt{\mathrm{clip}\Big(\frac{\tilde v_{id}}{v_{id}}, \mathrm{low}, \mathrm{high}\Big)}
       \, (z_{id} - m_{id}) + \tilde m_{id}$$
@@ -30,15 +30,12 @@ def calibrate(
     clipping of its released code.
 
     Args:
-        features: shape (n, d), float16, bfloat16, float32 or float64.
+        features: shape (n, d), float16, bfloat16, float32 or float64; computed in float32 at least.
         mean: of the bin of each sample, shape (n, d).
         variance: likewise.
         smoothed_mean: likewise.
         smoothed_variance: likewise.
         clip: least and greatest ratio of the variances.
-
-    Returns:
-        New features, shape (n, d), of the features' dtype; computed in float32 at least.
 
     Raises:
         ValueError: shapes differ; not 0 < low <= high.

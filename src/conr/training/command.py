@@ -36,7 +36,7 @@ from conr.training.callbacks import (
 from conr.training.checkpoints import ReadError, first_line, is_from_restoring, keep_checkpoints_whole
 from conr.training.metrics_table import metrics_table
 from conr.training.options import Output, RunOptions, expand_presets, take_option
-from conr.training.quiet import errors_of_writers_once, interruptions_end_all, silence_known_noise
+from conr.training.quiet import errors_of_writers_once, interruptions_end_all
 from conr.training.retraining import HeadRetraining, encoder_checkpoint
 
 # What Lightning and torch raise for the content of another run's checkpoint, or of one that was tampered with.
@@ -50,7 +50,7 @@ def run_command(
     on_epoch: Callable[[int], None] | None = None,
     show: bool = True,
 ) -> Path:
-    """Run ``fit``, ``validate``, ``test`` or ``predict`` with its options, as typed after ``conr``.
+    """Run ``fit``, ``validate``, ``test`` or ``predict`` as typed after ``conr``, and return the run's folder.
 
     Args:
         arguments: the verb and its options. ``--config`` takes a file or the name of a preset; ``--resume RUN`` (fit)
@@ -59,14 +59,10 @@ def run_command(
         on_epoch: called with the number of each training epoch that has ended.
         show: whether the end prints where the run or its predictions are, and a table of metrics.
 
-    Returns:
-        The run's folder.
-
     Raises:
         ValueError, FileNotFoundError: options that do not parse, an unknown preset, or a folder that is no run's.
         KeyboardInterrupt: it was stopped by hand, with the run's folder if there is one.
     """
-    silence_known_noise()
     verb = arguments[0]
     options, named = take_option(list(arguments[1:]), "--resume" if verb == "fit" else "--run")
     checkpoint = None

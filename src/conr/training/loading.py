@@ -16,7 +16,6 @@ from conr.runs.folder import best_checkpoint, read_config
 from conr.training.checkpoints import first_line, read_checkpoint
 from conr.training.module import RegressionModule
 from conr.training.options import RunOptions
-from conr.training.quiet import silence_known_noise
 
 _OF_FIT = ("ckpt_path", "weights_only")  # arguments of the verb, which a run without one does not have
 
@@ -46,7 +45,6 @@ def load_run(folder: Path, *, trained: bool = True) -> LoadedRun:
         not load the run of someone you do not trust.
     """
     checkpoint = best_checkpoint(folder)
-    silence_known_noise()
     without_fit = {name: value for name, value in read_config(folder).items() if name not in _OF_FIT}
     options = RunOptions([f"--config={json.dumps({'seed_everything': 0} | without_fit)}"])
     built: Any = options.parser.instantiate_classes(options.config)

@@ -89,6 +89,7 @@ class RunOptions(LightningCLI):
     """
 
     def __init__(self, arguments: Sequence[str], verb: str | None = None) -> None:
+        silence_known_noise()
         self._verb = verb
         super().__init__(
             RegressionModule,
@@ -151,7 +152,6 @@ def planned_data(arguments: Sequence[str]) -> RegressionData:
     Raises:
         ValueError, FileNotFoundError: as `conr.training.command.run_command`.
     """
-    silence_known_noise()
     config = RunOptions(expand_presets(arguments)).config
     parser = ArgumentParser()  # of the dataset alone: a network would take time and packages
     parser.add_subclass_arguments(RegressionData, "data")
