@@ -28,6 +28,7 @@ from conr.runs.history import read_history
 from conr.runs.results import RunResult
 from conr.training import RRT, HeadRetraining, RegressionModule, Regularizer
 from conr.training.command import run_command
+from conr.training.retraining import encoder_checkpoint
 
 
 class Encoder(nn.Sequential):
@@ -276,12 +277,19 @@ def test_a_run_killed_in_either_stage_goes_on_as_if_nothing_had_happened(whole: 
         same_end(whole, folder)
 
 
-def test_retraining_from_an_earlier_run_is_its_second_stage(whole: Path, tmp_path: Path) -> None:
+def test_the_encoder_is_from_the_first_stage_a_file_or_an_earlier_run(whole: Path) -> None:
+    own, given = RRT(), RRT(checkpoint=str(whole), epoch="last")
+    assert encoder_checkpoint(own, whole) == whole / FIRST_STAGE / "best.ckpt"
+    assert encoder_checkpoint(given, Path("elsewhere")) == whole / LAST_CHECKPOINT
+    assert encoder_checkpoint(RRT(checkpoint=str(whole / CONFIG)), whole) == whole / CONFIG
+
+
+def test_retraining_from_a_checkpoint_is_the_second_stage(tmp_path: Path) -> None:
     """Same numbers: neither the epochs' numbers nor where the encoder comes from matters, for whole batches."""
     options = ("--rrt.epochs=2", "--rrt.lr=0.01", "--data.batch_size=24")
     both = fit(tmp_path / "both", "--trainer.max_epochs=2", *options)
-    earlier = fit(tmp_path / "earlier", "--trainer.max_epochs=2", "--data.batch_size=24")
-    second = fit(tmp_path / "second", "--trainer.max_epochs=2", *options, f"--rrt.checkpoint={earlier}")
+    encoder = f"--rrt.checkpoint={both / FIRST_STAGE / 'best.ckpt'}"
+    second = fit(tmp_path / "second", "--trainer.max_epochs=2", *options, encoder)
     assert not (second / FIRST_STAGE).exists()
     history, joint = read_history(second)["val/mae"], read_history(both)["val/mae"]
     assert [epoch for epoch, _ in history] == [0, 1]
