@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from conr.data import ImageData, ImageDataset, UnreadableImageError
+from conr.data.decoding import read_image
 from conr.data.image_list import Columns, read_image_table
-from conr.data.images import read_image
 from conr.density import Bins
 from conr.tables.bad_rows import BadRows
 

@@ -111,6 +111,13 @@ def test_a_fill_makes_a_shift_a_random_crop_of_the_padded_image() -> None:
     assert len(seen) > 20
 
 
+def test_an_automatic_shift_follows_the_height() -> None:
+    assert (7 * ImageViews(shift="auto", noise=0)(_ramps(500)[:, :, :7]) == 7 * _ramps(500)[:, :, :7]).all()  # 7 / 14
+    tall = torch.arange(28.0).view(1, 1, 28, 1).expand(500, 1, 28, 5)
+    moved = ImageViews(shift="auto", noise=0)(tall)[:, 0, 14, 0] - 14
+    assert moved.unique().tolist() == [-2, -1, 0, 1, 2]
+
+
 def test_half_of_the_images_are_mirrored_each_by_itself() -> None:
     torch.manual_seed(0)
     images = torch.rand(1, 3, 4, 5).expand(10_000, 3, 4, 5)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from conr._auto import AUTO, Auto
 from conr.data.image_list import Columns
 from conr.data.images import ImageData
 from conr.density import Bins
@@ -49,6 +50,7 @@ class AgeData(ImageData):
         root: str | Path,
         table: str | Path | None = None,
         size: int = 224,
+        cache: float | Auto = AUTO,
         skip_bad: bool = False,
         check_images: bool = False,
         find_copies: bool = True,
@@ -60,6 +62,7 @@ class AgeData(ImageData):
             table=self.table_name if table is None else table,
             columns=Columns(path="path", labels=["age"], split="split", low=0, high=self.highest_age),
             size=size,
+            cache=cache,
             skip_bad=skip_bad,
             check_images=check_images,
             find_copies=find_copies,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from conr._auto import AUTO, Auto
 from conr._checks import check_number
 from conr.data.dataset import DatasetCard
 from conr.data.image_list import Columns, ImageTable
@@ -36,6 +37,7 @@ class ImageFolder(ImageData):
         label_unit: of the label in tables and pictures.
         many: a bin with more training images is many-shot.
         few: a bin with fewer training images is few-shot, else median.
+        size: pixels along each side; "auto" is the median of the images' shorter sides, at most 224.
 
     Raises:
         ValueError: no label column, or a number out of its range.
@@ -71,10 +73,11 @@ class ImageFolder(ImageData):
         label_unit: str = "",
         many: int = 100,
         few: int = 20,
-        size: int = 224,
+        size: int | Auto = 224,
         channels: int = 3,
         mean: float | list[float] = 0.5,
         std: float | list[float] = 0.5,
+        cache: float | Auto = AUTO,
         skip_bad: bool = False,
         check_images: bool = False,
         find_copies: bool = True,
@@ -99,6 +102,7 @@ class ImageFolder(ImageData):
             channels=channels,
             mean=mean,
             std=std,
+            cache=cache,
             skip_bad=skip_bad,
             check_images=check_images,
             find_copies=find_copies,

@@ -16,6 +16,7 @@ from torch import Tensor
 from conr._checks import check_choice
 from conr._numbers import parse_number
 from conr._progress import working
+from conr.data.picture_files import PictureFile, ZipMember, file_size
 from conr.density.splits import SPLITS, Positions
 from conr.tables.bad_rows import BadRows
 
@@ -58,7 +59,7 @@ class ImageTable:
     source: Path
     rows: list[int] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)
+    files: list[PictureFile] = field(default_factory=list)
     labels: Tensor = field(default_factory=lambda: torch.zeros(0))
     splits: list[str] = field(default_factory=list)
     compare: bool = True
@@ -160,11 +161,11 @@ def _check_split_and_file(split: str, file: Path) -> None:
         raise ValueError(f"expected an image at {file}, found none")
 
 
-def first_copies(files: Sequence[str], *, compare: bool = True) -> Positions:
+def first_copies(files: Sequence[PictureFile], *, compare: bool = True) -> Positions:
     """Find files that are there more than once: by path, or with identical bytes.
 
     Args:
-        files: paths of existing files.
+        files: paths of existing files, or members of archives.
         compare: whether files are read; else only equal paths are found.
 
     Returns:
@@ -174,14 +175,17 @@ def first_copies(files: Sequence[str], *, compare: bool = True) -> Positions:
         OSError: a file that cannot be read.
 
     Notes:
-        Only files of equal size are read, and only those whose ends agree are read as a whole.
+        Only files of equal size are read, and only those whose ends agree are read as a whole; of archives only members
+        of equal size and checksum.
     """
-    first: dict[str, int] = {}
+    first: dict[PictureFile, int] = {}
     for position, file in enumerate(files):
         first.setdefault(file, position)
     if compare:
-        sizes = {file: os.stat(file).st_size for file in first}  # noqa: PTH116  twice as fast as by Path
-        groups: list[list[str]] = [[file for file, size in sizes.items() if size]]  # an empty file is no picture
+        sizes = {file: file_size(file) for file in first}
+        groups: list[list[PictureFile]] = [
+            [file for file, size in sizes.items() if size]
+        ]  # an empty file is no picture
         for key in (sizes.__getitem__, _end, _digest):
             groups = [group for one in groups for group in _equal(one, key)]
         for group in groups:
@@ -189,21 +193,25 @@ def first_copies(files: Sequence[str], *, compare: bool = True) -> Positions:
     return np.array([first[file] for file in files], dtype=np.int64)
 
 
-def _equal(files: Sequence[str], key: Callable[[str], object]) -> list[list[str]]:
+def _equal(files: Sequence[PictureFile], key: Callable[[PictureFile], object]) -> list[list[PictureFile]]:
     """Groups of two or more files with the same key."""
-    by_key: dict[object, list[str]] = {}
+    by_key: dict[object, list[PictureFile]] = {}
     for file in files:
         by_key.setdefault(key(file), []).append(file)
     return [group for group in by_key.values() if len(group) > 1]
 
 
-def _end(file: str) -> int:
-    """Hash of the end of a file, where compressed pictures of one size differ."""
+def _end(file: PictureFile) -> int:
+    """Hash of the end of a file, where compressed pictures of one size differ; of a member, its checksum."""
+    if isinstance(file, ZipMember):
+        return file.crc
     with open(file, "rb", buffering=0) as opened:  # noqa: PTH123
         opened.seek(-min(_END, os.fstat(opened.fileno()).st_size), os.SEEK_END)
         return hash(opened.read(_END))
 
 
-def _digest(file: str) -> bytes:
+def _digest(file: PictureFile) -> bytes:
+    if isinstance(file, ZipMember):
+        return hashlib.blake2b(file.read()).digest()
     with Path(file).open("rb") as opened:
         return hashlib.file_digest(opened, "blake2b").digest()

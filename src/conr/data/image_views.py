@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from conr._auto import AUTO, Auto, given, number
 from conr._checks import check_number, check_share
 from conr.data.views import check_inputs
 
@@ -19,15 +20,17 @@ COLOR_DIRECTIONS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.
 
 GREY = (0.299, 0.587, 0.114)
 
+_HEIGHT_PER_SHIFT = 14
+
 
 class ImageViews(nn.Module):
     """Shift each image by some pixels and mirror it, differently for each, and add noise.
 
     With a fill this is a random crop of the padded image: ``shift=16, fill=-1.0, flip=0.5, noise=0.0`` is the
-    augmentation of the age benchmarks on images normalised to [-1, 1], where black is -1.
+    augmentation of the age benchmarks on images of 224 x 224 normalised to [-1, 1], where black is -1.
 
     Args:
-        shift: largest shift along each axis, in whole pixels.
+        shift: largest shift along each axis, in whole pixels; "auto" is a 14th of the height, 16 of 224.
         fill: value of the pixels that move in, in units of the (normalised) pixels; None repeats the border pixel.
         flip: probability that an image is mirrored, left to right.
         noise: standard deviation of Gaussian noise, in units of the (normalised) pixels.
@@ -36,9 +39,11 @@ class ImageViews(nn.Module):
         ValueError: a negative shift or noise, or a flip outside [0, 1].
     """
 
-    def __init__(self, *, shift: int = 2, fill: float | None = None, flip: float = 0.0, noise: float = 0.1) -> None:
+    def __init__(
+        self, *, shift: int | Auto = 2, fill: float | None = None, flip: float = 0.0, noise: float = 0.1
+    ) -> None:
         super().__init__()
-        check_number("shift", shift, low=0)
+        check_number("shift", given(shift), low=0)
         if fill is not None:
             check_number("fill", fill)
         check_share("flip", flip)
@@ -57,11 +62,12 @@ class ImageViews(nn.Module):
 
     def _moved(self, images: Tensor) -> Tensor:
         n, _, height, width = images.shape
-        border = (self.shift,) * 4
+        shift = round(height / _HEIGHT_PER_SHIFT) if self.shift == AUTO else number("shift", self.shift)
+        border = (shift,) * 4
         padded = (
             F.pad(images, border, mode="replicate") if self.fill is None else F.pad(images, border, value=self.fill)
         )  # (n, c, height + 2 shift, width + 2 shift)
-        offsets = torch.randint(0, 2 * self.shift + 1, (2, n, 1), device=images.device)
+        offsets = torch.randint(0, 2 * shift + 1, (2, n, 1), device=images.device)
         rows = offsets[0] + torch.arange(height, device=images.device)  # (n, height)
         columns = offsets[1] + torch.arange(width, device=images.device)  # (n, width)
         if self.flip:
@@ -145,8 +151,8 @@ class DenseViews(nn.Module):
         for name, numbers in (("mean", mean), ("std", std)):
             if len(numbers) != 3:
                 raise ValueError(f"{name}: expected 3 numbers, one per colour, got {len(numbers)}")
-        for number in std:
-            check_number("std", number, low=0, open_low=True)
+        for one in std:
+            check_number("std", one, low=0, open_low=True)
         self.flip = flip
         self.degrees = degrees
         self.lighting = lighting

@@ -12,17 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conr._auto import AUTO, Auto, given, number
 from conr._checks import check_number
 from conr._extras import require
 from conr.data.dataset import RegressionDataset, Splits
+from conr.data.decoding import MODES, read_image, usual_size
 from conr.data.image_list import Columns, ImageTable, read_image_table
 from conr.data.module import RegressionData
+from conr.data.picture_files import PictureFile, fingerprint
+from conr.data.pictures import Pictures, Prepared, cache_bytes, prepared_path, read_prepared, write_prepared
 from conr.density import Bins
 from conr.density.splits import Positions
+from conr.runs.outputs import evenly_chosen
 from conr.tables.bad_rows import BadRows, check_splits_are_filled
 
-MODES = {1: "L", 3: "RGB"}
-"""Pillow's name of the colour mode, by number of channels."""
+_SIZED = 32  # images that are looked at for the size "auto"
 
 
 class UnreadableImageError(ValueError):
@@ -36,34 +40,22 @@ class UnreadableImageError(ValueError):
         super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
 
 
-def read_image(file: str, *, size: int, channels: int = 3) -> Tensor:
-    """Decode an image and resize it, bilinear with antialiasing, to a square; the aspect ratio is not kept.
+class _Decoder:
+    """Decodes the images of a table; an error names the table, the row and the image."""
 
-    The image is turned as a viewer shows it: cameras and telephones note in the file how they were held (EXIF).
+    def __init__(self, table: ImageTable, size: int, channels: int) -> None:
+        self.source, self.files, self.rows = table.source, table.files, table.rows
+        self.size = size
+        self.channels = channels
 
-    Args:
-        file: any format that Pillow reads, with 8 bits per channel.
-        size: pixels along each side.
-        channels: 3 for colour, 1 for grey.
-
-    Returns:
-        Shape (channels, size, size), uint8.
-
-    Raises:
-        ValueError: the file is missing, broken, no image, or has more than 8 bits per channel.
-    """
-    from PIL import Image, ImageOps  # noqa: PLC0415  optional
-
-    try:
-        with Image.open(file) as image:
-            if image.mode == "F" or image.mode.startswith("I"):
-                raise ValueError(f"expected 8 bits per channel, got Pillow's mode {image.mode!r}")
-            upright = ImageOps.exif_transpose(image)
-            resized = upright.convert(MODES[channels]).resize((size, size), Image.Resampling.BILINEAR)
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(str(error)) from error
-    pixels = torch.from_numpy(np.array(resized))  # (size, size) or (size, size, 3)
-    return pixels.reshape(size, size, channels).permute(2, 0, 1).contiguous()
+    def __call__(self, position: int) -> Tensor:
+        try:
+            return read_image(self.files[position], size=self.size, channels=self.channels)
+        except ValueError as error:
+            raise UnreadableImageError(
+                f"{self.source}, row {self.rows[position]}: expected a readable image at {self.files[position]}: "
+                f"{error} (check_images looks for such rows before training, skip_bad leaves them out)"
+            ) from error
 
 
 class ImageDataset(RegressionDataset):
@@ -78,6 +70,7 @@ class ImageDataset(RegressionDataset):
         channels: 3 for colour, 1 for grey.
         mean: of the pixels, one number or one per channel.
         std: their deviation, one number or one per channel.
+        pictures: decoded images of the table, which the splits of a dataset share; None decodes at every access.
     """
 
     def __init__(
@@ -89,29 +82,31 @@ class ImageDataset(RegressionDataset):
         channels: int = 3,
         mean: float | Sequence[float] = 0.5,
         std: float | Sequence[float] = 0.5,
+        pictures: Pictures | None = None,
     ) -> None:
-        self.source = table.source
+        self.members = members
         self.labels = table.labels[torch.from_numpy(members)]
         self.ids = [table.paths[member] for member in members]
-        self.files = [table.files[member] for member in members]
-        self.rows = [table.rows[member] for member in members]
         self.contents = table.contents[members]
-        self.size = size
-        self.channels = channels
+        self.pictures = listed_pictures(table, size, channels) if pictures is None else pictures
         self.mean = _per_channel("mean", mean, channels)
         self.std = _per_channel("std", std, channels)
         if not (self.std > 0).all():
             raise ValueError(f"std: expected positive numbers, got {std}")
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        try:
-            pixels = read_image(self.files[index], size=self.size, channels=self.channels)
-        except ValueError as error:
-            raise UnreadableImageError(
-                f"{self.source}, row {self.rows[index]}: expected a readable image at {self.files[index]}: {error} "
-                "(check_images looks for such rows before training, skip_bad leaves them out)"
-            ) from error
-        return (pixels / 255 - self.mean) / self.std, self.labels[index]
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+        """Several samples at once, as loaders ask for a batch."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        images = (self.pictures.read(self.members[chosen]) / 255 - self.mean) / self.std  # (m, channels, size, size)
+        return list(zip(images, self.labels[torch.from_numpy(chosen)], strict=True))
+
+
+def listed_pictures(table: ImageTable, size: int, channels: int, *, limit: int = 0) -> Pictures:
+    """Images of a table, none of them decoded yet; all are kept in memory if they have at most ``limit`` bytes."""
+    return Pictures(len(table.rows), _Decoder(table, size, channels), shape=(channels, size, size), limit=limit)
 
 
 class ImageData(RegressionData):
@@ -121,17 +116,19 @@ class ImageData(RegressionData):
         root: folder below which the images lie.
         table: the CSV file; a relative path starts at ``root``.
         columns: what is read of it.
-        size: pixels along each side, to which images are resized.
+        size: pixels along each side, to which images are resized; "auto" is their own size, at most 224.
         channels: 3 for colour, 1 for grey.
         mean: of the pixels, to normalise by.
         std: deviation of the pixels, to normalise by.
+        cache: GiB of decoded images that are kept in memory at most, one byte per pixel and channel; if all of them are
+            more, none is kept, as with 0. "auto" is 2, or a quarter of the machine's memory if that is less.
         skip_bad: leave out rows that cannot be used, and warn of how many, instead of stopping at the first.
         check_images: decode every image when loading, so that unreadable ones are found before training.
         find_copies: compare the files, so that equal pictures of different paths are counted, and a drawn split keeps
             them together.
         outside_root: allow paths that lead out of the root folder.
         batch_size: images per batch.
-        num_workers: processes that load batches.
+        num_workers: processes that load batches; images in memory need none.
     """
 
     table_hint = ""
@@ -142,10 +139,11 @@ class ImageData(RegressionData):
         root: str | Path,
         table: str | Path,
         columns: Columns,
-        size: int,
+        size: int | Auto,
         channels: int = 3,
         mean: float | Sequence[float] = 0.5,
         std: float | Sequence[float] = 0.5,
+        cache: float | Auto = AUTO,
         skip_bad: bool = False,
         check_images: bool = False,
         find_copies: bool = True,
@@ -154,7 +152,8 @@ class ImageData(RegressionData):
         num_workers: int = 0,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers)
-        check_number("size", size, low=1)
+        check_number("size", given(size), low=1)
+        cache_bytes(cache)  # refuses other words now
         if channels not in MODES:
             raise ValueError(f"channels: expected 1 or 3, got {channels}")
         self.root = Path(root)
@@ -164,6 +163,7 @@ class ImageData(RegressionData):
         self.channels = channels
         self.mean = mean
         self.std = std
+        self.cache = cache
         self.skip_bad = skip_bad
         self.check_images = check_images
         self.find_copies = find_copies
@@ -176,6 +176,23 @@ class ImageData(RegressionData):
     def members(self, table: ImageTable) -> Mapping[str, Positions]:
         """Positions of the entries of each split."""
         return table.members()
+
+    def training_rows(self, table: ImageTable, rows: Positions) -> Positions:  # noqa: ARG002  for datasets that draw
+        """Positions of the entries of the training split that are trained on; all of them by default."""
+        return rows
+
+    def listed(self, bad: BadRows) -> ImageTable:
+        """The images and their labels as the CSV file has them; rows that cannot be used go to ``bad``.
+
+        Raises:
+            FileNotFoundError: no such folder or CSV file.
+            ValueError: a row that cannot be used, unless ``bad`` skips such rows.
+        """
+        if not self.root.is_dir():
+            raise FileNotFoundError(f"root: expected the folder of the images, found no folder {self.root}")
+        if not self.table.is_file():
+            raise FileNotFoundError(f"expected the list of images at {self.table}, found none{self.table_hint}")
+        return read_image_table(self.table, self.columns, bad, self.locate)
 
     def locate(self, path: str) -> Path:
         """File of the image that the CSV file calls ``path``, be it with the backslashes of Windows.
@@ -203,14 +220,68 @@ class ImageData(RegressionData):
         bad = BadRows(self.table, skip=self.skip_bad)
         table = self._read(bad)
         bad.finish(len(table.rows) + len(bad.problems))
+        pictures = self._prepared_or_listed(table)
         members = self._filled_members(table)
-        for problem in _copies(table, members):
+        for problem in self.repeats(table, members):
             warnings.warn(problem, stacklevel=2)
+        self._pictures, self._table = pictures, table
+        size, train = self.picture_size(), self.training_rows(table, members["train"])
         datasets = {
-            split: ImageDataset(table, rows, size=self.size, channels=self.channels, mean=self.mean, std=self.std)
-            for split, rows in members.items()
+            split: ImageDataset(
+                table, rows, size=size, channels=self.channels, mean=self.mean, std=self.std, pictures=pictures
+            )
+            for split, rows in {**members, "train": train}.items()
         }
         return Splits(**datasets, bins=self.bins(table.labels))
+
+    def picture_size(self) -> int:
+        """Pixels along each side of the images as they are trained on.
+
+        Raises:
+            FileNotFoundError, ValueError: as `load`, with size "auto".
+        """
+        if self.size == AUTO:
+            files = self._read(BadRows(self.table, skip=True)).files
+            self.size = usual_size([files[position] for position in evenly_chosen(len(files), _SIZED)])
+        return number("size", self.size)
+
+    def repeats(self, table: ImageTable, members: Mapping[str, Positions]) -> list[str]:
+        """Sentences on pictures that are listed more than once; none if there are none."""
+        return _copies(table, members)
+
+    def prepare_files(self) -> list[Path]:
+        """Write all images as they are trained on into one file, which spares decoding them in every later run.
+
+        The file lies in ``$XDG_CACHE_HOME/conr/pictures`` or ``~/.cache/conr/pictures`` and may be deleted at any time.
+        Images that are more than ``cache`` are not kept, and nothing is written.
+
+        Raises:
+            ValueError, OSError, ImportError: as `load`, an image that cannot be decoded, or a disk that is full.
+        """
+        self.splits  # noqa: B018  loads on first use
+        path = self._prepared_path(self._table)
+        if not self._pictures.keeps or read_prepared(path, self._pictures.shape) is not None:
+            return []
+        return [write_prepared(path, Prepared(self._pictures.all(), self._table.contents))]
+
+    def loading_processes(self, dataset: RegressionDataset) -> int:
+        """None for images in memory, which are decoded now, once; ``num_workers`` for others."""
+        if not (isinstance(dataset, ImageDataset) and dataset.pictures.keeps):
+            return self.num_workers
+        dataset.pictures.fill(dataset.members)
+        return 0
+
+    def _prepared_path(self, table: ImageTable) -> Path:
+        settings = f"conr.pictures/1 {self.picture_size()} {self.channels} {self.find_copies}"
+        return prepared_path(fingerprint(table.files, table.paths, settings))
+
+    def _prepared_or_listed(self, table: ImageTable) -> Pictures:
+        pictures = listed_pictures(table, self.picture_size(), self.channels, limit=cache_bytes(self.cache))
+        prepared = read_prepared(self._prepared_path(table), pictures.shape) if pictures.keeps else None
+        if prepared is not None:
+            pictures.put(prepared.pixels)
+            table.contents = prepared.contents
+        return pictures
 
     def problems(self) -> list[str]:
         """Every row that cannot be used, pictures listed twice, and splits whose sizes are not the published ones.
@@ -224,7 +295,7 @@ class ImageData(RegressionData):
             table = self._read(bad)
             members = self._filled_members(table)
             sizes = {split: len(rows) for split, rows in members.items()}
-            others += _copies(table, members)
+            others += self.repeats(table, members)
         except (ValueError, OSError) as error:
             others.append(str(error))
         published = self.card.counts if self.card and sizes else {}
@@ -237,11 +308,7 @@ class ImageData(RegressionData):
 
     def _read(self, bad: BadRows) -> ImageTable:
         require(f"conr.data.{type(self).__name__}", "PIL")
-        if not self.root.is_dir():
-            raise FileNotFoundError(f"root: expected the folder of the images, found no folder {self.root}")
-        if not self.table.is_file():
-            raise FileNotFoundError(f"expected the list of images at {self.table}, found none{self.table_hint}")
-        table = read_image_table(self.table, self.columns, bad, self.locate)
+        table = self.listed(bad)
         table.compare = self.find_copies
         return _readable(table, bad) if self.check_images else table
 
@@ -275,7 +342,7 @@ def _copies(table: ImageTable, members: Mapping[str, Positions]) -> list[str]:
 
 
 def _readable(table: ImageTable, bad: BadRows) -> ImageTable:
-    def problem_of(file: str) -> str | None:
+    def problem_of(file: PictureFile) -> str | None:
         try:
             read_image(file, size=1)
         except ValueError as error:
@@ -299,6 +366,6 @@ def _per_channel(name: str, value: float | Sequence[float], channels: int) -> Te
     numbers = [float(value)] * channels if isinstance(value, int | float) else [float(one) for one in value]
     if len(numbers) != channels:
         raise ValueError(f"{name}: expected one number or {channels}, got {len(numbers)}")
-    for number in numbers:
-        check_number(name, number)
+    for one in numbers:
+        check_number(name, one)
     return torch.tensor(numbers).view(channels, 1, 1)

@@ -26,7 +26,8 @@ class RegressionData(LightningDataModule, ABC):
     tables and pictures; the unit may be empty), ``label_dimensions`` (what each is called, where there are several),
     ``headline`` (the metric that summaries compare), ``card`` (where its files come from; None if it needs none),
     ``many`` and ``few`` (a label's bin with more than ``many`` training samples is many-shot, with fewer than ``few``
-    few-shot, else median), ``dense`` (whether labels and predictions are maps (n, k, h, w)).
+    few-shot, else median), ``dense`` (whether labels and predictions are maps (n, k, h, w)), ``shows_inputs`` (whether
+    pages may show inputs and ids of samples, which a licence may forbid).
 
     Args:
         batch_size: samples per batch, before views are made.
@@ -47,6 +48,7 @@ class RegressionData(LightningDataModule, ABC):
     many: int = 100
     few: int = 20
     dense: bool = False
+    shows_inputs: bool = True
 
     def __init__(self, *, batch_size: int = 64, num_workers: int = 0) -> None:
         super().__init__()
@@ -170,13 +172,18 @@ class RegressionData(LightningDataModule, ABC):
         """Batches of the samples to predict, in order: the test split, with its labels for comparison."""
         return self.test_dataloader()
 
+    def loading_processes(self, dataset: RegressionDataset) -> int:  # noqa: ARG002  for datasets that know more
+        """How many processes load the batches of a split, ``num_workers``; called before its loader is made."""
+        return self.num_workers
+
     def _loader(
         self, dataset: RegressionDataset, sampler: Sampler[int] | None = None
     ) -> DataLoader[tuple[Inputs, Tensor]]:
+        workers = self.loading_processes(dataset)
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
             sampler=sampler,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
+            num_workers=workers,
+            persistent_workers=workers > 0,
         )
