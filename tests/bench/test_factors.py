@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from conr.bench import GridDataset, grid_tasks, read_grid, with_grid
-from conr.bench.factors import FACTORS, Choices, Range, read_space
+from conr.bench.factors import AXES, Choices, Range, read_space
 from conr.training.options import RunOptions, expand_presets
 
 PUSH = "model.regularizers.conr.loss.init_args.push"
@@ -65,10 +65,27 @@ def test_one_setting_at_a_time_around_each_preset_with_conr() -> None:
 def test_every_factor_reaches_the_run() -> None:
     """The flag parses, and the parsed configuration holds the value where the factor says."""
     dataset = GridDataset("abalone", "abalone")
-    for name, factor in FACTORS.items():
+    for name, factor in AXES.items():
         value: Any = (factor.words or (0.25,))[-1]
-        *_, task = with_grid(grid_tasks([dataset], ["conr"], 1), {name: (value,)})
+        method = {"power": "sqinv+conr", "sampling": "balanced-sampling"}.get(name, "conr")
+        *_, task = with_grid(grid_tasks([dataset], [method], 1), {name: (value,)})
         config: Any = RunOptions(expand_presets(task.arguments)).config
         for part in factor.setting.split("."):
             config = config[part]
         assert config == value
+
+
+def test_weights_from_none_to_inverse_counts_with_and_without_conr() -> None:
+    tasks = grid_tasks(["abalone"], ["vanilla", "sqinv", "lds+conr", "inv"], 1)
+    varied = with_grid(tasks, {"power": (0.0, 0.5, 1.0)})
+    assert [task.name for task in varied] == [
+        *("vanilla", "sqinv", "sqinv,power=0", "sqinv,power=1"),
+        *("lds+conr", "lds+conr,power=0", "lds+conr,power=1"),
+        *("inv", "inv,power=0", "inv,power=0.5"),
+    ]
+    density = "model.criterion_density.init_args"
+    assert varied[2].options == ((f"{density}.scheme", "power"), (f"{density}.power", 0.0))
+    with pytest.raises(ValueError, match=r"grid: expected a method with weights by counts, .*got conr"):
+        with_grid(grid_tasks(["abalone"], ["conr"], 1), {"power": (1.0,)})
+    with pytest.raises(ValueError, match=r"grid: expected a method with balanced sampling, .*got sqinv"):
+        with_grid(grid_tasks(["abalone"], ["sqinv"], 1), {"sampling": (1.0,)})

@@ -4,9 +4,13 @@ from conr.bench.ablation import write_ablation as write_ablation
 from conr.bench.datasets import GridDataset as GridDataset
 from conr.bench.datasets import grid_datasets as grid_datasets
 from conr.bench.datasets import with_options as with_options
+from conr.bench.factors import AXES as AXES
 from conr.bench.factors import FACTORS as FACTORS
 from conr.bench.factors import read_grid as read_grid
 from conr.bench.factors import with_grid as with_grid
+from conr.bench.frontier import Frontier as Frontier
+from conr.bench.frontier import frontiers as frontiers
+from conr.bench.frontier import write_frontier as write_frontier
 from conr.bench.grid import run_grid as run_grid
 from conr.bench.settings import EVERY as EVERY
 from conr.bench.settings import read_method_settings as read_method_settings

@@ -1,4 +1,4 @@
-"""Test errors over the values of each varied setting of ConR, as numbers, pictures and one HTML page."""
+"""Test errors over the values of each varied setting, as numbers, pictures and one HTML page."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from conr.bench.factors import FACTORS, Value, preset_value
+from conr.bench.factors import AXES, Value, preset_value
 from conr.bench.tasks import Task
 from conr.density.regions import GROUPS
 from conr.report.aggregate import Spread, spread
@@ -45,7 +45,7 @@ class Ablation:
         method: the preset's method, from which all runs differ in one value.
         metric: of the test split.
         unit: of the label.
-        factors: by the names in ``FACTORS``, the points in the order of their values.
+        factors: by the names in ``AXES``, the points in the order of their values.
     """
 
     dataset: str
@@ -85,7 +85,7 @@ def _measured(runs: Sequence[_Run]) -> Ablation:
     own = [run for run in runs if not run.task.variant]
     factors = {}
     for name, by_value in points.items():
-        words = FACTORS[name].words
+        words = AXES[name].words
         found = [_point(value, alike, metric) for value, alike in by_value.items()]
         # As it was in the runs: what follows from the labels may differ between splits.
         values = [preset_value(name, read_config(run.folder)) for run in own]
@@ -132,7 +132,7 @@ def write_ablation(ablation: Ablation, folder: Path) -> list[Path]:
 
 
 def _picture(ablation: Ablation, name: str, draw: Callable[[Figure], None]) -> Picture:
-    return page_picture("", "", f"Test {_metric(ablation)} over {FACTORS[name].title}", draw)
+    return page_picture("", "", f"Test {_metric(ablation)} over {AXES[name].title}", draw)
 
 
 def _draw(ablation: Ablation, name: str, points: Sequence[Point], figure: Figure) -> None:
@@ -158,7 +158,7 @@ def _draw(ablation: Ablation, name: str, points: Sequence[Point], figure: Figure
     elif position.min() > 0 and position.max() >= _LOG_FROM * position.min():
         axes.set_xscale("log")
         name_powers(axes.xaxis)
-    axes.set(xlabel=FACTORS[name].title, ylabel=_metric(ablation))
+    axes.set(xlabel=AXES[name].title, ylabel=_metric(ablation))
     axes.legend()
 
 
@@ -172,7 +172,7 @@ def _table(name: str, ablation: Ablation) -> TextTable:
         value = point.value if isinstance(point.value, str) else f"{point.value:g}"
         cells = [_cell(point.errors[region]) for region in GROUPS]
         rows.append([f"{value} (preset)" if point.is_preset else value, str(point.errors["all"].seeds), *cells])
-    return TextTable.of("", (FACTORS[name].title, "seeds", *(REGION_TITLES[region] for region in GROUPS)), rows)
+    return TextTable.of("", (AXES[name].title, "seeds", *(REGION_TITLES[region] for region in GROUPS)), rows)
 
 
 def _cell(error: Spread) -> str:

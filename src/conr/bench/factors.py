@@ -1,4 +1,4 @@
-"""Settings of ConR that ``conr bench --grid`` varies and ``conr tune`` searches, by the short names that are typed."""
+"""Settings that ``conr bench --grid`` varies and ``conr tune`` searches, by the short names that are typed."""
 
 import inspect
 import math
@@ -13,6 +13,7 @@ from conr.bench.baselines import is_baseline
 from conr.bench.datasets import GridDataset
 from conr.bench.tasks import Task, grid_tasks
 from conr.data.views import VIEW_MODES
+from conr.density import LabelDensity
 from conr.density.suggestions import automatic_settings
 from conr.losses import L1, MSE, ConRLoss
 from conr.methods import LabelScale
@@ -43,7 +44,22 @@ FACTORS = {
     "views": Factor("model.view_mode", "views", tuple(VIEW_MODES)),
     "push": Factor(f"{_LOSS}.push", "form of the push", tuple(PUSHES)),
 }
-"""By the name that is typed."""
+"""Settings of ConR, by the name that is typed."""
+
+_DENSITY = "model.criterion_density"
+_POWER_OF = {"sqrt_inverse": 0.5, "inverse": 1.0}
+
+AXES = FACTORS | {
+    "power": Factor(f"{_DENSITY}.init_args.power", "power of the counts in the weights"),
+    "sampling": Factor("sampling_power", "power of balanced sampling"),
+}
+"""What a grid varies: settings of ConR, and how strong weights by counts and balanced sampling are."""
+
+_BESIDE = {"power": ((f"{_DENSITY}.init_args.scheme", "power"),)}
+_NEEDS = {
+    "power": "weights by counts, such as sqinv or lds+conr",
+    "sampling": "balanced sampling, such as balanced-sampling+conr",
+}
 
 WEIGHTS = "weights"
 UNWEIGHTED = "none"
@@ -64,7 +80,7 @@ class Choices(NamedTuple):
     values: tuple[Value, ...]
 
 
-Grid = Mapping[str, tuple[Value, ...]]  # values to try, by the names in `FACTORS`
+Grid = Mapping[str, tuple[Value, ...]]  # values to try, by the names in `AXES`
 Space = dict[str, Range | Choices]  # by the names in `FACTORS`, and `weights`
 
 
@@ -74,7 +90,7 @@ def read_grid(words: Sequence[str]) -> Grid:
     Raises:
         ValueError: an unknown name or value (the message names the nearest), a number that is none, a name twice.
     """
-    return {name: _values("grid", name, text) for name, text in _named("grid", words, FACTORS)}
+    return {name: _values("grid", name, text) for name, text in _named("grid", words, AXES)}
 
 
 def read_space(words: Sequence[str]) -> Space:
@@ -91,34 +107,47 @@ def read_space(words: Sequence[str]) -> Space:
 
 
 def with_grid(tasks: Sequence[Task], grid: Grid) -> list[Task]:
-    """Add to each task with ConR in its method those that differ from it in one of the grid's values.
+    """Add to each task those that differ from it in one of the grid's values, of the settings that its method has.
 
     Args:
         tasks: runs of a grid.
         grid: values of each setting.
 
     Raises:
-        ValueError: no task has ConR.
+        ValueError: no task has one of the settings.
     """
-    with_conr = [not is_baseline(task.method) and _has_conr(preset_config(task.preset)) for task in tasks]
-    if not any(with_conr):
-        methods = ", ".join(dict.fromkeys(task.method for task in tasks))
-        raise ValueError(f"grid: expected a method with ConR, such as conr or sqinv+conr, got {methods}")
+    configs = [None if is_baseline(task.method) else preset_config(task.preset) for task in tasks]
+    for name in grid:
+        if not any(config is not None and _varies(name, config) for config in configs):
+            methods = ", ".join(dict.fromkeys(task.method for task in tasks))
+            needed = _NEEDS.get(name, "ConR, such as conr or sqinv+conr")
+            raise ValueError(f"grid: expected a method with {needed}, got {methods}")
     return [
         one
-        for task, varies in zip(tasks, with_conr, strict=True)
-        for one in (task, *(_variants(task, grid) if varies else ()))
+        for task, config in zip(tasks, configs, strict=True)
+        for one in (task, *(_variants(task, config, grid) if config is not None else ()))
     ]
 
 
-def _variants(task: Task, grid: Grid) -> Iterator[Task]:
-    config = preset_config(task.preset)
+def _variants(task: Task, config: Mapping[str, Any], grid: Grid) -> Iterator[Task]:
     for name, values in grid.items():
-        for value in dict.fromkeys(values):
+        for value in dict.fromkeys(values) if _varies(name, config) else ():
             if value != preset_value(name, config):
                 text = value if isinstance(value, str) else f"{value:g}"
-                options = (*task.options, (FACTORS[name].setting, value))
+                options = (*task.options, *_BESIDE.get(name, ()), (AXES[name].setting, value))
                 yield replace(task, options=options, variant=f"{name}={text}")
+
+
+def _varies(name: str, config: Mapping[str, Any]) -> bool:
+    """Whether a preset has a setting."""
+    if name == "sampling":
+        return "sampling_power" in config
+    if name == "power":
+        density = config["model"].get("criterion_density") or {"class_path": ""}
+        arguments = density.get("init_args", {})
+        is_of_counts = density["class_path"].rpartition(".")[2] == LabelDensity.__name__
+        return is_of_counts and arguments.get("scheme") in {*_POWER_OF, "power"} and "clip" not in arguments
+    return _has_conr(config)
 
 
 def config_with_conr(dataset: GridDataset, method: str) -> dict[str, Any]:
@@ -156,9 +185,11 @@ def _criterion(model: Mapping[str, Any]) -> str:
 
 
 def preset_value(name: str, config: Mapping[str, Any]) -> Value:
-    """The value that one of ``FACTORS`` has in the configuration of a preset or a run with ConR."""
+    """The value that one of ``AXES`` has in the configuration of a preset or a run that has such a setting."""
+    if name == "power" and (scheme := config["model"]["criterion_density"]["init_args"]["scheme"]) in _POWER_OF:
+        return _POWER_OF[scheme]
     value: Any = config
-    for part in FACTORS[name].setting.split("."):
+    for part in AXES[name].setting.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     if value is None:  # the preset leaves it to the class
         value = inspect.signature(ConRLoss).parameters[FACTORS[name].setting.rpartition(".")[2]].default
@@ -254,7 +285,7 @@ def _named(option: str, words: Sequence[str], known: Collection[str]) -> Iterato
 
 def _values(option: str, name: str, text: str) -> tuple[Value, ...]:
     values = tuple(text.split(","))
-    words = () if name == WEIGHTS else FACTORS[name].words
+    words = () if name == WEIGHTS else AXES[name].words
     if words is None:
         return tuple(_number(option, name, value) for value in values)
     for value in values if words else ():

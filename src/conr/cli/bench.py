@@ -19,7 +19,8 @@ not repeated: a killed grid goes on with the same command.
 --grid varies settings of ConR (window, temperature, beta, distance_scale, views, push) one at a time around each
 preset that has it, and draws the error over each; the preset's own value is always among the points. beta is ConR's
 coefficient in the loss, views the mode of the module (two, original+two, three, one), push the form of the push (exp,
-linear).
+linear). power varies the weights of any method that has some by counts, which are then N^-power (sqinv is 0.5), and
+sampling the power of balanced sampling; with and without ConR (--methods sqinv sqinv+conr) they make a frontier.
 """
 
 
@@ -73,9 +74,19 @@ def bench(options: Sequence[str]) -> int:
         with working("drawing the report"):
             page = write_report(done, root / "report.html", baseline=baseline, title="Comparison of methods")
         console.print(f"report: {page.resolve()}", markup=False, soft_wrap=True)
-    for ablation in grids.measure(tasks, folders):
+    ablations = grids.measure(tasks, folders)
+    for ablation in ablations:
         page, *_ = grids.write_ablation(ablation, root / "ablation" / ablation.dataset / ablation.method)
         console.print(f"settings of {ablation.method}: {page.resolve()}", markup=False, soft_wrap=True)
+    for one in grids.frontiers(ablations):
+        _, picture = grids.write_frontier(one, root / "frontier" / one.dataset / one.method / one.axis)
+        saved = f"{one.gain:.3g} {one.unit}".strip()
+        console.print(
+            f"{one.method}, {one.axis}: at equal many-shot error ConR saves {saved} of few-shot error: "
+            f"{picture.resolve()}",
+            markup=False,
+            soft_wrap=True,
+        )
     return show_failures(console, folders)
 
 
