@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,17 +11,21 @@ import yaml
 from tests.data.miniature.agedb import write_agedb
 from tests.data.miniature.folder import write_folder
 from tests.data.miniature.imdb_wiki import write_imdb_wiki
+from tests.data.miniature.utkface import write_utkface
 
 from conr.cli.main import main
 from conr.methods.presets import preset_config
+from conr.models import ImageEncoder, SmallResNet
+from conr.training.loading import load_run
 
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "agedb-dir": write_agedb,
     "imdb-wiki-dir": write_imdb_wiki,
     "folder": write_folder,
+    "utkface-dir": write_utkface,
 }
 FOLDER = ("--data.bin_width=1", "--data.path_column=file", "--data.label_columns=weight", "--data.split_column=part")
-OPTIONS = {"agedb-dir": (), "imdb-wiki-dir": (), "folder": FOLDER}
+OPTIONS = {"agedb-dir": (), "imdb-wiki-dir": (), "folder": FOLDER, "utkface-dir": ()}
 
 SMALL = ("--model.encoder=conr.models.SmallCNN", "--model.encoder.in_channels=3", "--data.size=32")
 QUICK = (
@@ -92,6 +97,26 @@ def test_a_small_network_of_timm_trains_is_tested_and_predicts(
 ) -> None:
     folder = _fit(tmp_path, dataset, "lds+conr", roots[dataset], "--model.encoder.name=test_resnet", "--data.size=32")
     _check_test_and_predictions(folder, samples)
+
+
+def test_the_size_of_the_images_chooses_network_and_crops(tmp_path: Path, roots: dict[str, Path]) -> None:
+    folder = _fit(tmp_path, "folder", "conr", roots["folder"])  # 20 x 24 pixels
+    saved = yaml.safe_load((folder / "config.yaml").read_text())
+    assert saved["data"]["init_args"]["size"] == saved["model"]["encoder"]["init_args"]["size"] == 20
+    module = load_run(folder).module
+    assert isinstance(module.encoder, ImageEncoder)
+    assert isinstance(module.encoder.network, SmallResNet)
+    _check_test_and_predictions(folder, 15)
+
+
+def test_pages_show_faces_as_ages_only(tmp_path: Path, roots: dict[str, Path]) -> None:
+    folder = _fit(tmp_path, "utkface-dir", "sqinv+conr", roots["utkface-dir"], "--data.size=32")
+    _check_test_and_predictions(folder, 33)
+    assert main(["explain", str(folder)]) == 0
+    page = (folder / "explanation.html").read_text()
+    assert "Worst errors" in page
+    assert "label 90, predicted" in page
+    assert not re.search(r"<img|\.jpg|_2017", page)
 
 
 def test_several_labels_take_a_head_of_their_size(tmp_path: Path, roots: dict[str, Path]) -> None:

@@ -28,6 +28,7 @@ from conr.data.sentence_pairs import read_word_vectors as read_word_vectors
 from conr.data.sts_b import STSB as STSB
 from conr.data.sts_b import STSBWords as STSBWords
 from conr.data.table import Table as Table
+from conr.data.utkface import UTKFace as UTKFace
 from conr.data.views import CorruptPairs as CorruptPairs
 from conr.data.views import DropoutViews as DropoutViews
 from conr.data.views import MixPairs as MixPairs

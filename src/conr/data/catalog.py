@@ -18,6 +18,7 @@ DATASETS = {
     "sts-b-dir": "conr.data.sts_b.STSB",
     "sts-b-dir-bilstm": "conr.data.sts_b.STSBWords",
     "table": "conr.data.table.Table",
+    "utkface-dir": "conr.data.utkface.UTKFace",
 }
 """Class by name; a new dataset is one line here."""
 

@@ -8,6 +8,8 @@ from conr.models.heads import VIRHead as VIRHead
 from conr.models.small import MLP as MLP
 from conr.models.small import GazeLeNet as GazeLeNet
 from conr.models.small import SmallCNN as SmallCNN
+from conr.models.small_resnet import ImageEncoder as ImageEncoder
+from conr.models.small_resnet import SmallResNet as SmallResNet
 from conr.models.table_encoder import TableEncoder as TableEncoder
 from conr.models.text import BiLSTM as BiLSTM
 from conr.models.text import PairEncoder as PairEncoder

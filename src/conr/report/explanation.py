@@ -45,11 +45,11 @@ class Embedded(NamedTuple):
 class Sample(NamedTuple):
     """One sample to show."""
 
-    name: str  # its id
+    name: str  # its id; its position, if the dataset's inputs and ids must not be shown
     label: Array  # shape (k,)
     prediction: Array  # shape (k,)
     region: str  # of its label
-    image: Array | None  # (h, w) or (h, w, 3) in [0, 1]; None if the input is no image
+    image: Array | None  # (h, w) or (h, w, 3) in [0, 1]; None if it is none or must not be shown
     values: dict[str, str]  # its other columns or facts, by name
     # cosine of its features with those of the sample it is a neighbour of; None if of none
     similarity: float | None = None
@@ -197,14 +197,14 @@ def _sample(run: LoadedRun, seen: _Seen, row: int, similarity: float | None = No
     dataset, embedded = seen
     position = int(embedded.positions[row])
     inputs, _ = dataset[position]
-    name = dataset.ids[position]
+    name, shows_inputs = dataset.ids[position], run.data.shows_inputs
     return Sample(
-        name=name,
+        name=name if shows_inputs else f"sample {position}",
         label=embedded.labels[row],
         prediction=embedded.predictions[row],
         region=REGIONS[int(_regions(run.module.shot_density, embedded.labels[row : row + 1])[0])],
-        image=as_image(inputs),
-        values=run.data.sample_values(name),
+        image=as_image(inputs) if shows_inputs else None,
+        values=run.data.sample_values(name) if shows_inputs else {},
         similarity=similarity,
     )
 

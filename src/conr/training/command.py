@@ -34,6 +34,7 @@ from conr.training.callbacks import (
     ResultWriter,
 )
 from conr.training.checkpoints import ReadError, first_line, is_from_restoring, keep_checkpoints_whole
+from conr.training.image_size import put_image_size
 from conr.training.metrics_table import metrics_table
 from conr.training.options import Output, RunOptions, expand_presets, take_option
 from conr.training.quiet import errors_of_writers_once, interruptions_end_all
@@ -133,6 +134,11 @@ class RunCommand(RunOptions):
                 raise
             # The write of a logger, for one, does not know its file.
             raise OSError(error.errno, error.strerror, str(folder)) from error
+
+    def before_instantiate_classes(self) -> None:
+        """Put the size of a dataset's images where the options leave it to them."""
+        if self.subcommand is not None:
+            put_image_size(self.config[self.subcommand])
 
     def instantiate_classes(self) -> None:
         """Build what the options describe; a class that refuses one says so itself.
