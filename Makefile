@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check slow gpu bench grid docs results clean
+.PHONY: help demo test check slow gpu bench grid faces docs results clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -41,6 +41,10 @@ bench: $(INSTALLED) ## time conr_loss against the plain form and write benchmark
 # DATA is a folder of yours with imbalanced-tabular/, uci/ and sts-b-dir/.
 grid: $(INSTALLED) ## compare 14 methods on nine datasets, five seeds: make grid DATA=FOLDER (two hours)
 	$(BIN)/python -m benchmarks.grid --data $(DATA)
+
+# DATA is the folder or the zip archive of UTKFace.
+faces: $(INSTALLED) ## does ConR help on real faces? searched settings, 14 methods, frontiers: make faces DATA=ROOT (8 hours on 2 cores)
+	$(BIN)/python -m benchmarks.faces --data $(DATA)
 
 docs: $(INSTALLED) ## build the documentation into site/ and check its links (warnings are errors)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

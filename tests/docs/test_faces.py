@@ -1,0 +1,91 @@
+"""The plan of runs on faces: equal budgets, stages that build on each other, tasks that parse."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks.faces import (
+    BOUND,
+    METHODS,
+    POWERS,
+    SEARCH,
+    TRIALS,
+    Trial,
+    chosen,
+    comparison,
+    dataset,
+    first_trial,
+    frontier_tasks,
+    run_trial,
+    stage_trials,
+)
+from tests.data.miniature.utkface import write_utkface
+
+from conr.bench import EVERY
+from conr.bench.tasks import check_options
+
+LR = "model.optimizer.init_args.lr"
+POWER = "model.criterion_density.init_args.power"
+COEFFICIENT = "model.regularizers.conr.coefficient"
+WINDOW = "model.regularizers.conr.loss.init_args.window"
+
+
+def searched(better: dict[str, float]) -> list[Trial]:
+    """All trials of a search in which the settings with these values have the lowest errors."""
+    trials: list[Trial] = []
+    for method in SEARCH:
+        for stage in range(len(SEARCH[method])):
+            for number, options in enumerate(stage_trials(method, stage, trials), start=first_trial(method, stage)):
+                error = 10 - sum(options.get(name) == value for name, value in better.items()) + number / 100
+                trials.append(Trial(method, number, options, error, 1.0))
+    return trials
+
+
+def test_every_method_has_the_same_number_of_different_trials() -> None:
+    trials = searched({LR: 3e-3})
+    for method in SEARCH:
+        settings = [tuple(sorted(one.settings.items())) for one in trials if one.method == method]
+        assert len(set(settings)) == len(settings) == TRIALS, method
+        assert all(one[LR] == 3e-3 for one in map(dict, settings)) == (method != "vanilla")
+
+
+def test_later_stages_begin_with_the_best_of_the_earlier_ones() -> None:
+    trials = searched({LR: 2e-3, POWER: 0.75, COEFFICIENT: 10.0, WINDOW: 5.0})
+    last = next(one for one in trials if (one.method, one.trial) == ("conr", TRIALS - 1))
+    assert (last.settings[COEFFICIENT], last.settings[WINDOW]) == (30.0, 5.0)
+    settings = chosen(trials)
+    assert settings[EVERY] == {LR: 2e-3}
+    assert settings["sqinv"][POWER] == 0.75
+    assert settings["conr"][COEFFICIENT] == 10.0
+    assert settings["conr"][WINDOW] == settings["sqinv+conr"][WINDOW] == 5.0
+    assert POWER not in settings["sqinv+conr"]
+    assert LR not in settings["conr"]
+
+
+def test_the_tasks_of_the_plan(tmp_path: Path) -> None:
+    found = dataset(str(write_utkface(tmp_path)), train_size=50)
+    settings = chosen(searched({LR: 2e-3, POWER: 0.75, WINDOW: 5.0}))
+    tasks = comparison(found, settings)
+    assert {task.name for task in tasks} == {*METHODS, f"vanilla,{BOUND}"}
+    assert {task.title for task in tasks} == {found.name}
+    both = next(task for task in tasks if task.name == "sqinv+conr")
+    assert {LR: 2e-3, POWER: 0.75, WINDOW: 5.0}.items() <= dict(both.options).items()
+    frontier = frontier_tasks(found, settings)
+    strengths = [dict(task.options).get(POWER) for task in frontier if task.method == "sqinv" and task.seed == 0]
+    assert strengths == [None, *(power for power in POWERS if power != 0.5)]  # the preset's own is 0.5
+    assert all(dict(task.options)[WINDOW] == 5.0 for task in frontier if task.method == "sqinv+conr")
+    check_options([*tasks[:3], tasks[-1]], {})
+
+
+@pytest.mark.filterwarnings("ignore:The number of training batches")
+@pytest.mark.parametrize("method", ["conr", "rrt"])
+def test_a_trial_trains_on_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    monkeypatch.setattr("benchmarks.faces.torch.set_num_threads", lambda _: None)
+    found = dataset(str(write_utkface(tmp_path)), epochs=1, train_size=50)
+    options: dict[str, Any] = {"rrt.epochs": 2} if method == "rrt" else {WINDOW: 3.0}
+    trial = run_trial(found, method, 4, options, tmp_path / "runs")
+    assert (trial.method, trial.trial, trial.settings) == (method, 4, options)
+    assert 0 < trial.validation < 200
+    assert not list(tmp_path.rglob("result.json"))
+    again = run_trial(found, method, 4, options, tmp_path / "runs")
+    assert again.validation == trial.validation
