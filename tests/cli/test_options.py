@@ -58,8 +58,8 @@ def test_options_of_a_training(words: list[str], line: str, capsys: pytest.Captu
             "max_epochs: expected ",
         ),
         (
-            ["table", "fit", "t.csv", "--target=price", "--model.max_epochs=9"],
-            "RareRegressor: expected one of its arguments, got 'max_epochs'",
+            ["table", "fit", "t.csv", "--target=price", "--model.max_epoch=9"],
+            "RareRegressor: expected one of its arguments, got 'max_epoch'",
         ),
         (["inspect", "t.csv", "--target", "price", "--header", "maybe"], "--header: expected true or false or null"),
         (["explain", "run", "--split", "tests"], "--split: expected one of"),

@@ -1,6 +1,6 @@
 import pytest
 
-from conr.estimators import ConRRegressor, EncodedRegressor, RareRegressor, named_regressor
+from conr.estimators import ConRRegressor, EncodedRegressor, RareRegressor, meant_regressor, named_regressor
 
 
 def test_names_and_paths() -> None:
@@ -33,3 +33,9 @@ def test_other_names_are_answered(name: str, message: str) -> None:
     pytest.importorskip("skops")
     with pytest.raises(ValueError, match=message):
         named_regressor(name, {})
+
+
+def test_settings_of_the_network_alone_mean_the_network() -> None:
+    assert meant_regressor([]) == meant_regressor(["random_state"]) == meant_regressor(["time_limit"]) == "rare"
+    assert meant_regressor(["max_epochs", "random_state"]) == meant_regressor([], targets=2) == "conr"
+    assert meant_regressor(["max_epochs", "time_limit"]) == meant_regressor(["max_epoch"]) == "rare"

@@ -65,7 +65,8 @@ def _fit(words: list[str]) -> None:
         "--model",
         type=str | None,
         default=None,
-        help="rare, boosting, conr, or the path of a class (default: rare; conr for several targets)",
+        help="rare, boosting, conr, or the path of a class (default: rare; conr for several targets and for settings "
+        "that it alone has)",
     )
     add_file_format(parser)
     own, settings = _model_settings(words)
@@ -74,7 +75,7 @@ def _fit(words: list[str]) -> None:
     from rich.console import Console
 
     from conr._progress import working
-    from conr.estimators import fit_table, named_regressor, write_run
+    from conr.estimators import fit_table, meant_regressor, named_regressor, write_run
     from conr.report import write_report
     from conr.runs.atomic import write_folder
 
@@ -82,7 +83,7 @@ def _fit(words: list[str]) -> None:
     folder = Path("models") / path.stem if chosen.out is None else Path(chosen.out)
     _check_free(folder)
     console = Console()
-    name = chosen.model or ("rare" if len(targets) == 1 else "conr")
+    name = chosen.model or meant_regressor(settings, targets=len(targets))
     regressor = named_regressor(name, settings, random_state=chosen.seed)
     if name != "conr":
         regressor.set_params(verbose=1)  # a line per candidate

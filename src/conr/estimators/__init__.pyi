@@ -1,6 +1,7 @@
 from conr.estimators.candidates import default_candidates as default_candidates
 from conr.estimators.encoded import EncodedRegressor as EncodedRegressor
 from conr.estimators.leaderboard import Frontier as Frontier
+from conr.estimators.named import meant_regressor as meant_regressor
 from conr.estimators.named import named_regressor as named_regressor
 from conr.estimators.rare_regressor import RareRegressor as RareRegressor
 from conr.estimators.regressor import ConRRegressor as ConRRegressor

@@ -1,7 +1,7 @@
 """Estimators by the names that `conr table fit --model` takes."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -11,6 +11,18 @@ from conr.estimators.rare_regressor import RareRegressor
 from conr.estimators.regressor import ConRRegressor
 
 NAMES = ("rare", "boosting", "conr")
+
+
+def meant_regressor(settings: Collection[str], *, targets: int = 1) -> str:
+    """Name of the estimator where none is given: "rare", or "conr" for several targets and for settings of it alone.
+
+    Args:
+        settings: names of arguments that are given.
+        targets: how many.
+    """
+    rare, network = (set(one._get_param_names()) for one in (RareRegressor, ConRRegressor))
+    is_of_network = not rare.issuperset(settings) and network.issuperset(settings)
+    return "conr" if targets > 1 or is_of_network else "rare"
 
 
 def named_regressor(
