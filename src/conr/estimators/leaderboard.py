@@ -1,4 +1,4 @@
-"""What candidates are worth on held-out rows: the leaderboard, and the frontier of many- against few-shot error."""
+"""Errors of candidates on held-out rows: the leaderboard, and the frontier of many- against few-shot error."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

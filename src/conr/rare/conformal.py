@@ -17,7 +17,7 @@ _ROUNDING = 1e-9
 
 
 class LabelSets(NamedTuple):
-    """What makes sets of predictions.
+    """Groups of labels and their quantiles, which turn predictions into sets.
 
     Attributes:
         groups: of neighbouring label bins.

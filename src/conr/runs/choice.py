@@ -1,4 +1,4 @@
-"""What a model chose among its candidates, and how wide its intervals are: ``choice.json`` beside ``result.json``."""
+"""Choice of a model among its candidates, and the width of its intervals: ``choice.json`` beside ``result.json``."""
 
 import json
 from pathlib import Path

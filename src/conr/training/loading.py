@@ -66,7 +66,7 @@ def load_run(folder: Path, *, trained: bool = True) -> LoadedRun:
 
 
 class SplitPredictions(NamedTuple):
-    """What the network of a run says about a split.
+    """Predictions and labels of a split by the network of a run.
 
     Attributes:
         predictions: shape (n,) or (n, k), in label units.
