@@ -1,4 +1,4 @@
-"""What a parser says of options that it does not take, in one line."""
+"""One line about options that a parser does not take."""
 
 import re
 from argparse import ArgumentError

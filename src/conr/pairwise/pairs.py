@@ -220,7 +220,7 @@ def near_pairs(labels: Tensor, *, window: float, distance: Distance) -> tuple[Te
 
 
 def distance_errors(labels: Tensor, distance: Distance) -> Tensor:
-    """What rounding may take from or add to a distance of two labels, (n, n); 0 for a function as distance.
+    """Rounding that may take from or add to a distance of two labels, (n, n); 0 for a function as distance.
 
     Half-precision labels count as they are: of a coarse grid, no two distances would differ.
 
