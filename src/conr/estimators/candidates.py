@@ -1,5 +1,6 @@
 """Candidates of `RareRegressor`: what is fitted, and how its predictions are corrected."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,13 +20,17 @@ POWERS = {"": 0.0, "+sqinv": 0.5, "+inv": 1.0}
 
 _SCHEMES = {"": "none", "+sqinv": "sqrt_inverse", "+inv": "inverse"}
 _ROUNDS = 200
+_LARGE = 2000  # rows of a table whose batches are large
+_STEPS, _EPOCHS = 270, 30  # of a network at least
 
 
-def default_candidates(*, networks: bool = True) -> dict[str, Any]:
+def default_candidates(*, networks: bool = True, rows: int = 5000) -> dict[str, Any]:
     """The candidates of `RareRegressor`, to which one's own can be added.
 
     Args:
-        networks: whether to have `ConRRegressor` with two methods beside boosting with three weights.
+        networks: whether to have `ConRRegressor` with two methods beside boosting with three weights. Their trainings
+            are short, with large batches and a high learning rate, as there is one per fold.
+        rows: of the table, which settle the length of these trainings.
 
     Returns:
         Unfitted estimators by name: "hgb", "hgb+sqinv", "hgb+inv", and "sqinv" and "sqinv+conr" as networks.
@@ -33,7 +38,12 @@ def default_candidates(*, networks: bool = True) -> dict[str, Any]:
     boosting = EncodedRegressor(HistGradientBoostingRegressor(max_iter=_ROUNDS, early_stopping=False))
     found: dict[str, Any] = {f"hgb{ending}": Reweighted(boosting, scheme) for ending, scheme in _SCHEMES.items()}
     if networks:
-        found |= {method: ConRRegressor(method) for method in ("sqinv", "sqinv+conr")}
+        batch = 512 if rows >= _LARGE else 128
+        epochs = max(_EPOCHS, round(_STEPS / math.ceil(rows / batch)))
+        found |= {
+            method: ConRRegressor(method, members=4, learning_rate=8e-3, batch_size=batch, max_epochs=epochs)
+            for method in ("sqinv", "sqinv+conr")
+        }
     return found
 
 

@@ -155,8 +155,9 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
             ValueError: see the class.
             KeyboardInterrupt: before the first candidate was finished.
         """
-        candidates = self._checked_candidates()
+        self._checked_candidates()
         labels = one_target(y, type(self).__name__)
+        candidates = self._candidates(len(labels))
         columns = self._read(X, reset=True)
         check_consistent_length(X, labels)
         self.bins_ = chosen_bins(labels, self.bins)
@@ -272,7 +273,7 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         model: Self = load_rare(cls, Path(path), trusted=trusted)
         return model
 
-    def _checked_candidates(self) -> dict[str, Any]:
+    def _checked_candidates(self) -> None:
         check_choice("objective", self.objective, OBJECTIVES)
         check_whole("cv", self.cv, low=3)
         for name in ("max_loss_on_many", "time_limit"):
@@ -285,13 +286,12 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
                 f"candidates: expected estimators by name, without '>' in names and none called {BLEND!r}, got "
                 f"{wrong or found!r:.80}"
             )
-        return found
 
-    def _candidates(self) -> dict[str, Any]:
+    def _candidates(self, rows: int = 0) -> dict[str, Any]:
         if isinstance(self.candidates, Mapping):
             return dict(self.candidates)
         check_choice("candidates", self.candidates, WORDS)
-        return default_candidates(networks=self.candidates == "auto")
+        return default_candidates(networks=self.candidates == "auto", rows=rows or 1)
 
     def _read(self, X: Any, *, reset: bool) -> Columns | None:  # noqa: N803
         """The table for candidates that read tables; None if there is none."""
