@@ -46,12 +46,15 @@ def test_what_is_no_date(texts: list[str]) -> None:
 
 def test_day_and_month_are_told_by_the_whole_column_or_asked_for() -> None:
     open_ = ["1/2/2021", "3/4/2021"]
-    message = r"got '1/2/2021', which may be day\.month\.year or month/day/year \(dates: day-first or month-first says"
+    message = r"got '1/2/2021', which may be day\.month\.year or month/day/year \(dates: day-first or"
     with pytest.raises(UnclearError, match=message):
         order_of(open_)
     assert order_of(open_, "day-first") == "day.month.year"
     assert order_of(open_, "month-first") == "month/day/year"
     assert order_of(open_, "none") is None
+    with pytest.raises(UnclearError, match=r"got '20-01-05', which may be year-month-day or day\.month\.year"):
+        order_of(["20-01-05", "21-11-25"])
+    assert order_of(["20-01-05", "21-11-25"], "year-first") == "year-month-day"
     assert order_of([*open_, "13/1/2021", "unknown"]) == "day.month.year"
     assert order_of([*open_, "1/13/2021", "unknown"]) == "month/day/year"
     assert order_of(["1/1/2021", "2/2/2021"]) is not None  # either says the same

@@ -99,6 +99,9 @@ def test_white_space_separates_columns_of_varying_width(tmp_path: Path) -> None:
 def test_encodings_are_detected(tmp_path: Path, encoding: str) -> None:
     table = read(write(tmp_path, "größe,ort\n1,Zürich\n2,Malmö\n".encode(encoding)))
     assert as_lists(table) == {"größe": ["1", "2"], "ort": ["Zürich", "Malmö"]}
+    assert [note.partition(": ")[2] for note in table.notes] == (
+        ["no UTF-8, and read as Windows-1252 (encoding says what it is)"] if encoding in {"latin-1", "cp1252"} else []
+    )
 
 
 def test_a_named_encoding_is_used(tmp_path: Path) -> None:
@@ -228,3 +231,10 @@ def test_parquet_columns_keep_their_kinds(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ValueError, match="expected a complete Parquet file, got one that breaks"):
         read(path)
+
+
+@pytest.mark.parametrize(("cell", "likely"), [("1.234,5", ","), ("1,234.5", "."), ("0,5", ","), ("1.234", None)])
+def test_the_decimal_mark_of_a_file_is_that_of_numbers_that_leave_no_doubt(
+    tmp_path: Path, cell: str, likely: str | None
+) -> None:
+    assert read(write(tmp_path, f"a;b\n{cell};1.234\n7;8\n")).likely_decimal == likely

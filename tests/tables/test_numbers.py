@@ -26,6 +26,8 @@ from conr.tables.numbers import UnclearError, Writing, detected_writing, looks_l
         ("1\u2009234,5|7,25", [1234.5, 7.25], Writing(",", " ")),
         ("EUR 12|EUR 7.5", [12, 7.5], Writing(unit="EUR")),
         ("5%|0", [5, 0], Writing(unit="%")),
+        ("Rs 5|Rs 7", [5, 7], Writing(unit="Rs")),
+        ("1.2M|3M", [1.2, 3], Writing(unit="M")),
     ],
 )
 def test_a_column_is_read_as_it_is_written(texts: str, numbers: list[float], writing: Writing) -> None:
@@ -36,7 +38,8 @@ def test_a_column_is_read_as_it_is_written(texts: str, numbers: list[float], wri
 
 
 @pytest.mark.parametrize(
-    "texts", ["1_2 3", "A4 B5", "1.2.3", "0x10", "12:30", "5 kg|7 lb", "1 two", "5 (or 6)", "1,2,3", "1,23,45"]
+    "texts",
+    ["1_2 3", "A4 B5", "1.2.3", "0x10", "12:30", "5 kg|7 lb", "1.2M|7", "1 two", "5 (or 6)", "1,2,3", "1,23,45"],
 )
 def test_other_texts_are_no_numbers(texts: str) -> None:
     assert detected_writing(texts.split("|" if "|" in texts else " ")) is None
@@ -69,3 +72,9 @@ def test_later_numbers_are_written_so_or_refused() -> None:
             writing.number(text)
     with pytest.raises(ValueError, match="expected two marks for decimals and thousands"):
         Writing(",", ",")
+
+
+def test_a_number_lacks_no_factor() -> None:
+    writing = Writing(unit="M")
+    assert (writing.numbers(["1.2M", "3 M", "5"], 3)[1], writing.number("1.2 M")) == ([2], 1.2)
+    assert Writing(unit="kg").numbers(["1.2kg", "3 kg", "5"], 3)[1] == []

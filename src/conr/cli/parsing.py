@@ -74,7 +74,7 @@ def add_file_format(parser: ArgumentParser, header: str = "yes") -> None:
         ("separator", "comma, semicolon, tab, bar or space (default: detected)"),
         ("encoding", "such as utf-8 or latin-1 (default: detected)"),
         ("decimal", "decimal mark, . or , (default: detected)"),
-        ("dates", "day-first, month-first, or none for no columns of dates (default: detected)"),
+        ("dates", "day-first, month-first, year-first, or none for no columns of dates (default: detected)"),
     ):
         parser.add_argument(f"--{name}", type=str | None, default=None, help=summary)
     parser.add_argument("--skip_bad", action="store_true", help="leave out rows that cannot be used, and count them")

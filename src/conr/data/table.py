@@ -43,7 +43,7 @@ class Table(RegressionData):
         separator: of a CSV file: "comma", "semicolon", "tab", "bar" or "space"; detected if None.
         encoding: of a CSV file; detected if None.
         decimal: decimal mark of a CSV file, "." or ","; detected if None.
-        dates: "day-first" or "month-first" where dates of a CSV file may be either; "none" for no columns of dates.
+        dates: "day-first", "month-first" or "year-first" where dates of a CSV file may be either; "none" for none.
         categories: "onehot": a column per category, or "ordinal": one column with the category's place in the alphabet.
         imputation: what stands for a missing number: "median", "mean" or "most_frequent" of its column. A missing
             category is a category of its own.

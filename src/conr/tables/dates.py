@@ -13,11 +13,11 @@ from conr.tables.numbers import UnclearError
 PARTS = ("year", "month", "day of week", "days")
 """Numbers that a column of dates becomes; days are counted from 1970."""
 
-FIRST = {"day-first": "day.month.year", "month-first": "month/day/year"}
+FIRST = {"day-first": "day.month.year", "month-first": "month/day/year", "year-first": "year-month-day"}
 """What a user may say of dates that leave it open, and the order that it means."""
 
 _FORMATS = {  # of strptime
-    "year-month-day": ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%Y-%m", "%Y/%m"),
+    "year-month-day": ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%Y-%m", "%Y/%m", "%y-%m-%d"),
     "day.month.year": ("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%d.%m.%y", "%d/%m/%y", "%d-%m-%y"),
     "month/day/year": ("%m/%d/%Y", "%m-%d-%Y", "%m/%d/%y", "%m-%d-%y"),
     "month by name": (
@@ -71,8 +71,8 @@ def detected_order(counts: Mapping[str, int], first: str | None = None) -> str |
         differ = (dates[best[0]] != dates[other]) & ~np.isnat(dates[other])
         if differ.any():
             raise UnclearError(
-                f"expected dates whose day and month differ, got {list(counts)[int(differ.argmax())]!r}, which may be "
-                f"{best[0]} or {other} (dates: {' or '.join(FIRST)} says what it is)"
+                f"expected dates that are clear, got {list(counts)[int(differ.argmax())]!r}, which may be {best[0]} or "
+                f"{other} (dates: {' or '.join(FIRST)} says what it is)"
             )
     return best[0] if best else None
 

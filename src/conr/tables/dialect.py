@@ -30,8 +30,8 @@ _MOST_ABOVE = 20  # lines above the header
 _NAMED_MARK = re.compile(r"\ufeff?sep=(.)[ \t]*(?:\r\n|\r|\n)?", re.IGNORECASE)
 _YEAR = re.compile(r"(?:1[89]|20|21)\d\d", re.ASCII)
 _DATE = re.compile(r"\d{1,4}[-/.:]\d.*", re.ASCII)
-_COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+", re.ASCII)
-_POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+", re.ASCII)
+_COMMA_NUMBER = re.compile(r"[+-]?(?:\d*|\d{1,3}(?:\.\d{3})+),\d+", re.ASCII)
+_POINT_NUMBER = re.compile(r"[+-]?(?:\d*|\d{1,3}(?:,\d{3})+)\.\d+", re.ASCII)
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[.,]\d{3})+", re.ASCII)
 
 

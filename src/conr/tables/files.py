@@ -43,7 +43,7 @@ class FileFormat:
         encoding: if None, what its byte order mark says, else UTF-8, else Windows-1252 (Latin-1's letters are part of
             it).
         decimal: decimal mark, "." or ","; detected if None.
-        dates: "day-first" or "month-first" where a column of dates may be either, "none" if no column is one of dates.
+        dates: "day-first", "month-first" or "year-first" where dates may be either, "none" for no columns of dates.
 
     Raises:
         ValueError: an unknown word.
@@ -139,6 +139,9 @@ def read_table(
     def opened() -> io.TextIOWrapper:
         return io.TextIOWrapper(io.BytesIO(content), encoding=encoding, newline="")
 
+    foreign: tuple[str, ...] = ()
+    if encoding == "cp1252" and written.encoding is None:
+        foreign = (f"{path}: no UTF-8, and read as Windows-1252 (encoding says what it is)",)
     lines = list(islice(opened(), MOST_LINES))
     dialect = found_dialect(path, lines, separator=written.separator, header=written.header)
     given = [name.strip() for name in dialect.names]
@@ -162,7 +165,7 @@ def read_table(
         unnamed=frozenset(name for name, own in zip(names, given, strict=True) if not own),
         written=written,
         likely_decimal=dialect.likely_decimal,
-        notes=(*dialect.notes, *notes),
+        notes=(*foreign, *dialect.notes, *notes),
     )
 
 

@@ -23,9 +23,10 @@ _MARKS = ((".", ","), (",", "."), (",", ""), (".", " "), (",", " "), (".", "'"),
 _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "\u2019": "'"})
 _CURRENCIES = frozenset((
     "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "ILS", "INR", "JPY", "KRW", "MXN",
-    "NOK", "NZD", "PLN", "RON", "RUB", "SEK", "SGD", "THB", "TRY", "USD", "ZAR",
+    "NOK", "NZD", "PLN", "RON", "RUB", "SEK", "SGD", "THB", "TRY", "USD", "ZAR", "kr", "Kr", "Rs", "Fr", "z\u0142",
 ))  # fmt: skip
 _BRACKETS = re.compile(r"([^()\d]*)\(([^()]*\d[^()]*)\)([^()\d]*)", re.ASCII)
+_FACTORS = frozenset({"k", "K", "M", "B", "bn", "Mio", "mio", "mn", "Mrd", "Cr", "lakh", "crore"})  # 5 is not 5 M
 _FEW_TEXTS = 20
 _SAMPLE = 10_000  # texts that the way of writing is guessed from
 
@@ -57,16 +58,18 @@ class Writing:
             )
 
     def number(self, text: str) -> float:
-        """The number of a cell; one without the unit is fine.
+        """The number of a cell; one without the unit is fine, unless that is a factor such as M.
 
         Raises:
             ValueError: a text that is not written so.
         """
         stripped = text.strip()
-        if _PLAIN.fullmatch(stripped) and (self.decimal == "." or "." not in stripped):
+        needed = self.unit in _FACTORS
+        if not needed and _PLAIN.fullmatch(stripped) and (self.decimal == "." or "." not in stripped):
             return float(stripped)
         like = _like(stripped)
-        if like is None or like.unit not in ("", self.unit) or not _fits(like.digits, self.decimal, self.thousands):
+        units = (self.unit,) if needed else ("", self.unit)
+        if like is None or like.unit not in units or not _fits(like.digits, self.decimal, self.thousands):
             raise ValueError(f"expected a number, got {text!r}")
         digits = like.digits.replace(self.thousands, "") if self.thousands else like.digits
         return float(f"{like.sign}{digits.replace(self.decimal, '.')}{like.power}")
@@ -92,7 +95,8 @@ class Writing:
         unit, mark = re.escape(self.unit), re.escape(self.thousands)
         grouped = rf"|[1-9]\d{{0,2}}(?:{mark}\d{{3}})+" if mark else ""
         digits = rf"([+-]?(?:\d+{grouped})(?:{re.escape(self.decimal)}\d*)?)"
-        return re.compile(rf"(?:{unit} ?)?{digits}(?: ?{unit})?", re.ASCII)
+        often = "" if self.unit in _FACTORS else "?"
+        return re.compile(rf"(?:{unit} ?)?{digits}(?: ?{unit}){often}", re.ASCII)
 
 
 PLAIN = Writing()
@@ -128,7 +132,8 @@ def _detected(texts: Sequence[str], decimal: str | None, likely: str | None) -> 
         if like is None:
             return None
         found.append(like)
-    units = sorted({like.unit for like in found} - {""})
+    units = sorted({like.unit for like in found})
+    units = units[1:] if units[:1] == [""] and not _FACTORS.intersection(units) else units  # some have none
     if len(units) > 1:
         if len(set(texts)) <= _FEW_TEXTS:
             return None
