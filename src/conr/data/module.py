@@ -173,7 +173,7 @@ class RegressionData(LightningDataModule, ABC):
         return self.test_dataloader()
 
     def loading_processes(self, dataset: RegressionDataset) -> int:  # noqa: ARG002  for datasets that know more
-        """How many processes load the batches of a split, ``num_workers``; called before its loader is made."""
+        """Number of processes that load the batches of a split, ``num_workers``; called before its loader is made."""
         return self.num_workers
 
     def _loader(

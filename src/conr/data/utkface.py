@@ -216,7 +216,7 @@ def hash_split(names: Sequence[str], ages: Sequence[float] | np.ndarray) -> dict
 
 
 def proportional_quotas(counts: Sequence[int] | np.ndarray, total: int) -> list[int]:
-    """How many of each of several groups make up a total in the groups' proportions (largest remainders).
+    """Numbers of several groups that make up a total in the groups' proportions (largest remainders).
 
     Example:
         >>> proportional_quotas([6, 3, 1], 5)
@@ -231,7 +231,7 @@ def proportional_quotas(counts: Sequence[int] | np.ndarray, total: int) -> list[
 
 
 def even_quotas(counts: Sequence[int] | np.ndarray, total: int) -> list[int]:
-    """How many of each of several groups make up a total as evenly as their sizes allow.
+    """Numbers of several groups that make up a total as evenly as their sizes allow.
 
     Example:
         >>> even_quotas([6, 3, 1], 8)
