@@ -295,7 +295,7 @@ def category_problem(texts: Column) -> str | None:
 def missing(column: Column) -> NDArray[np.bool_]:
     """Mask of the values that are missing, shape (n,)."""
     if column.dtype == object:
-        return np.equal(column, None).astype(bool)
+        return np.array([value is None for value in column.tolist()], dtype=bool)
     return np.isnat(column) if column.dtype.kind == "M" else np.isnan(column)
 
 
