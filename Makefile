@@ -43,7 +43,7 @@ grid: $(INSTALLED) ## compare 14 methods on nine datasets, five seeds: make grid
 	$(BIN)/python -m benchmarks.grid --data $(DATA)
 
 # DATA is the folder or the zip archive of UTKFace.
-faces: $(INSTALLED) ## does ConR help on real faces? searched settings, 14 methods, frontiers: make faces DATA=ROOT (8 hours on 2 cores)
+faces: $(INSTALLED) ## does ConR help on real faces? searched settings, 14 methods, frontiers: make faces DATA=ROOT (7 hours on 2 cores)
 	$(BIN)/python -m benchmarks.faces --data $(DATA)
 
 docs: $(INSTALLED) ## build the documentation into site/ and check its links (warnings are errors)

@@ -1,7 +1,7 @@
 """Does ConR help on real faces? Settings chosen on validation, then methods with and without ConR, bound and frontiers.
 
 12,000 training pictures of UTKFace-DIR, drawn once with the imbalance kept, 32 x 32, a small residual network from
-scratch, 15 epochs of batches of 64 with two random crops and mirror images each.
+scratch, 12 epochs of batches of 64 with two random crops and mirror images each.
 
 1. Search: the learning rate without any method holds for all. Then every method gets eight trials of its own one or
    two numbers, one number after the other at the best of the others: ConR's coefficient over three decades, then its
@@ -47,7 +47,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "faces"
 TUNING, SETTINGS = "tuning.json", "settings.yaml"
 PARTS = ("search", "runs", "frontiers")
 
-SIZE, TRAIN_SIZE, EPOCHS, CHANNELS = 32, 12_000, 15, [16, 32, 64]
+SIZE, TRAIN_SIZE, EPOCHS, CHANNELS = 32, 12_000, 12, [16, 32, 64]
 TRIALS, TRIAL_SEED = 8, 100
 SEEDS, MAIN_SEEDS, FRONTIER_SEEDS = 3, 5, 2
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -23,7 +23,7 @@ from conr.data import ImageViews, UTKFace, make_views
 from conr.models import LinearHead, SmallResNet
 
 COUNT, TRAIN_SIZE, SIZE, BATCH = 23_000, 12_000, 64, 64
-STEPS = 40  # of the network that are timed
+STEPS = 10  # of the network that are timed
 LIMITS = {"first": 15.0, "prepared": 1.0}
 """Most seconds that reading may take."""
 
