@@ -13,7 +13,7 @@ from conr.rare.wrapped import fit_weighted
 from conr.tables.columns import CATEGORY, Columns
 from conr.tables.encoding import Encoding
 
-_MOST_CODES = 254  # of a category in scikit-learn's boosting
+_MOST_CODES = 254  # of a category, if the regressor does not say
 
 
 class EncodedRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
@@ -69,7 +69,8 @@ class EncodedRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         self.encoding_ = Encoding(scaling="none", categories="ordinal").fit(columns)
         estimator = clone(self.estimator)
         if "categorical_features" in estimator.get_params(deep=False):
-            estimator.set_params(categorical_features=self._categories() or None)
+            most = estimator.get_params(deep=False).get("max_bins", _MOST_CODES)
+            estimator.set_params(categorical_features=self._categories(most) or None)
         targets = labels[:, 0] if self._is_flat else labels
         self.estimator_ = fit_weighted(estimator, self._matrix(columns), targets, weights, {}, seed=0)
         return self
@@ -90,12 +91,12 @@ class EncodedRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         assert self.encoding_ is not None  # noqa: S101  set by fit
         return self.encoding_.numbers(columns)
 
-    def _categories(self) -> list[int]:
-        """Positions of the categories in the matrix that the regressor can take as such."""
+    def _categories(self, most: int) -> list[int]:
+        """Positions in the matrix of categories with at most so many values, which the regressor can take as such."""
         assert self.encoding_ is not None  # noqa: S101  set by fit
         found, position = [], 0
         for name, kind in self.encoding_.kinds.items():
-            if kind == CATEGORY and len(self.encoding_.known[name]) <= _MOST_CODES:
+            if kind == CATEGORY and len(self.encoding_.known[name]) <= most:
                 found.append(position)
             position += self.encoding_.width_of(kind)
         return found

@@ -97,7 +97,13 @@ class Reweighted(Wrapped):
         given = getattr(self.density_, "bins", None)
         self.density_.fit(torch.from_numpy(counted), chosen_bins(counted, self.bins) if given is None else None)
         weights = own * self.density_.weights(torch.from_numpy(labels)).double().numpy()
+        equal = isinstance(self.scheme, str) and self.scheme == "none" and sample_weight is None
         self.estimator_ = fit_weighted(
-            clone(self.estimator), X, y, np.asarray(weights), self._routed(params), seed=self._seed()
+            clone(self.estimator),
+            X,
+            y,
+            None if equal else np.asarray(weights),  # without weights some models fit faster
+            self._routed(params),
+            seed=self._seed(),
         )
         return self
