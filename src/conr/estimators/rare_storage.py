@@ -192,10 +192,11 @@ def _save_one(model: Any, place: Path) -> str:
         model.save(place)
         return _digest(place / MODEL)
     require("RareRegressor.save", "skops")
-    from skops.io import dumps  # noqa: PLC0415  an optional package
+    from skops.io import dumps, get_untrusted_types, loads  # noqa: PLC0415  an optional package
 
     try:
         content = dumps(model, compression=zipfile.ZIP_DEFLATED)
+        loads(content, trusted=get_untrusted_types(data=content))  # some of what it writes it cannot read
     except Exception as error:
         raise TypeError(
             f"expected a model that skops can store, got {type(model).__name__} ({error}): joblib.dump stores any, for "
