@@ -41,7 +41,8 @@ def _ablation(method: str, few: float) -> Ablation:
 def test_a_reweighting_meets_itself_with_conr(tmp_path: Path) -> None:
     ablations = [_ablation("sqinv", 14), _ablation("conr+sqinv", 13), _ablation("lds", 14), _ablation("inv+conr", 1)]
     (found,) = frontiers(ablations)
-    assert (found.method, found.axis, found.gain) == ("sqinv", "power", pytest.approx(1.0))
+    assert (found.method, found.axis) == ("sqinv", "power")
+    assert found.gain == pytest.approx(1.0)
     numbers, picture = write_frontier(found, tmp_path / "new")
     content = json.loads(numbers.read_text())
     assert content["beside"][1] == {"value": 0.5, "many": 6, "few": 13}

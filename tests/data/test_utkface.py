@@ -30,6 +30,12 @@ def faces(root: Path, **settings: Any) -> UTKFace:
     return UTKFace(root=root, size=16, **settings)
 
 
+def _test_image(data: UTKFace, row: int = 0) -> torch.Tensor:
+    image = data.splits.test[row][0]
+    assert isinstance(image, torch.Tensor)
+    return image
+
+
 def counts(data: UTKFace) -> dict[str, Counter[int]]:
     return {split: Counter(getattr(data.splits, split).labels.int().tolist()) for split in SPLITS}
 
@@ -54,12 +60,12 @@ def test_folder_and_archive_give_the_same_split_in_any_order(tmp_path: Path) -> 
     from_root, from_folder = faces(root), faces(root / "UTKFace")
     wanted = {split: getattr(from_root.splits, split).ids for split in SPLITS}
     assert {split: getattr(from_folder.splits, split).ids for split in SPLITS} == wanted
-    images = [from_root.splits.test[row][0] for row in range(3)]
+    images = [_test_image(from_root, row) for row in range(3)]
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         shutil.copytree(root / "UTKFace", tmp_path / str(method) / "UTKFace")
         packed = faces(pack(tmp_path / str(method) / "UTKFace", method=method))
         assert {split: getattr(packed.splits, split).ids for split in SPLITS} == wanted
-        assert all(torch.equal(packed.splits.test[row][0], image) for row, image in enumerate(images))
+        assert all(torch.equal(_test_image(packed, row), image) for row, image in enumerate(images))
 
 
 def test_the_rule_of_the_split() -> None:
@@ -163,7 +169,7 @@ def test_a_damaged_member_of_an_archive_is_named_with_its_row(tmp_path: Path) ->
 
 def test_decoded_pictures_are_prepared_in_a_file_until_the_pictures_change(tmp_path: Path, cache_folder: Path) -> None:
     root = write_utkface(tmp_path)
-    wanted = [faces(root).splits.test[row][0] for row in range(33)]
+    wanted = [_test_image(faces(root), row) for row in range(33)]
     (made,) = faces(root).prepare_files()
     assert made.parent == cache_folder
     assert faces(root).prepare_files() == []
@@ -173,7 +179,7 @@ def test_decoded_pictures_are_prepared_in_a_file_until_the_pictures_change(tmp_p
         status = file.stat()
         file.write_bytes(random.bytes(status.st_size))
         os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert all(torch.equal(faces(root).splits.test[row][0], image) for row, image in enumerate(wanted))
+    assert all(torch.equal(_test_image(faces(root), row), image) for row, image in enumerate(wanted))
     (root / "UTKFace" / names[0]).touch()
     with pytest.raises(ValueError, match="expected a readable image"):
         faces(root).splits.test[0]
@@ -181,11 +187,11 @@ def test_decoded_pictures_are_prepared_in_a_file_until_the_pictures_change(tmp_p
 
 def test_a_damaged_prepared_file_is_not_used(tmp_path: Path) -> None:
     root = write_utkface(tmp_path)
-    image = faces(root).splits.test[0][0]
+    image = _test_image(faces(root))
     (made,) = faces(root).prepare_files()
     made.write_bytes(made.read_bytes()[:5000])
     with pytest.warns(UserWarning, match="expected prepared pictures, decoding them again"):
-        assert torch.equal(faces(root).splits.test[0][0], image)
+        assert torch.equal(_test_image(faces(root)), image)
 
 
 @pytest.mark.skipif(DATA_VARIABLE not in os.environ, reason="needs the published files")

@@ -78,13 +78,15 @@ class _Block(nn.Module):
     def __init__(self, width: int, filters: int, *, stride: int) -> None:
         super().__init__()
         self.first = nn.Sequential(*_convolution(width, filters, stride=stride))
-        self.second = nn.Sequential(*_convolution(filters, filters))
-        nn.init.zeros_(self.second[1].weight)
+        convolution, norm = _convolution(filters, filters)
+        nn.init.zeros_(norm.weight)
+        self.second = nn.Sequential(convolution, norm)
         keeps = stride == 1 and width == filters
         self.shortcut = nn.Identity() if keeps else nn.Sequential(*_convolution(width, filters, stride=stride, side=1))
 
     def forward(self, maps: Tensor) -> Tensor:
-        return (self.second(self.first(maps).relu()) + self.shortcut(maps)).relu()
+        found: Tensor = self.second(self.first(maps).relu()) + self.shortcut(maps)
+        return found.relu()
 
 
 def _convolution(width: int, filters: int, *, stride: int = 1, side: int = 3) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
