@@ -109,7 +109,8 @@ def test_a_preset_makes_what_it_says(parser: ArgumentParser) -> None:
 def test_presets_of_every_dataset_can_be_built(dataset: str, parser: ArgumentParser) -> None:
     known = method_names(dataset)
     for mix in (
-        [VANILLA, "bmc", "inv", "fds", "conr", "accon", "ordinal-entropy", "ranksim", "rnc", "srl", "supcon"],
+        [VANILLA],
+        ["bmc", "inv", "fds", "conr", "accon", "ordinal-entropy", "ranksim", "rnc", "srl", "supcon"],
         ["focal-r", "lds", "conr-pixel"],
         ["gai", "sqinv"],
         ["bni"],
@@ -152,6 +153,8 @@ def test_methods_of_one_kind_contradict_each_other(one: str, two: str, where: st
 def test_a_method_counts_once() -> None:
     with pytest.raises(ValueError, match=r"preset 'abalone-conr\+conr': expected each method once, got 'conr' twice"):
         preset_config("abalone-conr+conr")
+    with pytest.raises(ValueError, match=r"preset 'abalone-vanilla\+conr': expected 'vanilla' alone"):
+        preset_config("abalone-vanilla+conr")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from conr.data import Table
 from conr.data.inspection import Inspection, inspect_table
 from conr.density.default_bins import wider_width
+from conr.tables.source import TableFile
 
 
 def table(tmp_path: Path, labels: np.ndarray, **options: object) -> Table:
@@ -79,6 +80,17 @@ def test_labels_that_empty_nearly_all_bins_are_named(
     assert (found.target, found.labels, found.rows) == ("y", named, rows)
     assert (found.low, found.high) == (ORDINARY.min(), ORDINARY.max())
     assert found.bin_width == 10
+
+
+def test_an_outlier_of_one_of_two_targets_is_named(tmp_path: Path) -> None:
+    """Labels on both sides of an edge fill two of the eleven bins that each of two targets has."""
+    first, second = np.append(ORDINARY - 200, 1e8), np.append(ORDINARY, 210.0)
+    path = tmp_path / "two.csv"
+    path.write_text(
+        "x,y,z\n" + "".join(f"{row},{one},{two}\n" for row, (one, two) in enumerate(zip(first, second, strict=True)))
+    )
+    (found,) = inspect_table(TableFile(path, ["y", "z"])).outliers
+    assert (found.target, found.labels, found.rows) == ("y", [1e8], 1)
 
 
 @pytest.mark.parametrize(

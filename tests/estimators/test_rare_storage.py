@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from conr.density import Bins
-from conr.estimators import ConRRegressor, RareRegressor, default_candidates
+from conr.estimators import ConRRegressor, RareRegressor, TableModel, default_candidates, fit_table
 
 pytest.importorskip("skops")
 
@@ -109,6 +109,16 @@ def test_classes_of_others_are_made_if_they_are_trusted(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"expected classes that are trusted, got {name}: name them in trusted="):
         RareRegressor.load(tmp_path)
     np.testing.assert_allclose(RareRegressor.load(tmp_path, trusted=[name]).predict(x), model.predict(x))
+
+
+def test_a_model_of_a_file_is_stored(tmp_path: Path) -> None:
+    """How the numbers of its columns are written, here with a unit, is a part of the model."""
+    file = tmp_path / "houses.csv"
+    HOUSES.assign(size=[f"{size:.2f} m" for size in HOUSES["size"]], price=Y.round(2)).to_csv(file, index=False)
+    fitted = fit_table(file, "price", RareRegressor({"hgb": candidates()["hgb"]}, cv=3, random_state=0)).model
+    fitted.save(tmp_path / "model")
+    rows = fitted.rows(file, labels=False)
+    assert TableModel.load(tmp_path / "model").predict(rows).tolist() == fitted.predict(rows).tolist()
 
 
 def test_what_cannot_be_stored_is_said(tmp_path: Path) -> None:

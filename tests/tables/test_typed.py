@@ -18,6 +18,8 @@ ROWS = "\n".join(["id,no,1e3,a,price", *(f"{row},{row % 3},{row % 5},{row * 7 % 
         ("[1e3, null]", ["1e3", "null"]),
         ("[-1]", [-1]),
         ("['a, b', c]", ["a, b", "c"]),
+        ("""['no', "a, b" , it's]""", ["no", "a, b", "it's"]),
+        ("[a, ]", ["a"]),
     ],
 )
 def test_columns_are_named_as_typed(typed: str, columns: list[int | str]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from lightning.pytorch.callbacks import EarlyStopping
 
 from conr.cli.main import main
 from conr.runs.folder import BEST_CHECKPOINT, LAST_CHECKPOINT
@@ -173,6 +174,10 @@ def test_options_out_of_their_range_are_one_line(
 def test_other_values_that_the_trainer_refuses() -> None:
     with pytest.raises(ValueError, match=r"trainer\.accumulate_grad_batches: expected a number of at least 1"):
         RunTrainer(accumulate_grad_batches=0)
+    with pytest.raises(ValueError, match=r"trainer\.check_val_every_n_epoch: expected a number of at least 1, got 0"):
+        RunTrainer(check_val_every_n_epoch=0)
+    with pytest.raises(ValueError, match=r"trainer\.limit_val_batches: expected a number above 0, as EarlyStopping"):
+        RunTrainer(limit_val_batches=0, callbacks=[EarlyStopping("val/mae")])
     with pytest.raises(ValueError, match="trainer: `MPSAccelerator` can not run on your system"):
         RunTrainer(accelerator="mps")
 

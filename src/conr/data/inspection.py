@@ -198,8 +198,9 @@ def _outliers(targets: list[str], labels: Tensor, bins: Bins) -> list[Outliers]:
         last = int(gaps[gaps > fullest].amin()) if (gaps > fullest).any() else len(occupied)  # excluded
         near = (index >= first) & (index < last)  # (n,)
         others = column[near]
-        if 0 < int((~near).sum()) <= MOST_OUTLIERS * len(column) and last - first <= MOST_CROWDED * len(occupied):
-            low, high = float(others.min()), float(others.max())
+        low, high = float(others.min()), float(others.max())
+        crowded = high - low <= MOST_CROWDED * float(column.max() - column.min())
+        if crowded and 0 < int((~near).sum()) <= MOST_OUTLIERS * len(column):
             width = float(label_bins(others).edges[0].diff().median()) if low < high else 0.0
             found.append(Outliers(target, column[~near].unique().tolist(), int((~near).sum()), low, high, width))
     return found

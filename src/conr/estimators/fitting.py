@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_number
+from conr._checks import check_choice, check_number, check_whole
 from conr.data.sampling import EpochSampler, sampling_weights
 from conr.density import REGIONS, Bins, LabelDensity
 from conr.estimators.network import TableNetwork, in_batches
@@ -55,9 +55,9 @@ class Schedule:
     report: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
-        check_number("max_epochs", self.max_epochs, low=1)
-        check_number("patience", self.patience, low=1)
-        check_number("batch_size", self.batch_size, low=1)
+        check_whole("max_epochs", self.max_epochs, low=1)
+        check_whole("patience", self.patience, low=1)
+        check_whole("batch_size", self.batch_size, low=1)
         check_number("learning_rate", self.learning_rate, low=0, open_low=True)
         check_number("weight_decay", self.weight_decay, low=0)
         check_choice("monitor", self.monitor, MONITORS)

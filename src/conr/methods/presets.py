@@ -51,7 +51,8 @@ def preset_config(name: str) -> dict[str, Any]:
         name: ``DATASET-METHOD`` or ``DATASET-METHOD+METHOD+...``.
 
     Raises:
-        ValueError: an unknown dataset or method (the message names the nearest), or methods that contradict each other.
+        ValueError: an unknown dataset or method (the message names the nearest), a method twice or beside ``vanilla``,
+            or methods that contradict each other.
     """
     dataset = max((known for known in dataset_names() if name.startswith(f"{known}-")), key=len, default=None)
     if dataset is None:
@@ -63,6 +64,8 @@ def preset_config(name: str) -> dict[str, Any]:
     of_mix = next((own[one] for one in own if "+" in one and sorted(one.split("+")) == sorted(parts)), None)
     joined: dict[str, Any] = {}
     earlier: dict[str, dict[str, Any]] = {}
+    if VANILLA in parts and len(parts) > 1:
+        raise ValueError(f"preset {name!r}: expected {VANILLA!r} alone, as it is training without any method")
     for method in parts:
         if method not in known:
             raise ValueError(

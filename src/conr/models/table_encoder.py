@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Self, cast
 import torch
 from torch import Tensor, nn
 
-from conr._checks import check_choice, check_number, check_share
+from conr._checks import check_choice, check_share, check_whole
 from conr._extras import require
 
 EMBEDDINGS = ("piecewise", "periodic", "none")
@@ -50,6 +50,7 @@ class TableEncoder(nn.Module):
 
     Raises:
         ValueError: an unknown embedding, a number below 1, or a dropout outside [0, 1).
+        TypeError: a number that is not whole.
         ImportError: tabm or rtdl-num-embeddings is not installed.
 
     Example:
@@ -72,7 +73,7 @@ class TableEncoder(nn.Module):
         super().__init__()
         check_choice("embedding", embedding, EMBEDDINGS)
         for name, value in (("members", members), ("width", width), ("depth", depth)):
-            check_number(name, value, low=1)
+            check_whole(name, value, low=1)
         check_share("dropout", dropout, open_high=True)
         self.members = members
         self.out_features = width

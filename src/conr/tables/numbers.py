@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,9 +77,9 @@ class Writing:
     def numbers(self, texts: Iterable[str | None], count: int) -> tuple[NDArray[np.float64], list[int]]:
         """Numbers of a column (n,), NaN for what is missing or is no number, and the positions of the latter."""
         found = np.full(count, np.nan)
-        wrong = []
+        wrong, pattern = [], _usual(self)
         for position, text in enumerate(texts):
-            usual = None if text is None else self._usual.fullmatch(text)
+            usual = None if text is None else pattern.fullmatch(text)
             if usual:
                 found[position] = float(usual[1].replace(self.thousands, "").replace(self.decimal, "."))
             elif text is not None:
@@ -89,17 +89,18 @@ class Writing:
                     wrong.append(position)
         return found, wrong
 
-    @cached_property
-    def _usual(self) -> re.Pattern[str]:
-        """The most of the numbers, so that many are read fast."""
-        unit, mark = re.escape(self.unit), re.escape(self.thousands)
-        grouped = rf"|[1-9]\d{{0,2}}(?:{mark}\d{{3}})+" if mark else ""
-        digits = rf"([+-]?(?:\d+{grouped})(?:{re.escape(self.decimal)}\d*)?)"
-        often = "" if self.unit in _FACTORS else "?"
-        return re.compile(rf"(?:{unit} ?)?{digits}(?: ?{unit}){often}", re.ASCII)
-
 
 PLAIN = Writing()
+
+
+@cache  # beside the writing, not in it, so that no pattern is stored with a model
+def _usual(writing: Writing) -> re.Pattern[str]:
+    """The most of the numbers, so that many are read fast."""
+    unit, mark = re.escape(writing.unit), re.escape(writing.thousands)
+    grouped = rf"|[1-9]\d{{0,2}}(?:{mark}\d{{3}})+" if mark else ""
+    digits = rf"([+-]?(?:\d+{grouped})(?:{re.escape(writing.decimal)}\d*)?)"
+    often = "" if writing.unit in _FACTORS else "?"
+    return re.compile(rf"(?:{unit} ?)?{digits}(?: ?{unit}){often}", re.ASCII)
 
 
 class UnclearError(ValueError):

@@ -1,6 +1,5 @@
 """Columns as they are typed: names as they stand there, whatever YAML makes of ``no`` or ``1e3``, and positions."""
 
-import csv
 import difflib
 import json
 import re
@@ -13,6 +12,7 @@ Name = int | str
 """A column, by name or position (from 0, or from -1 at the end)."""
 
 _POSITION = re.compile(r"-?\d+")
+_LISTED = re.compile(r"""\s*(?:'([^']*)'\s*(?=,|$)|"([^"]*)"\s*(?=,|$)|([^,\s][^,]*))""")  # a name of a list
 _OPTION = re.compile(r"--data\.(?:init_args\.)?(?:target|ignore|categorical)")
 _NUMBER = re.compile(r"[-+]?\d+[.,]\d*")  # not a whole number, such as a year, which may well be a name
 
@@ -30,8 +30,7 @@ def typed_columns(words: Sequence[str]) -> list[int | str]:
     columns: list[str] = []
     for word in words:
         if word.startswith("[") and word.endswith("]"):
-            quote = "'" if "'" in word else '"'
-            columns += next(csv.reader([word[1:-1]], skipinitialspace=True, quotechar=quote), [])
+            columns += ["".join(quoted_or_plain) for quoted_or_plain in _LISTED.findall(word[1:-1])]
         else:
             columns.append(word)
     return [int(name) if _POSITION.fullmatch(name) else name for name in map(str.strip, columns)]

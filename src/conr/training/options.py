@@ -46,8 +46,8 @@ class RunTrainer(Trainer):
     out the equal ``Optional[Union[float, int]]`` if any module has asked for that before: then 1 would become 1.0.
 
     Raises:
-        ValueError: fewer epochs than 0 that are not -1, for a training without end; other settings that Lightning
-            refuses.
+        ValueError: fewer epochs than 0 that are not -1, for a training without end; no validation although it ends
+            training; other settings that Lightning refuses.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class RunTrainer(Trainer):
         *,
         max_epochs: int | None = None,
         accumulate_grad_batches: int = 1,
+        check_val_every_n_epoch: int | None = 1,
         limit_train_batches: int | float | None = None,
         limit_val_batches: int | float | None = None,
         limit_test_batches: int | float | None = None,
@@ -65,10 +66,13 @@ class RunTrainer(Trainer):
         if max_epochs is not None:
             check_number("trainer.max_epochs", max_epochs, low=-1)
         check_number("trainer.accumulate_grad_batches", accumulate_grad_batches, low=1)
+        if check_val_every_n_epoch is not None:
+            check_number("trainer.check_val_every_n_epoch", check_val_every_n_epoch, low=1)
         try:
             super().__init__(
                 max_epochs=max_epochs,
                 accumulate_grad_batches=accumulate_grad_batches,
+                check_val_every_n_epoch=check_val_every_n_epoch,
                 limit_train_batches=limit_train_batches,
                 limit_val_batches=limit_val_batches,
                 limit_test_batches=limit_test_batches,
@@ -78,6 +82,8 @@ class RunTrainer(Trainer):
             )
         except MisconfigurationException as error:
             raise ValueError(f"trainer: {error}") from error
+        if self.early_stopping_callbacks and limit_val_batches == 0:
+            raise ValueError("trainer.limit_val_batches: expected a number above 0, as EarlyStopping is on")
 
 
 class RunOptions(LightningCLI):
