@@ -22,6 +22,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"conr {conr.__version__}\n"
 
 
+def test_python_runs_the_package_as_the_command() -> None:
+    told = subprocess.run([sys.executable, "-m", "conr", "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout == f"conr {conr.__version__}\n"
+
+
 def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["presets"]) == 0
     assert {"rotated-digits-conr", "rotated-digits-vanilla", "abalone-conr"} <= set(capsys.readouterr().out.split())

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression, Ridge
@@ -173,11 +174,38 @@ def test_what_is_finished_when_time_is_up_or_somebody_stops_it(capsys: pytest.Ca
     model = RareRegressor(three, bins=BINS, time_limit=0.3, verbose=1).fit(X, Y)
     assert model.unfinished_ == ["slow", "mean"]
     assert set(model.estimators_) == {"line"}
-    assert capsys.readouterr().out.splitlines()[0].startswith("line: 0.")
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("1 of 3, line: 0.")
     stopped = {"line": Ridge(), "stop": Slow(stop=True), "mean": Slow()}
     assert RareRegressor(stopped, bins=BINS).fit(X, Y).unfinished_ == ["stop", "mean"]
     with pytest.raises(KeyboardInterrupt):
         RareRegressor({"stop": Slow(stop=True), "line": Ridge()}, bins=BINS).fit(X, Y)
+
+
+class Threads(Slow):
+    """Counts the threads that it might use."""
+
+    def fit(self, X: Any, y: Any) -> Any:  # noqa: N803
+        self.threads_ = torch.get_num_threads()
+        return super().fit(X, y)
+
+    def predict(self, X: Any) -> Any:  # noqa: N803
+        self.threads_ = max(self.threads_, torch.get_num_threads())
+        return super().predict(X)
+
+
+def test_small_tables_take_one_thread_and_large_ones_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for limit, expected in ((20_000, 1), (100, 2)):
+            monkeypatch.setattr("conr.estimators.cross_fitting._THREADS_FROM", limit)
+            model = RareRegressor({"mean": Threads()}, bins=BINS, cv=3).fit(X, Y)
+            model.predict(NEW_X)
+            assert {one.threads_ for one in model.estimators_["mean"]} == {expected}
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_small_tables_are_cut_into_folds_several_times() -> None:

@@ -4,14 +4,18 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
+from threadpoolctl import threadpool_limits
 
 from conr.rare.labels import Floats, Positions, take
 from conr.rare.reweighted import Reweighted
+
+_THREADS_FROM = 20_000  # rows; with fewer, threads wait for each other longer than they work
 
 
 class FittedFold(NamedTuple):
@@ -26,6 +30,11 @@ class FittedFold(NamedTuple):
     model: Any
     predictions: Floats
     seconds: float
+
+
+def threads_for(rows: int) -> AbstractContextManager[object]:
+    """One thread in native libraries for small tables: several take up to 20 times as long on a busy machine."""
+    return threadpool_limits(1) if rows < _THREADS_FROM else nullcontext()
 
 
 def fit_fold(
@@ -51,10 +60,11 @@ def fit_fold(
     states = {name: value for name, value in model.get_params().items() if name.split("__")[-1] == "random_state"}
     model.set_params(**{name: seed for name, value in states.items() if value is None})
     train = np.setdiff1d(np.arange(len(labels)), held_out)
-    model.fit(take(rows, train), labels[train])
-    while isinstance(model, Reweighted):  # its predictions are those of what it has fitted
-        model = model.estimator_
-    return FittedFold(model, predict(model, take(rows, held_out)), time.time() - start)
+    with threads_for(len(labels)):
+        model.fit(take(rows, train), labels[train])
+        while isinstance(model, Reweighted):  # its predictions are those of what it has fitted
+            model = model.estimator_
+        return FittedFold(model, predict(model, take(rows, held_out)), time.time() - start)
 
 
 def predict(model: Any, rows: Any) -> Floats:
@@ -113,7 +123,8 @@ def cross_fit(
             if found is not None:
                 done[name].append(found)
                 if len(done[name]) == len(held_out):
-                    report(f"{name}: {sum(one.seconds for one in done[name]):.1f} s")
+                    seconds = sum(one.seconds for one in done[name])
+                    report(f"{list(candidates).index(name) + 1} of {len(candidates)}, {name}: {seconds:.1f} s")
     except KeyboardInterrupt:
         if len(done[first]) < len(held_out):
             raise

@@ -15,7 +15,7 @@ from conr.density.bins import Bins
 from conr.density.label_density import LabelDensity
 from conr.estimators.blending import blend, held_out_blend
 from conr.estimators.candidates import corrected, default_candidates, reads_tables
-from conr.estimators.cross_fitting import FittedFold, cross_fit, predict
+from conr.estimators.cross_fitting import FittedFold, cross_fit, predict, threads_for
 from conr.estimators.leaderboard import BLEND, Judge, frontier
 from conr.estimators.rare_storage import BlendPart, load_rare, save_rare
 from conr.estimators.rows import TableInput, errors_by_region
@@ -193,10 +193,11 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         """
         check_is_fitted(self)
         columns = self._read(X, reset=False)
-        plain = {
-            name: np.mean([predict(model, columns if reads_tables(model) else X) for model in models], axis=0)
-            for name, models in self.estimators_.items()
-        }
+        with threads_for(len(self.labels_) if columns is None else len(columns.rows)):
+            plain = {
+                name: np.mean([predict(model, columns if reads_tables(model) else X) for model in models], axis=0)
+                for name, models in self.estimators_.items()
+            }
         found: Floats = np.sum([part.weight * part.correction(plain[part.candidate]) for part in self.blend_], axis=0)
         return found
 

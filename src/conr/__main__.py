@@ -1,0 +1,7 @@
+"""The command ``conr`` as ``python -m conr``."""
+
+import sys
+
+from conr.cli.main import main
+
+sys.exit(main())
