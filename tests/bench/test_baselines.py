@@ -156,7 +156,7 @@ def test_what_boosting_cannot_take_is_said_before_anything_runs(dataset: str, me
 
 
 def test_settings_that_do_not_parse_are_an_error(table: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"(?s)hgb: .*batch_size"):
+    with pytest.raises(ValueError, match=r"data\.batch_size: expected a whole number or 'auto', got 'many'"):
         run("hgb", tmp_path, table, {"data.batch_size": "many"})
     with pytest.raises(ValueError, match="iterations: expected a number of at least 1, got 0"):
         run_baseline("abalone", "hgb", seed=0, folder=tmp_path, iterations=0)

@@ -315,7 +315,7 @@ def test_the_window_matters(rows: tuple[Array, Array]) -> None:
         ({"embedding": "piecewize"}, "did you mean 'piecewise'"),
         ({"monitor": "rmse"}, "monitor: expected one of 'mae', 'bmae', 'few'"),
         ({"members": 0}, "members: expected a number of at least 1"),
-        ({"dropout": 1.0}, "dropout: expected a probability"),
+        ({"dropout": 1.0}, r"dropout: expected a number in \[0, 1\)"),
         ({"validation_fraction": 0.7}, "validation_fraction: expected a share of at most 0.5"),
         ({"device": "gpu"}, "device: expected 'auto' or one that computes here, got 'gpu': Expected one of cpu, cuda"),
         ({"device": "cuda:9"}, "device: expected 'auto' or one that computes here, got 'cuda:9'"),

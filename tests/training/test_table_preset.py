@@ -22,6 +22,8 @@ from conr.training.options import RunOptions, expand_presets
 
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*no UTF-8, and read as Windows-1252:UserWarning")
+
 
 @pytest.fixture(scope="module")
 def prices(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conr._checks import check_choice
-from conr.density import Bins
 from conr.density.regions import GROUPS
 from conr.report.tables import with_unit
 from conr.runs.results import RunResult
@@ -18,6 +17,7 @@ from conr.runs.runs import Run, read_runs
 
 BASELINE_NAMES = ("baseline", "vanilla")
 MOST_INTERVALS = 30
+_ROUNDING = 4 * float(np.finfo(np.float32).eps)  # of a label and of an edge, as `conr.density.Bins` allows
 
 Array = NDArray[np.float64]
 
@@ -207,7 +207,8 @@ def label_error_curve(group: DatasetRuns, method: str) -> Curve | None:
     """
     (edges,) = group.edges
     step = math.ceil((len(edges) - 1) / MOST_INTERVALS)
-    intervals = Bins([*edges[:-1:step].tolist(), float(edges[-1])])
+    ends = np.append(edges[:-1:step], edges[-1])  # (intervals + 1,)
+    inner = ends[1:-1] - np.minimum(_ROUNDING * np.abs(ends[1:-1]), np.diff(ends)[:-1] / 2)
     known = [run.outputs for run in group.methods[method] if run.outputs is not None]
     if not known:
         return None
@@ -215,11 +216,11 @@ def label_error_curve(group: DatasetRuns, method: str) -> Curve | None:
     for outputs in known:
         labels = outputs.labels.reshape(-1)
         error = np.abs(outputs.predictions.reshape(-1).astype(np.float64) - labels)
-        interval = intervals.index(labels, check=False).numpy()
-        count = np.bincount(interval, minlength=len(intervals))
-        total = np.bincount(interval, weights=error, minlength=len(intervals))
+        interval = np.searchsorted(inner, labels, side="right")
+        count = np.bincount(interval, minlength=len(ends) - 1)
+        total = np.bincount(interval, weights=error, minlength=len(ends) - 1)
         errors.append(np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0))
-    return _curve(intervals.centers.squeeze(1), errors)
+    return _curve((ends[:-1] + ends[1:]) / 2, errors)
 
 
 def prediction_limits(group: DatasetRuns, runs: Sequence[Run]) -> tuple[float, float]:
