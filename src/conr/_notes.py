@@ -4,9 +4,12 @@ import sys
 import warnings
 from typing import TextIO
 
+_shown: set[str] = set()  # Python tells the places of a warning apart, and a table is predicted from several
+
 
 def show_warnings_as_notes() -> None:
-    """Let this process print ``note: TEXT`` for a warning, without category, file and line of source."""
+    """Let this process print ``note: TEXT`` for a warning, once for each text, without category, file and line."""
+    _shown.clear()
     warnings.showwarning = _print_note
 
 
@@ -18,4 +21,7 @@ def _print_note(  # noqa: PLR0917
     file: TextIO | None = None,
     line: str | None = None,  # noqa: ARG001
 ) -> None:
-    print(f"note: {' '.join(str(message).split())}", file=file or sys.stderr)
+    text = " ".join(str(message).split())
+    if text not in _shown:
+        _shown.add(text)
+        print(f"note: {text}", file=file or sys.stderr)

@@ -329,6 +329,20 @@ def test_arguments_outside_their_range(settings: dict[str, Any], message: str, r
         ConRRegressor(**{**SMALL, **settings}).fit(*rows)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": None}, "batch_size: expected a number, got NoneType"),
+        ({"max_epochs": [1]}, "max_epochs: expected a number, got list"),
+        ({"max_epochs": 1.5}, "max_epochs: expected a whole number, got 1.5"),
+        ({"members": 1.5}, "members: expected a whole number, got 1.5"),
+    ],
+)
+def test_arguments_of_another_type(settings: dict[str, Any], message: str, rows: tuple[Array, Array]) -> None:
+    with pytest.raises(TypeError, match=message):
+        ConRRegressor(**{**SMALL, **settings}).fit(*rows)
+
+
 def test_an_unknown_argument_is_answered_with_the_nearest() -> None:
     message = "ConRRegressor: expected one of its arguments, got 'windw'; did you mean 'window'"
     with pytest.raises(TypeError, match=message):

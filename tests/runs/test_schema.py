@@ -29,6 +29,7 @@ def test_good_values(changes: dict[str, Any]) -> None:
         ({"size": True}, "size: expected a whole number of at least 1 or null, got True"),
         ({"parts": {}}, "parts: expected a list, got {}"),
         ({"parts": [{"at": 1}, {}]}, "expected the key 'parts[1].at', found none"),
+        ({"parts": [{"at": 10**30}]}, "parts[0].at: expected a number, got 1000"),
         ({"parts": [{"at": 10**400}]}, "parts[0].at: expected a number, got 1000"),
         ({"parts": [{"at": float("nan")}]}, "parts[0].at: expected a number, got nan"),
         ({"region": "all"}, "region: expected 'many' or 'median' or 'few', got 'all'"),

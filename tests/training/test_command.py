@@ -176,6 +176,8 @@ def test_other_values_that_the_trainer_refuses() -> None:
         RunTrainer(accumulate_grad_batches=0)
     with pytest.raises(ValueError, match=r"trainer\.check_val_every_n_epoch: expected a number of at least 1, got 0"):
         RunTrainer(check_val_every_n_epoch=0)
+    with pytest.raises(ValueError, match=r"trainer\.val_check_interval: expected a number above 0, got 0"):
+        RunTrainer(val_check_interval=0)
     with pytest.raises(ValueError, match=r"trainer\.limit_val_batches: expected a number above 0, as EarlyStopping"):
         RunTrainer(limit_val_batches=0, callbacks=[EarlyStopping("val/mae")])
     with pytest.raises(ValueError, match="trainer: `MPSAccelerator` can not run on your system"):

@@ -3,6 +3,7 @@
 import math
 
 from conr._auto import AUTO, T
+from conr._checks import check_number
 
 _BATCH_SIZES = ((10_000, 128), (50_000, 256), (200_000, 512))
 _LARGEST_BATCH = 1024
@@ -13,6 +14,7 @@ FEWEST_EPOCHS, MOST_EPOCHS = 40, 300
 def automatic(name: str, value: T | str, default: T) -> T:
     """A number, or the default where "auto" stands for it."""
     if not isinstance(value, str):
+        check_number(name, value)
         return value
     if value != AUTO:
         raise ValueError(f"{name}: expected 'auto' or a number, got {value!r}")

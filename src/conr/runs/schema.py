@@ -3,7 +3,7 @@
 A kind is
 
 - ``str``, ``bool``, ``dict`` or ``list``: such a value; ``None``: null; ``object``: anything;
-- ``int``: a whole number of at most 64 bits; a ``range``: one in it; ``float``: a finite number, whole or not;
+- ``int``: a whole number of at most 64 bits; a ``range``: one in it; ``float``: a finite number, or such a whole one;
 - a text or number: this value; a tuple: one of several kinds;
 - ``[kind]``: a list of such values;
 - ``{"name": kind, "name?": kind}``: names with values, of which those with a question mark may be absent. Other names
@@ -11,7 +11,6 @@ A kind is
 """
 
 import math
-import sys
 from typing import Any
 
 _WHOLE = range(-(2**63), 2**63)
@@ -59,13 +58,10 @@ def check(source: object, value: Any, kind: Any, at: str = "") -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Tell a finite number that a float can hold from other values."""
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and abs(value) <= sys.float_info.max
-        and not math.isnan(value)
-    )
+    """Tell a finite number, of at most 64 bits if it is whole, from other values."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool) and value in _WHOLE
 
 
 def _check_names(source: object, value: Any, kind: dict[Any, Any], at: str) -> None:
