@@ -2,12 +2,14 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
 import conr
 from conr import _extras
+from conr._notes import show_warnings_as_notes
 from conr.cli.main import VERBS, main
 
 
@@ -25,6 +27,14 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_python_runs_the_package_as_the_command() -> None:
     told = subprocess.run([sys.executable, "-m", "conr", "--version"], capture_output=True, text=True, check=True)
     assert told.stdout == f"conr {conr.__version__}\n"
+
+
+def test_a_note_is_printed_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # put back afterwards
+    show_warnings_as_notes()
+    for text in ("one\n thing", "one thing", "another"):
+        warnings.showwarning(text, UserWarning, "file.py", 1)
+    assert capsys.readouterr().err == "note: one thing\nnote: another\n"
 
 
 def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

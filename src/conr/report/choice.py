@@ -44,10 +44,11 @@ def _leaderboard(choice: Mapping[str, Any]) -> TextTable:
     hidden = len(rows) - len(shown)
     notes = [f"{hidden} corrected candidates without weight are not shown."] if hidden else []
     if choice["unfinished"]:
-        notes.append(f"Left out, as time was up: {', '.join(choice['unfinished'])}.")
+        notes.append(f"Left out, as the fit was stopped or its time was up: {', '.join(choice['unfinished'])}.")
     return TextTable.of(
         "Mean absolute error on training rows that the model in question has not seen, the blend's on rows that did "
-        "not choose it. After > stands the map that corrects predictions.",
+        "not choose it; without rows that are alone in their label bin. After > stands the map that corrects "
+        "predictions.",
         ("candidate", *_ERRORS.values(), "weight", "seconds"),
         [
             [

@@ -87,7 +87,7 @@ def frame_columns(
             found[name] = as_texts(values, gone)
             problem = category_problem(found[name]) if kinds is None else None
             if problem:
-                raise ValueError(f"column {name!r}: {problem}")
+                raise ValueError(f"column {name!r}: {problem}; if they are dates, pandas.to_datetime reads them")
         else:
             found[name] = _numbers(name, values, gone, kind)
     return Columns(found, np.arange(len(table)), kinds or {})
