@@ -154,6 +154,8 @@ def test_bounds_of_predictions(blend: Path, model: Path, tmp_path: Path, capsys:
     assert np.mean((numbers[:, 2] <= prices) & (prices <= numbers[:, 3])) > 0.8
     assert main(["table", "predict", str(model), str(path), "--interval", "0.9", "--out", str(tmp_path / "x")]) == 2
     assert "interval: expected a model that keeps errors on held-out rows" in capsys.readouterr().err
+    assert main(["table", "predict", str(blend), str(path), "--interval", "1.5", "--out", str(tmp_path / "x")]) == 2
+    assert "coverage: expected a number below 1, got 1.5" in capsys.readouterr().err
 
 
 def test_two_targets_and_a_file_without_header(tmp_path: Path) -> None:

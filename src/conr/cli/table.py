@@ -147,12 +147,12 @@ def _predict(words: list[str]) -> None:
     _check_free(out)
     with working("predicting"):
         model, rows = _model_and_rows(chosen, labels=False)
-        predictions = model.predict(rows, strict=chosen.strict)
-    names = ["prediction"] if len(model.targets) == 1 else [f"prediction of {name}" for name in model.targets]
-
-    if chosen.interval is not None:
-        predictions = np.hstack((predictions, model.predict_interval(rows, coverage=chosen.interval)))
-        names += ["low", "high"]
+        names = ["prediction"] if len(model.targets) == 1 else [f"prediction of {name}" for name in model.targets]
+        columns = []
+        if chosen.interval is not None:  # first, as it may be refused
+            columns = [model.predict_interval(rows, coverage=chosen.interval)]
+            names += ["low", "high"]
+        predictions = np.hstack((model.predict(rows, strict=chosen.strict), *columns))
     table = ([row, *values] for row, values in zip(rows.inputs.rows.tolist(), predictions.tolist(), strict=True))
     out.parent.mkdir(parents=True, exist_ok=True)
     write_csv(out, ["row", *names], table)

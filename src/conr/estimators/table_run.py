@@ -15,8 +15,8 @@ from conr.runs.results import RunResult
 from conr.runs.saving import save_run
 from conr.tables.source import TableRows
 
-RARE = "rare"
-"""The method of a `RareRegressor` in tables."""
+RARE, BOOSTING = "rare", "boosting"
+"""The methods of a `RareRegressor` in tables: with its own candidates, or without networks."""
 
 COVERAGE = 0.9
 """That intervals of a report aim at."""
@@ -51,7 +51,10 @@ def write_run(
         ValueError: as `TableModel.evaluate`.
     """
     regressor = model.regressor
-    method = RARE if isinstance(regressor, RareRegressor) else regressor.method
+    if isinstance(regressor, RareRegressor):
+        method = BOOSTING if regressor.candidates == BOOSTING else RARE
+    else:
+        method = regressor.method
     history = [] if isinstance(regressor, RareRegressor) else regressor.history_
     metrics = model.evaluate(rows, strict=strict)
     predictions = model.predict(rows, strict=strict)  # (n, k)
