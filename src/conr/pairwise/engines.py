@@ -23,8 +23,8 @@ MAX_DENSE_BYTES = 2**25
 """Largest matrix of similarities that "auto" computes at once on a CPU: above, malloc asks the system for each one."""
 
 DENSE_PASSES = 500  # elementwise passes of the dense engine, in multiply-adds per pair: they go through memory
-TILE_PASSES = 200  # elementwise passes over a tile, in multiply-adds per similarity: they stay in cache
-SMALL_PRODUCT = 3.5  # time of a multiply-add in the small products of tiles, in multiply-adds of a large one
+TILE_PASSES = 100  # elementwise passes over a tile, in multiply-adds per similarity: they stay in cache
+SMALL_PRODUCT = 2.6  # time of a multiply-add in the small products of tiles, in multiply-adds of a large one
 TILED_START = 140_000_000  # sorting, cutting and calling of one walk over tiles, in multiply-adds
 
 BLOCK = {"cpu": 64, "cuda": 2048}
