@@ -153,7 +153,7 @@ def _parts(dataset: str, method: str) -> _Parts:
     names = method.split("+")
     others = [name for name in names if name not in {HGB, OVERSAMPLE, VANILLA}]
     plain = preset_config(f"{dataset}-{VANILLA}")
-    weighted = preset_config(f"{dataset}-{'+'.join([VANILLA, *others])}")
+    weighted = preset_config(f"{dataset}-{'+'.join(others) or VANILLA}")
     density = weighted["model"].pop("criterion_density", None)
     del plain["output"]["method"], weighted["output"]["method"]
     if weighted != plain:
