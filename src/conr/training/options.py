@@ -68,7 +68,7 @@ class RunTrainer(Trainer):
         check_number("trainer.accumulate_grad_batches", accumulate_grad_batches, low=1)
         if check_val_every_n_epoch is not None:
             check_number("trainer.check_val_every_n_epoch", check_val_every_n_epoch, low=1)
-        if val_check_interval is not None and not isinstance(val_check_interval, str):
+        if val_check_interval is not None:
             check_number("trainer.val_check_interval", val_check_interval, low=0, open_low=True)
         try:
             super().__init__(
