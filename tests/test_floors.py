@@ -20,6 +20,7 @@ FLOORS = (  # from the bottom; modules beside the packages are below all
     {"data", "training", "estimators", "table"},
     {"bench", "report"},
     {"cli"},
+    {"__main__"},  # python -m conr
 )
 FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 
@@ -67,9 +68,9 @@ IMPORTS = imports()
 
 
 def package_of(module: str) -> str:
-    """Package below `conr`; of the modules beside the packages, ""."""
+    """Package below `conr`; of the modules beside the packages, "", but for the command's."""
     name = module.split(".")[1] if "." in module else ""
-    return name if (SRC / name).is_dir() else ""
+    return name if (SRC / name).is_dir() or name in FLOOR else ""
 
 
 def floor_of(module: str) -> int:
