@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import RegressorMixin
-from sklearn.utils import check_consistent_length, check_random_state, get_tags
+from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from conr._checks import check_choice, check_number, check_whole
@@ -22,7 +22,7 @@ from conr.estimators.rows import TableInput, errors_by_region
 from conr.estimators.support import known_arguments
 from conr.rare.conformal import LabelSets, joined_bins, rows_for
 from conr.rare.folds import BinnedKFold
-from conr.rare.labels import Floats, Positions, bin_index, chosen_bins, one_target
+from conr.rare.labels import Floats, Positions, bin_index, chosen_bins, drawn_seed, one_target
 from conr.rare.maps import Pairs
 from conr.tables.columns import Columns
 from conr.tables.encoding import Encoding
@@ -162,7 +162,7 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         check_consistent_length(X, labels)
         self.bins_ = chosen_bins(labels, self.bins)
         self.density_ = LabelDensity(many=self.many, few=self.few).fit(labels, self.bins_)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = drawn_seed(self.random_state)
         repeats = next((times for most, times in _REPEATS if len(labels) < most), 1)
         folds = [
             BinnedKFold(self.cv, bins=self.bins_, random_state=(seed + one) % 2**31).assign(labels)

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from conr.estimators.storage import ModelState, load_model, save_model
 from conr.estimators.support import check_names, chosen_device, known_arguments, own_randomness, training_schedule
 from conr.methods.objective import build_objective, conr_settings, criterion_kind
 from conr.methods.scale import LabelScale, flat
+from conr.rare.labels import drawn_seed
 from conr.tables.columns import Columns
 from conr.tables.encoding import Encoding
 
@@ -216,7 +216,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         self._check_settings()
         columns, labels = self._checked_rows(X, y)
         weights = self._checked_weights(sample_weight, len(labels))
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = drawn_seed(self.random_state)
         used = np.arange(len(labels)) if weights is None else np.flatnonzero(weights)
         check_labels(labels[used])
         bins = label_bins(torch.from_numpy(labels), width=self.bin_width, count=self.bin_count)

@@ -10,7 +10,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from conr._checks import check_number, check_whole
 from conr.density.bins import Bins
 from conr.density.splits import balanced_split
-from conr.rare.labels import Positions, bin_index, checked_labels, chosen_bins, take
+from conr.rare.labels import Positions, bin_index, checked_labels, chosen_bins, drawn_seed, take
 
 
 class BinnedKFold(BaseCrossValidator):  # type: ignore[misc]
@@ -134,7 +134,7 @@ def train_test_split_binned(
     thirds = np.bincount(bin_index(labels, chosen)) // 3  # (bins,)
     sizes = np.minimum(thirds, np.arange(1, max(thirds.max(), 1) + 1)[:, None]).sum(axis=1)  # of the part, by m
     most = min(int(np.searchsorted(sizes, round(test_size * len(labels)))) + 1, len(sizes))
-    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    seed = drawn_seed(random_state)
     rows = balanced_split(labels, chosen, most=most, seed=seed)
     train = np.sort(np.concatenate((rows["train"], rows["val"])))
     return [take(array, part) for array in arrays for part in (train, rows["test"])]

@@ -13,7 +13,7 @@ from conr.density.bins import Bins
 from conr.density.label_density import LabelDensity
 from conr.rare.conformal import LabelSets, joined_bins, rows_for
 from conr.rare.folds import BinnedKFold
-from conr.rare.labels import Floats, Positions, chosen_bins, one_target, take
+from conr.rare.labels import Floats, Positions, chosen_bins, drawn_seed, one_target, take
 from conr.rare.rebalanced import PREFIT
 from conr.rare.wrapped import Wrapped, params_of
 
@@ -121,7 +121,7 @@ class RareIntervals(Wrapped):
         self.density_ = LabelDensity(many=self.many, few=self.few).fit(labels, bins)
         groups = joined_bins(bins, self.density_.counts.numpy(), least * (_HELD_OUT if self.cv == SPLIT else 1))
         self.groups_ = groups
-        errors, calibration = self._errors(X, labels, self._seed(), self._routed(params))
+        errors, calibration = self._errors(X, labels, drawn_seed(self.random_state), self._routed(params))
         self._sets = LabelSets.calibrated(errors, labels[calibration], groups, self.coverage)
         self.quantiles_ = self._sets.quantiles
         return self

@@ -1,10 +1,11 @@
-"""Labels and rows as the parts for any model take them."""
+"""Labels, rows and seeds as the parts for any model take them."""
 
 import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, column_or_1d
 
 from conr.density.bins import Bins
@@ -13,6 +14,11 @@ from conr.tables.columns import Columns
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
+
+
+def drawn_seed(random_state: Any) -> int:
+    """Draw a seed from a seed, a generator or None, as scikit-learn takes them."""
+    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def checked_labels(y: Any) -> Floats:

@@ -18,7 +18,7 @@ from conr.density.bins import Bins
 from conr.density.label_density import LabelDensity
 from conr.metrics.shot import regression_metrics
 from conr.rare.folds import BinnedKFold
-from conr.rare.labels import Floats, Positions, checked_labels, chosen_bins, take
+from conr.rare.labels import Floats, Positions, checked_labels, chosen_bins, drawn_seed, take
 from conr.rare.maps import MAPS, Correction, CrossFitted, affordable, best_of, fit_map
 from conr.rare.tradeoff import draw_tradeoff
 from conr.rare.wrapped import Wrapped, params_of
@@ -164,7 +164,7 @@ class Rebalanced(Wrapped):
         columns = labels.reshape(len(labels), -1)  # (n, k)
         bins = chosen_bins(labels, self.bins)
         self.density_ = LabelDensity(many=self.many, few=self.few).fit(labels, bins)
-        seed, count = self._seed(), self._count()
+        seed, count = drawn_seed(self.random_state), self._count()
         fold = BinnedKFold(count, bins=bins, random_state=seed).assign(labels) if count else np.zeros(len(labels), int)
         if self.cv == PREFIT:
             self.estimator_ = self.estimator

@@ -11,7 +11,7 @@ from sklearn.utils import check_consistent_length
 from conr._checks import check_choice
 from conr.density.bins import Bins
 from conr.density.label_density import LabelDensity, SampleWeights
-from conr.rare.labels import checked_labels, chosen_bins
+from conr.rare.labels import checked_labels, chosen_bins, drawn_seed
 from conr.rare.wrapped import Wrapped, checked_weights, fit_weighted
 
 SCHEMES = ("none", "inverse", "sqrt_inverse")
@@ -104,6 +104,6 @@ class Reweighted(Wrapped):
             y,
             None if equal else np.asarray(weights),  # without weights some models fit faster
             self._routed(params),
-            seed=self._seed(),
+            seed=drawn_seed(self.random_state),
         )
         return self

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
@@ -55,10 +55,6 @@ class Wrapped(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # type: ignor
         """Routes of metadata: `fit` hands on everything but ``sample_weight``, to the estimator's `fit`."""
         mapping = MethodMapping().add(caller="fit", callee="fit")
         return MetadataRouter(owner=self).add_self_request(self).add(estimator=self.estimator, method_mapping=mapping)
-
-    def _seed(self) -> int:
-        """Draw a seed from ``random_state``."""
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _routed(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of the estimator's `fit`."""
