@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check slow gpu bench grid faces docs results clean
+.PHONY: help demo test check slow gpu bench grid faces digits docs results clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -43,8 +43,11 @@ grid: $(INSTALLED) ## compare 14 methods on nine datasets, five seeds: make grid
 	$(BIN)/python -m benchmarks.grid --data $(DATA)
 
 # DATA is the folder or the zip archive of UTKFace.
-faces: $(INSTALLED) ## does ConR help on real faces? searched settings, 14 methods, frontiers: make faces DATA=ROOT (7 hours on 2 cores)
-	$(BIN)/python -m benchmarks.faces --data $(DATA)
+faces: $(INSTALLED) ## does ConR help on real faces? searched settings, 15 methods, frontiers: make faces DATA=ROOT
+	$(BIN)/python -m benchmarks.claims faces --data $(DATA)
+
+digits: $(INSTALLED) ## the same on rotated digits, which come along
+	$(BIN)/python -m benchmarks.claims digits
 
 docs: $(INSTALLED) ## build the documentation into site/ and check its links (warnings are errors)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -69,6 +69,18 @@ def test_inputs_are_the_digits_turned_anticlockwise_by_their_label(
         np.testing.assert_allclose(held_inputs(dataset)[position, 0], (turned - 0.1307) / 0.3081, atol=1e-4)
 
 
+def test_an_even_spread_keeps_regions_and_the_other_splits(splits: Splits) -> None:
+    data = RotatedDigits(even=True)
+    counts = torch.bincount(data.splits.train.labels.long(), minlength=90)
+    assert counts.sum() == 3000
+    assert counts.min() > 10  # 33 on average
+    assert torch.equal(data.splits.test.labels, splits.test.labels)
+    assert torch.equal(held_inputs(data.splits.val), held_inputs(splits.val))
+    density, uneven = data.shot_density(), RotatedDigits().shot_density()
+    assert torch.equal(density.region_of_bin, uneven.region_of_bin)
+    assert torch.equal(density.counts, counts.double())
+
+
 def test_zero_degrees_is_the_digit_itself(splits: Splits, pixels: np.ndarray) -> None:
     positions = (splits.train.labels == 0).nonzero().flatten().tolist()
     assert len(positions) > 100

@@ -14,7 +14,7 @@ from conr._checks import check_number
 from conr.data.dataset import DatasetCard, Inputs, RegressionDataset, Splits
 from conr.data.protocols import Protocol
 from conr.data.sampling import EpochSampler, sampling_weights
-from conr.density import LabelDensity, SampleWeights
+from conr.density import REGIONS, LabelDensity, SampleWeights
 from conr.density.splits import SPLITS
 from conr.metrics import shot_metrics
 
@@ -127,6 +127,12 @@ class RegressionData(LightningDataModule, ABC):
     def shot_density(self) -> LabelDensity:
         """Training counts and shot regions of the labels, as the metrics use them."""
         return LabelDensity(many=self.many, few=self.few).fit(self.splits.train.labels, self.splits.bins)
+
+    def _shot_density_with_regions_of(self, labels: Tensor) -> LabelDensity:
+        """Training counts, with the shot regions that other labels would give if they were those of training."""
+        whole = LabelDensity(many=self.many, few=self.few).fit(labels, self.splits.bins)
+        regions = [REGIONS[region] for region in whole.region_of_bin.tolist()]
+        return LabelDensity(fixed_regions=regions).fit(self.splits.train.labels, self.splits.bins)
 
     def metrics(self, density: LabelDensity, prefix: str) -> MetricCollection:
         """The metrics of a split: names after ``prefix`` to numbers, also with ``_many``, ``_median`` and ``_few``."""

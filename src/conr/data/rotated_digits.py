@@ -15,7 +15,7 @@ from conr._extras import require
 from conr.data.dataset import ArrayDataset, DatasetCard, Splits
 from conr.data.image_views import turned_grid
 from conr.data.module import RegressionData
-from conr.density import Bins
+from conr.density import Bins, LabelDensity
 
 ANGLES = 90
 SIZES = {"train": 3000, "val": 700, "test": 1300}
@@ -46,6 +46,8 @@ class RotatedDigits(RegressionData):
         distribution: of the training angles, cut at 0 and 90 degrees and floored: "exponential" with mean 14 before the
             cut; "normal" around 45, deviation 12; "bimodal" around 22 and 68, deviation 7, nothing from 40 to 49;
             "uniform".
+        even: spread the training angles evenly, which shows what imbalance costs; shot regions stay those of
+            ``distribution``, and validation and test stay as they are.
         data_seed: seed of the split and of all angles.
 
     Raises:
@@ -67,6 +69,7 @@ class RotatedDigits(RegressionData):
         self,
         *,
         distribution: str = "exponential",
+        even: bool = False,
         data_seed: int = 0,
         batch_size: int = 64,
         num_workers: int = 0,
@@ -75,6 +78,7 @@ class RotatedDigits(RegressionData):
         check_choice("distribution", distribution, DISTRIBUTIONS)
         check_number("data_seed", data_seed, low=0)
         self.distribution = distribution
+        self.even = even
         self.data_seed = data_seed
 
     def load(self) -> Splits:
@@ -92,11 +96,21 @@ class RotatedDigits(RegressionData):
             digits = order[start : start + size]
             start += size
             angles = sample_angles(self.distribution if split == "train" else "uniform", size, random)
+            if split == "train" and self.even:
+                self._uneven_labels = torch.from_numpy(angles).float()
+                angles = sample_angles("uniform", size, np.random.default_rng([self.data_seed, 1]))
             images = torch.from_numpy(pixels[digits]).view(-1, 1, 28, 28) / 255
             labels = torch.from_numpy(angles).float()
             inputs = (rotate(images, labels) - PIXEL_MEAN) / PIXEL_STD
             splits[split] = ArrayDataset(inputs, labels, [f"digit-{digit:04d}" for digit in digits])
         return Splits(**splits, bins=Bins.by_width(width=1, low=0, high=ANGLES))
+
+    def shot_density(self) -> LabelDensity:
+        """Training counts of each angle, and the shot regions of the uneven distribution."""
+        if not self.even or self.protocol is not None:
+            return super().shot_density()
+        self.splits  # noqa: B018  draws the angles
+        return self._shot_density_with_regions_of(self._uneven_labels)
 
 
 def sample_angles(distribution: str, size: int, random: np.random.Generator) -> np.ndarray:

@@ -17,7 +17,7 @@ from conr.data.dataset import DatasetCard
 from conr.data.image_list import Columns, ImageTable
 from conr.data.images import ImageData
 from conr.data.picture_files import list_pictures
-from conr.density import REGIONS, Bins, LabelDensity
+from conr.density import Bins, LabelDensity
 from conr.density.splits import Positions
 from conr.tables.bad_rows import BadRows
 
@@ -183,10 +183,7 @@ class UTKFace(ImageData):
         """Training counts of each age, and the shot regions of the whole training split."""
         if self.train_size is None or self.protocol is not None:
             return super().shot_density()
-        train, bins = self.splits.train.labels, self.splits.bins
-        whole = LabelDensity(many=self.many, few=self.few).fit(self._all_train_labels, bins)
-        regions = [REGIONS[region] for region in whole.region_of_bin.tolist()]
-        return LabelDensity(fixed_regions=regions).fit(train, bins)
+        return self._shot_density_with_regions_of(self._all_train_labels)
 
 
 def hash_split(names: Sequence[str], ages: Sequence[float] | np.ndarray) -> dict[str, Positions]:

@@ -1,27 +1,16 @@
-"""The plan of runs on faces: equal budgets, stages that build on each other, tasks that parse."""
+"""The plan of runs for the paper's claims: equal budgets, stages that build on each other, records that resume."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.faces import (
-    BOUND,
-    METHODS,
-    POWERS,
-    SEARCH,
-    TRIALS,
-    Trial,
-    chosen,
-    comparison,
-    dataset,
-    first_trial,
-    frontier_tasks,
-    run_trial,
-    stage_trials,
-)
+from benchmarks.claims.__main__ import ablation_tasks, comparison, frontier_tasks
+from benchmarks.claims.records import collect, collect_dynamics, restore
+from benchmarks.claims.search import Trial, best_mix, chosen, first_trial, run_trial, stage_trials
+from benchmarks.claims.study import BOUND, METHODS, MIXES, POWERS, SEARCH, SEARCHED, TRIALS, WINDOWS, digits, faces
 from tests.data.miniature.utkface import write_utkface
 
-from conr.bench import EVERY
+from conr.bench import EVERY, grid_tasks, run_grid
 from conr.bench.tasks import check_options
 
 LR = "model.optimizer.init_args.lr"
@@ -43,7 +32,7 @@ def searched(better: dict[str, float]) -> list[Trial]:
 
 def test_every_method_has_the_same_number_of_different_trials() -> None:
     trials = searched({LR: 3e-3})
-    for method in SEARCH:
+    for method in SEARCHED:
         settings = [tuple(sorted(one.settings.items())) for one in trials if one.method == method]
         assert len(set(settings)) == len(settings) == TRIALS, method
         assert all(one[LR] == 3e-3 for one in map(dict, settings)) == (method != "vanilla")
@@ -62,26 +51,58 @@ def test_later_stages_begin_with_the_best_of_the_earlier_ones() -> None:
     assert LR not in settings["conr"]
 
 
+def test_a_mix_has_what_its_parts_chose() -> None:
+    trials = searched({LR: 2e-3, POWER: 0.75, COEFFICIENT: 10.0, WINDOW: 5.0})
+    mixes = {one.method: one.settings for one in trials if one.method in MIXES}
+    assert set(mixes) == set(MIXES)
+    assert {LR: 2e-3, POWER: 0.75, WINDOW: 5.0}.items() <= mixes["sqinv+fds+conr"].items()
+    assert COEFFICIENT not in mixes["sqinv+fds"]
+
+
 def test_the_tasks_of_the_plan(tmp_path: Path) -> None:
-    found = dataset(str(write_utkface(tmp_path)), train_size=50)
-    settings = chosen(searched({LR: 2e-3, POWER: 0.75, WINDOW: 5.0}))
-    tasks = comparison(found, settings)
-    assert {task.name for task in tasks} == {*METHODS, f"vanilla,{BOUND}"}
-    assert {task.title for task in tasks} == {found.name}
+    study = faces(str(write_utkface(tmp_path)), train_size=50)
+    trials = searched({LR: 2e-3, POWER: 0.75, WINDOW: 5.0})
+    settings, mix = chosen(trials), best_mix(trials)
+    tasks = comparison(study, settings, mix)
+    assert {task.name for task in tasks} == {*METHODS, mix, f"vanilla,{BOUND}"}
+    assert {task.title for task in tasks} == {study.dataset.name}
     both = next(task for task in tasks if task.name == "sqinv+conr")
     assert {LR: 2e-3, POWER: 0.75, WINDOW: 5.0}.items() <= dict(both.options).items()
-    frontier = frontier_tasks(found, settings)
+    frontier = frontier_tasks(study, settings)
     strengths = [dict(task.options).get(POWER) for task in frontier if task.method == "sqinv" and task.seed == 0]
     assert strengths == [None, *(power for power in POWERS if power != 0.5)]  # the preset's own is 0.5
-    assert all(dict(task.options)[WINDOW] == 5.0 for task in frontier if task.method == "sqinv+conr")
-    check_options([*tasks[:3], tasks[-1]], {})
+    beside = {task.method for task in frontier if dict(task.options).get(WINDOW) == 5.0}
+    assert beside == {"sqinv+conr", "balanced-sampling+conr"}
+    ablations = ablation_tasks(study, settings)
+    assert [dict(task.options)[WINDOW] for task in ablations[: len(WINDOWS)]] == list(WINDOWS)
+    check_options([*tasks[:3], tasks[-1], ablations[-1]], {})
+
+
+def test_recorded_runs_are_not_run_again(tmp_path: Path) -> None:
+    study = digits(epochs=1)
+    tasks = grid_tasks([study.dataset], ["conr"], 1)
+    folders = run_grid(tasks, tmp_path / "here")
+    record = tmp_path / "runs.runs.jsonl"
+    assert collect(folders, record) == folders
+    dynamics = collect_dynamics(folders, tmp_path / "dynamics.json")["conr"]["seed-0"]
+    assert len(dynamics["logged"]["anchors"]) == 1
+    assert -1 <= dynamics["features"]["rank_correlation"] <= 1
+    assert len(dynamics["map"]["x"]) == len(dynamics["map"]["label"]) == 1300
+
+    restore(record, tmp_path / "elsewhere", None)
+    (again,) = run_grid(tasks, tmp_path / "elsewhere")
+    assert sorted(file.name for file in again.iterdir()) == ["config.yaml", "result.json"]
+    assert collect_dynamics([again], tmp_path / "dynamics.json")["conr"]["seed-0"] == dynamics
+    other = grid_tasks([digits(epochs=2).dataset], ["conr"], 1)
+    with pytest.raises(ValueError, match=r"expected a run with trainer.max_epochs = 2"):
+        run_grid(other, tmp_path / "elsewhere")
 
 
 @pytest.mark.filterwarnings("ignore:The number of training batches")
 @pytest.mark.parametrize("method", ["conr", "rrt"])
 def test_a_trial_trains_on_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
-    monkeypatch.setattr("benchmarks.faces.torch.set_num_threads", lambda _: None)
-    found = dataset(str(write_utkface(tmp_path)), epochs=1, train_size=50)
+    monkeypatch.setattr("benchmarks.claims.search.torch.set_num_threads", lambda _: None)
+    found = faces(str(write_utkface(tmp_path)), epochs=1, train_size=50).dataset
     options: dict[str, Any] = {"rrt.epochs": 2} if method == "rrt" else {WINDOW: 3.0}
     trial = run_trial(found, method, 4, options, tmp_path / "runs")
     assert (trial.method, trial.trial, trial.settings) == (method, 4, options)

@@ -1,0 +1,262 @@
+"""Tables and pictures of "The paper's claims, checked", from what ``python -m benchmarks.claims`` leaves."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+import numpy as np
+from benchmarks.claims.records import DYNAMICS, MAPPED
+from benchmarks.claims.study import BOUND, UNWEIGHTED, WINDOWS
+from matplotlib.figure import Figure
+
+from conr.density.regions import GROUPS
+from conr.report.style import REGION_COLORS, label_colors, write_png
+from conr.runs.results import RunResult
+from conr.runs.runs import SUFFIX, read_runs
+
+WITHOUT, WITH = "#7a7a7a", "#1f83cb"
+FRONTIERS = {"power": "weights N^-p, strength p", "sampling": "balanced sampling, strength"}
+_WIDE = 7.2
+
+
+class Errors(NamedTuple):
+    """MAE of each shot region of a method, one number per seed."""
+
+    method: str
+    values: Mapping[str, Sequence[float]]
+
+    def mean(self, region: str) -> float:
+        """Mean over the seeds."""
+        return fmean(self.values[region])
+
+
+def _errors(path: Path) -> dict[str, Errors]:
+    """Errors by method, vanilla first, then as the names are sorted, a method before the same one with ConR."""
+    found: dict[str, list[RunResult]] = {}
+    for run in read_runs([path]):
+        found.setdefault(run.result.method, []).append(run.result)
+    order = sorted(found, key=lambda name: (name != "vanilla", name == f"vanilla,{BOUND}", name))
+    return {
+        name: Errors(name, {group: [one.metrics[group]["mae"] for one in found[name]] for group in GROUPS})
+        for name in order
+    }
+
+
+def comparison(folder: Path) -> str:
+    """Errors of each method, its change of the few-shot error against vanilla, and the part of the gap that it closes.
+
+    Args:
+        folder: of one study.
+    """
+    errors = _errors(folder / f"runs{SUFFIX}")
+    vanilla, bound = errors["vanilla"], errors[f"vanilla,{BOUND}"]
+    gap = vanilla.mean("few") - bound.mean("few")
+    rows = []
+    for one in errors.values():
+        cells = [_spread(one.values[group]) for group in GROUPS]
+        change = "" if one is vanilla else f"{100 * (one.mean('few') / vanilla.mean('few') - 1):+.0f} %"
+        many = "" if one is vanilla else f"{100 * (one.mean('many') / vanilla.mean('many') - 1):+.0f} %"
+        closed = "" if one in (vanilla, bound) else f"{100 * (vanilla.mean('few') - one.mean('few')) / gap:.0f} %"
+        name = "the bound: vanilla on evenly spread labels" if one is bound else f"`{one.method}`"
+        rows.append([name, str(len(one.values["all"])), *cells, many, change, closed])
+    header = [
+        "method",
+        "seeds",
+        "all",
+        "many-shot",
+        "median-shot",
+        "few-shot",
+        "many, change",
+        "few, change",
+        "gap closed",
+    ]
+    return _table(header, rows)
+
+
+def added(folder: Path) -> str:
+    """What ConR adds to each method: changes of the errors, and how often the few-shot error falls, seed by seed."""
+    errors = _errors(folder / f"runs{SUFFIX}")
+    rows = []
+    for plain, both in pairs(errors):
+        changes = [f"{100 * (both.mean(group) / plain.mean(group) - 1):+.1f} %" for group in GROUPS]
+        seeds = list(zip(plain.values["few"], both.values["few"], strict=False))
+        better = sum(after < before for before, after in seeds)
+        rows.append([f"`{plain.method}`", *changes, f"{better} of {len(seeds)}"])
+    return _table(["ConR added to", "all", "many-shot", "median-shot", "few-shot", "few-shot lower in"], rows)
+
+
+def pairs(errors: Mapping[str, Errors]) -> list[tuple[Errors, Errors]]:
+    """Methods without ConR beside the same with it."""
+    by_parts = {frozenset(name.split("+")): one for name, one in errors.items()}
+    found = []
+    for name, one in errors.items():
+        parts = frozenset(name.split("+")) - {"vanilla"}
+        if "conr" not in parts and (both := by_parts.get(parts | {"conr"})) is not None:
+            found.append((one, both))
+    return found
+
+
+def frontier(folder: Path) -> str:
+    """Mean few-shot error that ConR saves at equal many-shot error, per kind of reweighting."""
+    rows = []
+    for axis, title in FRONTIERS.items():
+        content = json.loads((folder / axis / "frontier.json").read_text(encoding="utf-8"))
+        points = {
+            name: ", ".join(f"{one['many']:.2f} / {one['few']:.2f}" for one in content[name])
+            for name in ("without", "beside")
+        }
+        rows.append([title, points["without"], points["beside"], f"{content['gain']:.2f}"])
+    return _table(["reweighting", "many / few without ConR", "with ConR", "saved at equal many-shot error"], rows)
+
+
+def features(folder: Path) -> str:
+    """Numbers of the features and of the last epoch's pairs, means over seeds."""
+    content = json.loads((folder / DYNAMICS).read_text(encoding="utf-8"))["runs"]
+    rows = []
+    for method, seeds in content.items():
+        numbers = [one["features"] for one in seeds.values()]
+        last = [one["logged"] for one in seeds.values()]
+        cells = [
+            f"{fmean(one[name] for one in numbers):.{places}f}"
+            for name, places in (("rank_correlation", 3), ("effective_rank", 1))
+        ]
+        cells += [_percent(_last(one[f"collapse_{region}"]) for one in last) for region in ("many", "few")]
+        cells += [f"{fmean(one[name][-1] for one in last):.1f}" for name in ("anchors", "positives", "negatives")]
+        rows.append([f"`{method}`", str(len(seeds)), *cells])
+    header = ["method", "seeds", "rank correlation", "effective rank", "collapse, many", "collapse, few"]
+    return _table([*header, "anchors per batch", "positives per sample", "negatives per sample"], rows)
+
+
+def ablations(folder: Path) -> str:
+    """ConR with other windows and with weights of 1: errors and the numbers of the features."""
+    errors = _errors(folder / f"ablations{SUFFIX}")
+    content = json.loads((folder / f"ablations-{DYNAMICS}").read_text(encoding="utf-8"))["runs"]
+    rows = []
+    for variant in (*(f"window={window:g}" for window in WINDOWS), UNWEIGHTED[0]):
+        one = errors[f"conr,{variant}"]
+        numbers = [seed["features"] for seed in content[f"conr,{variant}"].values()]
+        correlation = fmean(number["rank_correlation"] for number in numbers)
+        rows.append(
+            [
+                variant,
+                str(len(one.values["all"])),
+                *(_spread(one.values[group]) for group in GROUPS),
+                f"{correlation:.3f}",
+            ]
+        )
+    return _table(["ConR with", "seeds", "all", "many-shot", "median-shot", "few-shot", "rank correlation"], rows)
+
+
+def draw(folder: Path, out: Path) -> list[Path]:
+    """Draw the pictures of one study.
+
+    Args:
+        folder: of the study.
+        out: folder of the pictures, called after the study.
+    """
+    drawn: dict[str, tuple[Callable[[Figure], None], float, float]] = {
+        "added": (lambda figure: _draw_added(figure, folder), _WIDE, 2.9),
+        "features": (lambda figure: _draw_features(figure, folder), _WIDE, 2.2),
+        "training": (lambda figure: _draw_training(figure, folder), _WIDE, 2.6),
+        "windows": (lambda figure: _draw_windows(figure, folder), 4.6, 3.0),
+        "frontiers": (lambda figure: _draw_frontiers(figure, folder), _WIDE, 3.0),
+    }
+    return [
+        write_png(out / f"{folder.name}-{name}.png", one, width=width, height=height)
+        for name, (one, width, height) in drawn.items()
+    ]
+
+
+def _draw_added(figure: Figure, folder: Path) -> None:
+    errors = _errors(folder / f"runs{SUFFIX}")
+    for axes, region in zip(figure.subplots(1, 3, sharey=True), ("many", "median", "few"), strict=True):
+        for row, (plain, both) in enumerate(pairs(errors)):
+            before, after = plain.mean(region), both.mean(region)
+            axes.plot([before, after], [row, row], color=WITHOUT, linewidth=1, zorder=1)
+            axes.scatter([before], [row], color=WITHOUT, s=26, zorder=2, label="without" if row == 0 else None)
+            axes.scatter([after], [row], color=WITH, s=26, zorder=3, label="with ConR" if row == 0 else None)
+        names = [plain.method for plain, _ in pairs(errors)]
+        axes.set_yticks(range(len(names)), names)
+        axes.set(xlabel=f"{region}-shot MAE")
+    axes.invert_yaxis()
+    axes.legend(loc="best", fontsize=8.5)
+
+
+def _draw_features(figure: Figure, folder: Path) -> None:
+    content = json.loads((folder / DYNAMICS).read_text(encoding="utf-8"))["runs"]
+    for axes, method in zip(figure.subplots(1, len(MAPPED)), MAPPED, strict=True):
+        run = next(one for one in content[method].values() if "map" in one)
+        points = run["map"]
+        axes.scatter(points["x"], points["y"], c=points["label"], cmap=label_colors(), s=3, linewidths=0)
+        axes.set_title(f"{method}\nrank correlation {run['features']['rank_correlation']:.2f}", fontsize=9)
+        axes.set(xticks=[], yticks=[])
+
+
+def _draw_training(figure: Figure, folder: Path) -> None:
+    content = json.loads((folder / DYNAMICS).read_text(encoding="utf-8"))["runs"]
+    titles = {
+        "anchors": "anchors per batch",
+        "collapse_many": "collapse, many-shot",
+        "collapse_few": "collapse, few-shot",
+    }
+    for axes, (name, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
+        for method, color in (("vanilla", WITHOUT), ("conr", WITH)):
+            series = np.array([one["logged"][name] for one in content[method].values()], dtype=float)
+            mean = np.ma.masked_invalid(series).mean(0)
+            axes.plot(np.arange(1, len(mean) + 1), mean, color=color, linewidth=1.6, label=method)
+        axes.set(xlabel="epoch", title=title, ylim=(0, None))
+    axes.legend(fontsize=8.5)
+
+
+def _draw_windows(figure: Figure, folder: Path) -> None:
+    errors = _errors(folder / f"ablations{SUFFIX}")
+    axes = figure.subplots()
+    for region in ("many", "median", "few"):
+        means = [errors[f"conr,window={window:g}"].mean(region) for window in WINDOWS]
+        axes.plot(WINDOWS, means, color=REGION_COLORS[region], marker="o", markersize=4, label=f"{region}-shot")
+    axes.set(xlabel="window", ylabel="MAE", ylim=(0, None))
+    axes.legend(fontsize=8.5)
+
+
+def _draw_frontiers(figure: Figure, folder: Path) -> None:
+    for axes, (axis, title) in zip(figure.subplots(1, 2), FRONTIERS.items(), strict=True):
+        content: dict[str, Any] = json.loads((folder / axis / "frontier.json").read_text(encoding="utf-8"))
+        for name, label, color in (("without", "without ConR", WITHOUT), ("beside", "with ConR", WITH)):
+            points = content[name]
+            axes.plot(
+                [one["many"] for one in points],
+                [one["few"] for one in points],
+                color=color,
+                marker="o",
+                markersize=4,
+                label=label,
+            )
+            for one in points:
+                axes.annotate(
+                    f"{one['value']:g}",
+                    (one["many"], one["few"]),
+                    xytext=(4, 4),
+                    textcoords="offset points",
+                    fontsize=8,
+                )
+        axes.set(xlabel="many-shot MAE", ylabel="few-shot MAE", title=title)
+        axes.legend(fontsize=8.5)
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+
+
+def _last(values: Sequence[float | None]) -> float | None:
+    return next((value for value in reversed(values) if value is not None), None)
+
+
+def _percent(values: Iterable[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{100 * fmean(known):.0f} %" if known else ""
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows])
