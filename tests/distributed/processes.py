@@ -17,6 +17,7 @@ def _run_rank(work: Work, rank: int, world: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
     try:
         torch.save(work(rank), Path(folder, f"{rank}.pt"))
+        dist.barrier()  # gloo may abort a process whose peer has left
     finally:
         dist.destroy_process_group()
 
