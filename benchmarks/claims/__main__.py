@@ -5,7 +5,7 @@
    window of 1, 3 or 5, its temperature of 0.3 or 0.1, and a finer step of the coefficient. ConR is searched alone and
    beside the chosen weights N^-p; ``sqinv`` below stands for these weights. A mix takes what its parts chose; the best
    of eight mixes is compared too. What counts is the lowest validation MAE of an epoch, of a seed that is none of the
-   comparison's; no test split is seen.
+   comparison's; no test split is seen. A trial on faces has half the epochs of a run.
 2. Comparison: three seeds of each method, five of the main ones, the best mix and the bound: no method, but as many
    training labels spread as evenly as possible.
 3. Frontiers: weights N^-p and balanced sampling at strengths from 0 to 1, with and without ConR, two seeds.
@@ -115,7 +115,7 @@ def main() -> int:
     if given.data:
         UTKFace(root=given.data, size=32, skip_bad=True).prepare_files()  # every run reads this file
     if "search" in given.only:
-        search(study.dataset, results, given.out, given.jobs, console)
+        search(study, results, given.out, given.jobs, console)
     settings = yaml.safe_load((results / SETTINGS).read_text())[study.dataset.name]
     mix = best_mix(recorded_trials(results))
     parts = {

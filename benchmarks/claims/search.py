@@ -11,9 +11,9 @@ import yaml
 from joblib import Parallel, delayed
 from rich.console import Console
 
-from benchmarks.claims.study import MIXES, SEARCH, SEARCHED, TRIALS, WAVES, Finer, Options
+from benchmarks.claims.study import MIXES, SEARCH, SEARCHED, TRIALS, WAVES, Finer, Options, Study
 from benchmarks.timing import environment
-from conr.bench import EVERY, GridDataset, Task
+from conr.bench import EVERY, Task
 from conr.bench.grid import train_task
 from conr.runs.atomic import write_text
 from conr.runs.history import read_history
@@ -92,20 +92,22 @@ def _beside(settings: Mapping[str, Any], known: Mapping[str, Any]) -> Options:
     return {name: value for name, value in settings.items() if name not in known or known[name] != value}
 
 
-def run_trial(found: GridDataset, method: str, trial: int, options: Options, root: Path) -> Trial:
+def run_trial(study: Study, method: str, trial: int, options: Options, root: Path) -> Trial:
     """Train without the test split, or go on with a training that was stopped."""
     torch.set_num_threads(1)
-    task = Task(found.preset, method, TRIAL_SEED, (*found.options, *options.items()), f"trial-{trial}")
+    found = study.dataset
+    settings = dict(found.options) | {"trainer.max_epochs": f"{study.trial_epochs}"} | options
+    task = Task(found.preset, method, TRIAL_SEED, tuple(settings.items()), f"trial-{trial}")
     folder = root / "trials" / found.name / task.name / f"seed-{TRIAL_SEED}"
     started = time.monotonic()
     train_task(task, folder, lambda _: None)
     seconds = time.monotonic() - started
-    first = int(dict(found.options)["trainer.max_epochs"]) if "rrt" in method.split("+") else 0  # the head's count
+    first = study.trial_epochs if "rrt" in method.split("+") else 0  # the head's epochs count
     values = [value for epoch, value in read_history(folder)["val/mae"] if epoch >= first]
     return Trial(method, trial, options, min(values), seconds)
 
 
-def search(found: GridDataset, results: Path, out: Path, jobs: int, console: Console) -> list[Trial]:
+def search(study: Study, results: Path, out: Path, jobs: int, console: Console) -> list[Trial]:
     """Run the trials that are not recorded yet, write record and choice, and return all trials."""
     path = results / TUNING
     trials = recorded_trials(results)
@@ -114,11 +116,11 @@ def search(found: GridDataset, results: Path, out: Path, jobs: int, console: Con
         for stage in range(max(len(SEARCH[method]) for method in wave)):
             waiting = list(_waiting(wave, stage, trials))
             console.print(f"{len(trials)} of {total} trials are recorded, {len(waiting)} run now")
-            calls = (delayed(run_trial)(found, *one, out) for one in waiting)
+            calls = (delayed(run_trial)(study, *one, out) for one in waiting)
             for trial in Parallel(n_jobs=jobs, return_as="generator_unordered")(calls):
                 trials.append(trial)
                 _write_record(path, trials)
-    write_text(results / SETTINGS, yaml.safe_dump({found.name: chosen(trials)}, sort_keys=False))
+    write_text(results / SETTINGS, yaml.safe_dump({study.dataset.name: chosen(trials)}, sort_keys=False))
     return trials
 
 

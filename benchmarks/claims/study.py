@@ -108,6 +108,8 @@ class Study(NamedTuple):
     dataset: GridDataset
     even: Options
     """Options of the data that spread as many training labels evenly."""
+    trial_epochs: int
+    """Epochs of a trial of the search."""
 
 
 def faces(root: str, *, epochs: int = 12, train_size: int = 12_000) -> Study:
@@ -120,10 +122,10 @@ def faces(root: str, *, epochs: int = 12, train_size: int = 12_000) -> Study:
         "model.encoder.init_args.channels": "[16, 32, 64]",
     }
     found = GridDataset("utkface-dir", f"utkface-dir-{train_size}", tuple(options.items()))
-    return Study(found, {"data.even": "true"})
+    return Study(found, {"data.even": "true"}, trial_epochs=(epochs + 1) // 2)
 
 
 def digits(*, epochs: int = 30) -> Study:
     """Rotated digits, as their presets train them."""
     options = (("trainer.max_epochs", f"{epochs}"),)
-    return Study(GridDataset("rotated-digits", "rotated-digits", options), {"data.even": "true"})
+    return Study(GridDataset("rotated-digits", "rotated-digits", options), {"data.even": "true"}, trial_epochs=epochs)

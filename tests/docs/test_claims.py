@@ -102,7 +102,7 @@ def test_recorded_runs_are_not_run_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["conr", "rrt"])
 def test_a_trial_trains_on_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     monkeypatch.setattr("benchmarks.claims.search.torch.set_num_threads", lambda _: None)
-    found = faces(str(write_utkface(tmp_path)), epochs=1, train_size=50).dataset
+    found = faces(str(write_utkface(tmp_path)), epochs=1, train_size=50)
     options: dict[str, Any] = {"rrt.epochs": 2} if method == "rrt" else {WINDOW: 3.0}
     trial = run_trial(found, method, 4, options, tmp_path / "runs")
     assert (trial.method, trial.trial, trial.settings) == (method, 4, options)
