@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from conr.density import Bins
 from conr.estimators import ConRRegressor, EncodedRegressor, RareRegressor, default_candidates
+from conr.estimators.cross_fitting import fit_fold
 
 BINS = Bins.by_width(width=5, low=0, high=100)
 PAIR = {"line": Ridge(), "neighbours": KNeighborsRegressor(10)}
@@ -194,18 +195,35 @@ class Threads(Slow):
         return super().predict(X)
 
 
-def test_small_tables_take_one_thread_and_large_ones_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_tables_take_one_thread_and_large_ones_half_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch.set_num_threads(3)
     try:
-        for limit, expected in ((20_000, 1), (100, 2)):
-            monkeypatch.setattr("conr.estimators.cross_fitting._THREADS_FROM", limit)
+        for limit, cores, expected in ((20_000, 8, 1), (100, 4, 2), (100, 64, 3), (100, 1, 1)):
+            monkeypatch.setattr("conr.estimators.threads._THREADS_FROM", limit)
+            monkeypatch.setattr("conr.estimators.threads.joblib.cpu_count", lambda cores=cores: cores)
             model = RareRegressor({"mean": Threads()}, bins=BINS, cv=3).fit(X, Y)
             model.predict(NEW_X)
             assert {one.threads_ for one in model.estimators_["mean"]} == {expected}
-            assert torch.get_num_threads() == 2
+            assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_network_ends_when_time_is_up() -> None:
+    endless = ConRRegressor("sqinv", members=2, width=16, max_epochs=10**6, patience=10**6, device="cpu")
+    start = time.monotonic()
+    model = RareRegressor({"line": Ridge(), "network": endless}, bins=BINS, cv=3, time_limit=2.0).fit(X, Y)
+    assert 2.0 < time.monotonic() - start < 20
+    assert model.unfinished_ == ["network"]
+
+
+def test_the_time_of_a_fold_is_not_kept_with_its_model() -> None:
+    small = ConRRegressor("sqinv", members=2, width=16, max_epochs=1, device="cpu")
+    found = fit_fold(small, X, Y, np.arange(100), seed=0, deadline=time.time() + 60)
+    assert found is not None
+    assert found.model.time_limit is None
+    assert fit_fold(small, X, Y, np.arange(100), seed=0, deadline=time.time() - 1) is None
 
 
 def test_small_tables_are_cut_into_folds_several_times() -> None:

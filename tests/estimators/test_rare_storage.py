@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 from sklearn.linear_model import Ridge
 
 from conr.density import Bins
@@ -109,6 +110,15 @@ def test_classes_of_others_are_made_if_they_are_trusted(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"expected classes that are trusted, got {name}: name them in trusted="):
         RareRegressor.load(tmp_path)
     np.testing.assert_allclose(RareRegressor.load(tmp_path, trusted=[name]).predict(x), model.predict(x))
+
+
+def test_a_file_of_skops_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    original = skops.io.loads
+    monkeypatch.setattr("skops.io.loads", lambda data, trusted: [read.append(len(data)), original(data, trusted)][1])
+    monkeypatch.setattr("skops.io.get_untrusted_types", lambda **_: pytest.fail("read twice"))
+    RareRegressor.load(folder)
+    assert len(read) == len(list(folder.rglob("*.skops")))
 
 
 def test_a_model_of_a_file_is_stored(tmp_path: Path) -> None:

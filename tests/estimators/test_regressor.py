@@ -2,6 +2,7 @@ import json
 import pickle
 import subprocess
 import sys
+import time
 from datetime import date, timedelta
 from decimal import Decimal
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 import conr
 from conr.density import REGIONS, Bins, ConRSettings, suggest_settings
 from conr.estimators import ConRRegressor
+from conr.estimators.table_task import TableTask
 from conr.methods.presets import method_names
 from conr.tables.columns import Columns
 from conr.tables.encoding import Encoding
@@ -264,6 +266,37 @@ def test_training_ends_early_at_the_best_epoch(rows: tuple[Array, Array]) -> Non
     assert np.argmin(errors) + 1 == model.best_epoch_
     with pytest.raises(ValueError, match=r"eval_set: expected a pair \(X, y\)"):
         ConRRegressor(**SMALL).fit(inputs, labels, eval_set=(inputs, labels, labels))  # type: ignore[arg-type]
+
+
+def test_training_ends_when_time_is_up(rows: tuple[Array, Array]) -> None:
+    settings = {**SMALL, "max_epochs": 10**6, "patience": 10**6}
+    start = time.monotonic()
+    model = ConRRegressor(time_limit=1.0, **settings).fit(*rows)
+    assert 0.9 < time.monotonic() - start < 10
+    assert 1 < len(model.history_) < 10**6
+    assert len(ConRRegressor(time_limit=0.0, **settings).fit(*rows).history_) == 1
+    long = ConRRegressor(time_limit=1000.0, **SMALL).fit(*rows)
+    np.testing.assert_array_equal(long.predict(rows[0]), ConRRegressor(**SMALL).fit(*rows).predict(rows[0]))
+    with pytest.raises(ValueError, match="time_limit: expected a number of at least 0, got -1"):
+        ConRRegressor(time_limit=-1, **SMALL).fit(*rows)
+
+
+def test_a_fit_leaves_the_number_of_threads_alone(rows: tuple[Array, Array], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def trained(*arguments: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        return original(*arguments)
+
+    original = TableTask.trained
+    monkeypatch.setattr(TableTask, "trained", trained)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        ConRRegressor(**SMALL).fit(*rows)
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_numbers_of_conr_follow_the_label_scale(rows: tuple[Array, Array]) -> None:

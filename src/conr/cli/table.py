@@ -148,11 +148,11 @@ def _predict(words: list[str]) -> None:
     with working("predicting"):
         model, rows = _model_and_rows(chosen, labels=False)
         names = ["prediction"] if len(model.targets) == 1 else [f"prediction of {name}" for name in model.targets]
-        columns = []
-        if chosen.interval is not None:  # first, as it may be refused
-            columns = [model.predict_interval(rows, coverage=chosen.interval)]
+        sets = None if chosen.interval is None else model.label_sets(chosen.interval)  # first, as it may be refused
+        predictions = model.predict(rows, strict=chosen.strict)  # (n, k)
+        if sets is not None:
+            predictions = np.hstack((predictions, sets.intervals(predictions[:, 0])))
             names += ["low", "high"]
-        predictions = np.hstack((model.predict(rows, strict=chosen.strict), *columns))
     table = ([row, *values] for row, values in zip(rows.inputs.rows.tolist(), predictions.tolist(), strict=True))
     out.parent.mkdir(parents=True, exist_ok=True)
     write_csv(out, ["row", *names], table)

@@ -20,7 +20,7 @@ POWERS = {"": 0.0, "+sqinv": 0.5, "+inv": 1.0}
 
 _SCHEMES = {"": "none", "+sqinv": "sqrt_inverse", "+inv": "inverse"}
 _ROUNDS = 200
-_BINS = 127  # of a column; with weights each costs a sort
+_BINS = 127  # of a column
 _LARGE = 2000  # rows of a table whose batches are large
 _STEPS, _EPOCHS = 270, 30  # of a network at least
 
@@ -36,7 +36,9 @@ def default_candidates(*, networks: bool = True, rows: int = 5000) -> dict[str, 
     Returns:
         Unfitted estimators by name: "hgb", "hgb+sqinv", "hgb+inv", and "sqinv" and "sqinv+conr" as networks.
     """
-    boosting = EncodedRegressor(HistGradientBoostingRegressor(max_iter=_ROUNDS, max_bins=_BINS, early_stopping=False))
+    boosting = EncodedRegressor(
+        HistGradientBoostingRegressor(max_iter=_ROUNDS, max_bins=_BINS, early_stopping=False), most_values=_BINS
+    )
     found: dict[str, Any] = {f"hgb{ending}": Reweighted(boosting, scheme) for ending, scheme in _SCHEMES.items()}
     if networks:
         batch = 512 if rows >= _LARGE else 128

@@ -4,18 +4,15 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
-from threadpoolctl import threadpool_limits
 
+from conr.estimators.threads import threads_for
 from conr.rare.labels import Floats, Positions, take
 from conr.rare.reweighted import Reweighted
-
-_THREADS_FROM = 20_000  # rows; with fewer, threads wait for each other longer than they work
 
 
 class FittedFold(NamedTuple):
@@ -32,11 +29,6 @@ class FittedFold(NamedTuple):
     seconds: float
 
 
-def threads_for(rows: int) -> AbstractContextManager[object]:
-    """One thread in native libraries for small tables: several take up to 20 times as long on a busy machine."""
-    return threadpool_limits(1) if rows < _THREADS_FROM else nullcontext()
-
-
 def fit_fold(
     estimator: Any, rows: Any, labels: Floats, held_out: Positions, *, seed: int, deadline: float
 ) -> FittedFold | None:
@@ -48,7 +40,8 @@ def fit_fold(
         labels: shape (n,).
         held_out: rows that it does not see.
         seed: for each ``random_state`` in it that is None.
-        deadline: time, as of `time.time`, after which nothing is fitted.
+        deadline: time, as of `time.time`, after which nothing is fitted. Each ``time_limit`` in the estimator that is
+            None becomes the seconds until then, as long as it is fitted.
 
     Returns:
         None after the deadline.
@@ -57,14 +50,21 @@ def fit_fold(
     if start > deadline:
         return None
     model = clone(estimator)
-    states = {name: value for name, value in model.get_params().items() if name.split("__")[-1] == "random_state"}
-    model.set_params(**{name: seed for name, value in states.items() if value is None})
+    model.set_params(**dict.fromkeys(_unset(model, "random_state"), seed))
+    limited = _unset(model, "time_limit") if deadline < math.inf else []
+    model.set_params(**dict.fromkeys(limited, max(deadline - start, 0.0)))
     train = np.setdiff1d(np.arange(len(labels)), held_out)
     with threads_for(len(labels)):
         model.fit(take(rows, train), labels[train])
+        model.set_params(**dict.fromkeys(limited))
         while isinstance(model, Reweighted):  # its predictions are those of what it has fitted
             model = model.estimator_
         return FittedFold(model, predict(model, take(rows, held_out)), time.time() - start)
+
+
+def _unset(model: Any, argument: str) -> list[str]:
+    """Names of the arguments so called that are None, of a model and of those inside."""
+    return [name for name, value in model.get_params().items() if name.split("__")[-1] == argument and value is None]
 
 
 def predict(model: Any, rows: Any) -> Floats:
@@ -93,7 +93,7 @@ def cross_fit(
         labels: shape (n,).
         held_out: positions of rows, one entry per fit.
         seed: of candidates that have none.
-        time_limit: seconds after which no fit starts, but for those of the first candidate.
+        time_limit: seconds after which no fit starts, but for those of the first candidate, and networks end theirs.
         n_jobs: fits at the same time.
         report: called with a line per finished candidate.
 

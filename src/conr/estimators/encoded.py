@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import Any, Self
 
+import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from conr._checks import check_whole
 from conr.estimators.rows import TableInput
+from conr.rare.labels import Floats
 from conr.rare.wrapped import fit_weighted
 from conr.tables.columns import CATEGORY, Columns
 from conr.tables.encoding import Encoding
@@ -26,9 +29,13 @@ class EncodedRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
     Args:
         estimator: regressor that takes NaN, or is given tables without missing values; a clone of it is fitted.
         categorical: columns that are categories although they hold numbers, by name or position.
+        most_values: a column with more different numbers becomes the position among so many quantiles, at least 2; none
+            does if None. Histogram boosting takes the same quantiles by itself, but sorts anew for each of them where
+            rows have weights.
 
     Attributes:
         estimator_: the fitted regressor.
+        cuts_: the quantiles of columns of the matrix that are positions among them, by number of the column.
         encoding_: the `conr.tables.encoding.Encoding` of columns as a matrix.
 
     Raises:
@@ -46,9 +53,12 @@ class EncodedRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
     preprocess = True
     new_categories = "ignore"
 
-    def __init__(self, estimator: Any, *, categorical: Sequence[int | str] | None = None) -> None:
+    def __init__(
+        self, estimator: Any, *, categorical: Sequence[int | str] | None = None, most_values: int | None = None
+    ) -> None:
         self.estimator = estimator
         self.categorical = categorical
+        self.most_values = most_values
 
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
         """Fit the regressor.
@@ -64,6 +74,8 @@ class EncodedRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         Raises:
             TypeError, ValueError: see the class.
         """
+        if self.most_values is not None:
+            check_whole("most_values", self.most_values, low=2)
         columns, labels = self._checked_rows(X, y)
         weights = self._checked_weights(sample_weight, len(labels))
         self.encoding_ = Encoding(scaling="none", categories="ordinal").fit(columns)
@@ -71,6 +83,9 @@ class EncodedRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         if "categorical_features" in estimator.get_params(deep=False):
             most = estimator.get_params(deep=False).get("max_bins", _MOST_CODES)
             estimator.set_params(categorical_features=self._categories(most) or None)
+        self.cuts_ = {}
+        if self.most_values is not None:
+            self.cuts_ = self._quantiles(self._matrix(columns), self._categories(_MOST_CODES), self.most_values)
         targets = labels[:, 0] if self._is_flat else labels
         self.estimator_ = fit_weighted(estimator, self._matrix(columns), targets, weights, {}, seed=0)
         return self
@@ -89,7 +104,22 @@ class EncodedRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
 
     def _matrix(self, columns: Columns) -> Any:
         assert self.encoding_ is not None  # noqa: S101  set by fit
-        return self.encoding_.numbers(columns)
+        matrix = self.encoding_.numbers(columns)
+        for column, cuts in self.cuts_.items():
+            values = matrix[:, column]
+            matrix[:, column] = np.where(np.isnan(values), np.nan, np.searchsorted(cuts, values))
+        return matrix
+
+    @staticmethod
+    def _quantiles(matrix: Floats, categories: Sequence[int], most: int) -> dict[int, Floats]:
+        """Inner quantiles of columns with more values than that, categories aside, by number of the column."""
+        found = {}
+        for column in set(range(matrix.shape[1])) - set(categories):
+            values = matrix[~np.isnan(matrix[:, column]), column]
+            if len(np.unique(values)) > most:
+                shares = np.linspace(0, 1, most + 1)[1:-1]
+                found[column] = np.unique(np.quantile(values, shares, method="averaged_inverted_cdf"))
+        return found
 
     def _categories(self, most: int) -> list[int]:
         """Positions in the matrix of categories with at most so many values, which the regressor can take as such."""

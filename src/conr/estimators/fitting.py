@@ -2,6 +2,7 @@
 
 import copy
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -11,13 +12,12 @@ from torch import Tensor, nn
 
 from conr._checks import check_choice, check_number, check_whole
 from conr.data.sampling import EpochSampler, sampling_weights
-from conr.density import REGIONS, Bins, LabelDensity
-from conr.estimators.network import TableNetwork, in_batches
+from conr.density import Bins, LabelDensity
+from conr.estimators.network import TableNetwork
+from conr.estimators.validation import MONITORS, Validation
 from conr.methods.objective import Objective
 from conr.methods.scale import LabelScale, flat
 from conr.methods.terms import CRITERION, Terms
-
-MONITORS = ("mae", "bmae", "few")
 
 _LARGEST_NORM = 1.0
 
@@ -43,6 +43,7 @@ class Schedule:
         monitor: the validation error whose lowest value marks the best epoch.
         seed: of the order of the rows.
         report: called with each line about the training; silent if None.
+        deadline: time, as of `time.monotonic`, at which training ends; the cosine becomes as long as the time allows.
     """
 
     max_epochs: int
@@ -53,6 +54,7 @@ class Schedule:
     monitor: str
     seed: int
     report: Callable[[str], None] | None = None
+    deadline: float = math.inf
 
     def __post_init__(self) -> None:
         check_whole("max_epochs", self.max_epochs, low=1)
@@ -61,6 +63,15 @@ class Schedule:
         check_number("learning_rate", self.learning_rate, low=0, open_low=True)
         check_number("weight_decay", self.weight_decay, low=0)
         check_choice("monitor", self.monitor, MONITORS)
+
+    def seconds_left(self) -> float:
+        """Time until the deadline."""
+        return self.deadline - time.monotonic()
+
+    def affordable(self, epochs: int, *, done: int, start: float) -> float:
+        """Epochs of a training until the deadline, of those it is to have, by the time that the first ones took."""
+        taken = max(time.monotonic() - start, 1e-9)
+        return min(float(epochs), done + max(0.0, self.seconds_left() / taken * done))
 
 
 @dataclass
@@ -164,25 +175,33 @@ class _Stage:
             fused=True,
         )
         batches = _Batches(train, schedule, power=power, bins=self.bins)
+        judge = self._validation(validation)
         fitted = Fitted()
         best, kept = math.inf, None
+        start, length = time.monotonic(), float(epochs)
         for epoch in range(epochs):
+            if epoch and epoch + 1 > length:
+                break
             network.train()
             if frozen:
                 network.encoder.eval()
-            terms.begin_epoch((epoch + 1) / epochs)
+            terms.begin_epoch(min(1.0, (epoch + 1) / length))
             number = self.first_epoch + epoch + 1
             losses = []
             for position, rows in enumerate(batches.of_epoch(number)):
-                done = epoch / epochs if frozen else (epoch + position / len(batches)) / epochs
-                _set_rate(optimizer, schedule.learning_rate * (1 + math.cos(math.pi * done)) / 2)
+                done = epoch if frozen else epoch + position / len(batches)
+                _set_rate(optimizer, schedule.learning_rate * (1 + math.cos(math.pi * min(1.0, done / length))) / 2)
                 losses.append(self._step(optimizer, train, rows))
+                if schedule.seconds_left() < 0:
+                    break
             terms.end_epoch()
-            value = self._end_epoch(fitted, number, torch.stack(losses), validation)
+            value = self._end_epoch(fitted, number, torch.stack(losses), judge)
             if value < best:
-                best, fitted.best_epoch, kept = value, number, self._state()
+                best, fitted.best_epoch = value, number
+                kept = None if judge is None else self._state()
             if number - fitted.best_epoch >= schedule.patience:
                 break
+            length = schedule.affordable(epochs, done=epoch + 1, start=start)
         for part, state in zip(self._kept_parts(), kept or (), strict=False):
             part.load_state_dict(state)
         network.eval()
@@ -194,7 +213,7 @@ class _Stage:
     def _state(self) -> list[dict[str, Tensor]]:
         return [{name: value.clone() for name, value in part.state_dict().items()} for part in self._kept_parts()]
 
-    def _end_epoch(self, fitted: Fitted, epoch: int, losses: Tensor, validation: Part | None) -> float:
+    def _end_epoch(self, fitted: Fitted, epoch: int, losses: Tensor, validation: Validation | None) -> float:
         """The validation error; without validation rows one that falls with each epoch, so that the last is best."""
         record = {"epoch": float(epoch), "loss": float(losses.mean())}
         if not math.isfinite(record["loss"]):
@@ -203,27 +222,19 @@ class _Stage:
             )
         value = -float(epoch)
         if validation is not None:
-            record[self.schedule.monitor] = value = self.error(validation)
+            record[self.schedule.monitor] = value = validation.error(self.network)
         fitted.history.append(record)
         if self.schedule.report is not None:
             self.schedule.report("  ".join(f"{name} {value:.4g}" for name, value in record.items()))
         return value
 
-    def error(self, part: Part) -> float:
-        """The monitored validation error, in deviations of the label."""
-        _, predictions = in_batches(self.network, part.inputs)
+    def _validation(self, part: Part | None) -> Validation | None:
+        if part is None:
+            return None
         targets, _ = self.terms.scaled(part.labels, self.bins)
-        errors = (predictions.reshape(targets.shape) - targets).abs().mean(dim=1)  # (n,)
-        if self.schedule.monitor == "few":
-            few = (self.density.regions(flat(part.labels.cpu())) == REGIONS.index("few")).to(errors.device)
-            errors = errors[few] if few.any() else errors
-        elif self.schedule.monitor == "bmae":
-            index = self.bins.index(flat(part.labels))
-            counts = torch.bincount(index, minlength=len(self.bins))
-            sums = errors.new_zeros(len(self.bins)).index_add(0, index, errors)
-            errors = sums[counts > 0] / counts[counts > 0]
-        value = float(errors.mean())
-        return value if math.isfinite(value) else math.inf
+        return Validation(
+            part.inputs, targets, part.labels, bins=self.bins, density=self.density, monitor=self.schedule.monitor
+        )
 
     def _step(self, optimizer: torch.optim.Optimizer, train: Part, rows: Tensor) -> Tensor:
         step = self.terms(

@@ -15,11 +15,12 @@ from conr.density.bins import Bins
 from conr.density.label_density import LabelDensity
 from conr.estimators.blending import blend, held_out_blend
 from conr.estimators.candidates import corrected, default_candidates, reads_tables
-from conr.estimators.cross_fitting import FittedFold, cross_fit, predict, threads_for
+from conr.estimators.cross_fitting import FittedFold, cross_fit, predict
 from conr.estimators.leaderboard import BLEND, Judge, frontier
 from conr.estimators.rare_storage import BlendPart, load_rare, save_rare
 from conr.estimators.rows import TableInput, errors_by_region
 from conr.estimators.support import known_arguments
+from conr.estimators.threads import threads_for
 from conr.rare.conformal import LabelSets, joined_bins, rows_for
 from conr.rare.folds import BinnedKFold
 from conr.rare.labels import Floats, Positions, bin_index, chosen_bins, drawn_seed, one_target
@@ -61,8 +62,8 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         bins: of the labels; those of `conr.density.label_bins` if None.
         many: a label's bin with more rows is many-shot.
         few: a label's bin with fewer rows is few-shot.
-        time_limit: seconds after which no further fit starts; what is finished then is blended. The first candidate
-            always is.
+        time_limit: seconds after which no further fit starts and the training of a network ends; what is finished then
+            is blended. The first candidate always is.
         n_jobs: fits at the same time, as everywhere in scikit-learn.
         random_state: seed, generator or None, of the folds and of each candidate that has none.
         verbose: 1 prints a line per finished candidate.
@@ -214,8 +215,23 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
             NotFittedError: before `fit`.
             ValueError: a coverage that is no such number, or needs more rows than `fit` had; other columns.
         """
+        return self.label_sets(coverage).intervals(self.predict(X))
+
+    def label_sets(self, coverage: float = 0.9) -> LabelSets:
+        """What turns predictions into intervals, for predictions that are there already.
+
+        Args:
+            coverage: as of `predict_interval`.
+
+        Returns:
+            A `conr.rare.conformal.LabelSets`, with ``intervals(predictions)``.
+
+        Raises:
+            NotFittedError, ValueError: as `predict_interval`.
+        """
         check_is_fitted(self)
-        return self._sets(coverage).intervals(self.predict(X))
+        groups = joined_bins(self.bins_, self.density_.counts.numpy(), rows_for(coverage))
+        return LabelSets.calibrated(np.abs(self.held_out_ - self.labels_), self.labels_, groups, coverage)
 
     def evaluate(self, X: Any, y: Any) -> dict[str, dict[str, float]]:  # noqa: N803
         """Metrics over all rows and per shot region; see `ConRRegressor.evaluate`.
@@ -232,9 +248,8 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         Raises:
             NotFittedError, ValueError: as `predict_interval`; several targets, or labels that are not finite.
         """
-        check_is_fitted(self)
-        labels = one_target(y, type(self).__name__)
-        return self._sets(coverage).evaluate(self.predict(X), labels, self.density_)
+        sets, labels = self.label_sets(coverage), one_target(y, type(self).__name__)
+        return sets.evaluate(self.predict(X), labels, self.density_)
 
     def save(self, path: str | Path) -> Path:
         """Save the model into a folder, from which `load` reads it without running anything that is in it.
@@ -346,10 +361,6 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         self.tradeoff_ = frontier(stacked, judge, chosen=self.max_loss_on_many)
         inside = (f"{row['name']} {row['weight']:.2f}" for row in self.leaderboard_[1:] if row["weight"])
         self._report(f"blend: {', '.join(inside)}")
-
-    def _sets(self, coverage: float) -> LabelSets:
-        groups = joined_bins(self.bins_, self.density_.counts.numpy(), rows_for(coverage))
-        return LabelSets.calibrated(np.abs(self.held_out_ - self.labels_), self.labels_, groups, coverage)
 
     def _report(self, line: str) -> None:
         if self.verbose:

@@ -28,7 +28,7 @@ from conr.tables.encoding import Encoding
 
 FORMAT = "conr.RareRegressor"
 
-_VERSION = 1
+_VERSION = 2
 _SKOPS, _CONR = "skops", "conr"
 _NUMBER = (float, None)
 _COUNT = range(1, 2**31)
@@ -217,13 +217,17 @@ def _load_one(place: Path, digest: str, trusted: Sequence[str]) -> Any:
         return ConRRegressor.load(place)
     require("RareRegressor.load", "skops")
     from skops.io import get_untrusted_types, loads  # noqa: PLC0415  an optional package
+    from skops.io.exceptions import UntrustedTypesFoundException  # noqa: PLC0415  an optional package
 
     content = file.read_bytes()
     known = [*_TRUSTED, *trusted]
-    other = sorted(set(get_untrusted_types(data=content)) - set(known))
-    if other:
-        raise ValueError(f"{file}: expected classes that are trusted, got {', '.join(other)}: name them in trusted=")
-    return loads(content, trusted=known)
+    try:
+        return loads(content, trusted=known)  # looks at the classes before it makes anything
+    except UntrustedTypesFoundException as error:
+        other = sorted(set(get_untrusted_types(data=content)) - set(known))
+        raise ValueError(
+            f"{file}: expected classes that are trusted, got {', '.join(other)}: name them in trusted="
+        ) from error
 
 
 def _digest(file: Path) -> str:

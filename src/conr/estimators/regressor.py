@@ -1,5 +1,6 @@
 """`ConRRegressor`: the methods of this library behind scikit-learn's fit and predict."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -15,12 +16,15 @@ from conr._auto import AUTO
 from conr._checks import check_choice, check_number
 from conr.density import Bins, LabelDensity
 from conr.density.default_bins import label_bins
-from conr.estimators.fitting import Part, Schedule, fit_network
-from conr.estimators.network import TableNetwork, in_batches, table_encoder
+from conr.estimators.fitting import Part, Schedule
+from conr.estimators.method_search import search_method
+from conr.estimators.network import in_batches
 from conr.estimators.rows import TableInput, check_labels, errors_by_region, single_pair, validation_rows
 from conr.estimators.storage import ModelState, load_model, save_model
-from conr.estimators.support import check_names, chosen_device, known_arguments, own_randomness, training_schedule
-from conr.methods.objective import build_objective, conr_settings, criterion_kind
+from conr.estimators.support import check_names, chosen_device, known_arguments, training_schedule
+from conr.estimators.table_task import TableTask
+from conr.estimators.threads import torch_threads_for
+from conr.methods.objective import conr_settings, criterion_kind
 from conr.methods.scale import LabelScale, flat
 from conr.rare.labels import drawn_seed
 from conr.tables.columns import Columns
@@ -43,7 +47,9 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
     `save` and `load`. A DataFrame may hold numbers, truth values, categories, and missing values of all of them.
 
     Args:
-        method: methods joined with ``+``, those of ``conr bench`` on tables.
+        method: methods joined with ``+``, those of ``conr bench`` on tables. "auto" chooses among "vanilla", "sqinv",
+            "lds", "conr" and "sqinv+conr" by the balanced error of the validation part, in about the time of two
+            trainings (successive halving).
         window: labels within it count as alike for ConR, in label units; with several targets, in standard deviations.
             "auto" is the rule of `conr.density.suggest_settings` for standardised labels, here and for the next three.
         beta: coefficient of ConR, beside a criterion on standardised labels.
@@ -77,6 +83,8 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         patience: epochs without a lower validation error after which training ends; "auto" is a third of
             ``max_epochs``, at least 10.
         monitor: the validation error: "mae", "bmae" (mean over label bins) or "few" (of few-shot rows).
+        time_limit: seconds after which training ends, with the best epoch so far; the cosine then ends there. No limit
+            if None.
         device: of torch, as "cpu" or "cuda:1"; "auto" is a GPU if there is one.
         random_state: seed, generator or None, as everywhere in scikit-learn. The global state of torch is left alone.
         verbose: 1 prints a line per epoch.
@@ -87,6 +95,9 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         n_outputs_: number of targets.
         bins_: of the labels.
         density_: `conr.LabelDensity` of the training labels: counts and shot regions.
+        method_: the method of the network.
+        search_: with ``method="auto"`` a dict per short training, in order: ``round``, ``method``, ``epochs`` and
+            ``bmae``, the balanced validation error in standard deviations of the label; else empty.
         settings_: ConR's four numbers, a `conr.density.ConRSettings` with "auto" resolved.
         encoding_: the `conr.tables.encoding.Encoding` of columns as inputs; None without ``preprocess``.
         kinds_: kind of each column by name, "number" or "category", decided by the whole table given to `fit`.
@@ -98,7 +109,8 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
     Raises:
         TypeError: an argument that there is not; the message names the nearest. From `fit`, a value that is neither
             number nor text.
-        ValueError: from `fit`, an argument outside its range, an unknown method, infinite values, constant labels.
+        ValueError: from `fit`, an argument outside its range, an unknown method, infinite values, constant labels, no
+            validation rows to choose a method by.
 
     Notes:
         Predictions are computed in float64, so that they do not depend on how rows are batched. On the CPU the same
@@ -143,6 +155,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         validation_fraction: float = 0.1,
         patience: int | str = AUTO,
         monitor: str = "mae",
+        time_limit: float | None = None,
         device: str = AUTO,
         random_state: Any = None,
         verbose: int = 0,
@@ -173,6 +186,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.monitor = monitor
+        self.time_limit = time_limit
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -213,6 +227,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
             TypeError, ValueError: something that cannot be used; the message says what was expected.
             FloatingPointError: the loss stopped being finite, as with a learning rate that is too high.
         """
+        started = time.monotonic()
         self._check_settings()
         columns, labels = self._checked_rows(X, y)
         weights = self._checked_weights(sample_weight, len(labels))
@@ -234,13 +249,13 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         train_labels = torch.from_numpy(labels[train_rows])  # (n, k)
         self._scale = LabelScale.of(train_labels)
         self.density_ = LabelDensity(many=self.many, few=self.few).fit(flat(train_labels), self.bins_)
-        schedule = training_schedule(self, len(train_labels), seed)
+        schedule = training_schedule(self, len(train_labels), seed, started)
         self.settings_ = conr_settings(
             train_labels,
             self.bins_,
             self._scale,
             batch_size=schedule.batch_size,
-            criterion=criterion_kind(self.method),
+            criterion="l1" if self.method == AUTO else criterion_kind(self.method),
             window=self.window,
             beta=self.beta,
             temperature=self.temperature,
@@ -253,8 +268,10 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
             validation = self._part(*self._held_out(*held_out))
         elif len(chosen):
             validation = self._part(columns.take(chosen), torch.from_numpy(labels[chosen]))
-        with own_randomness(seed, self.device_):
-            self._train(train, validation, schedule)
+        arguments = self.get_params(deep=False)
+        self._train(
+            TableTask(train, validation, self.bins_, self.density_, self._scale, self.settings_, arguments), schedule
+        )
         return self
 
     def predict(self, X: Any) -> Predictions:  # noqa: N803
@@ -361,22 +378,13 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
             weights=None if weights is None else torch.from_numpy(weights).float().to(self.device_),
         )
 
-    def _train(self, train: Part, validation: Part | None, schedule: Schedule) -> None:
-        objective = build_objective(
-            self.method,
-            train.labels.cpu(),
-            self.bins_,
-            self._scale,
-            self.settings_,
-            features=self.width,
-            batch_size=schedule.batch_size,
-        )
-        self._targets = self._scale.standardised(train.labels.cpu()).float()  # what some heads need to be made again
-        encoder = table_encoder(self.get_params(deep=False)).fit_inputs(train.inputs.cpu())
-        network = TableNetwork(encoder, objective.make_head(self.width)).to(self.device_)
-        fitted = fit_network(
-            network, objective, train, validation, bins=self.bins_, density=self.density_, schedule=schedule
-        )
+    def _train(self, task: TableTask, schedule: Schedule) -> None:
+        self._targets = task.targets  # what some heads need to be made again
+        with torch_threads_for(len(task.train.labels)):
+            self.method_, self.search_ = self.method, []
+            if self.method == AUTO:
+                self.method_, self.search_ = search_method(task, schedule)
+            network, fitted = task.trained(self.method_, schedule)
         self.network_ = network.double().eval()
         self.history_ = fitted.history
         self.best_epoch_ = fitted.best_epoch
@@ -386,4 +394,5 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         columns = self._columns(X, reset=False)
         self._mention_unknown(columns)
         inputs = self._inputs(columns)
-        return in_batches(self.network_, inputs.to(self.device_, torch.float64))
+        with torch_threads_for(len(inputs)):
+            return in_batches(self.network_, inputs.to(self.device_, torch.float64))

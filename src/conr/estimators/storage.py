@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
 import conr
+from conr._auto import AUTO
 from conr.density import Bins, ConRSettings, LabelDensity
 from conr.estimators.network import TableNetwork, in_batches, table_encoder
 from conr.methods.objective import head_maker
@@ -51,6 +53,8 @@ _KIND = {
     "conr_settings": dict,
     "history": [{"epoch": float, "loss": (float, None), ...: (float, None)}],
     "best_epoch": _COUNT,
+    "method?": str,
+    "search?": [{"round": _COUNT, "method": str, "epochs": _COUNT, "bmae": (float, None)}],
 }
 
 
@@ -82,6 +86,8 @@ class ModelState(NamedTuple):
     targets: Tensor  # standardised training labels (n, k), from which some heads are made again
     history: list[dict[str, Any]]
     best_epoch: int
+    method: str
+    search: list[dict[str, Any]]
 
     @classmethod
     def of(cls, model: Any) -> Self:
@@ -110,6 +116,8 @@ _ATTRIBUTES = {
     "targets": "_targets",
     "history": "history_",
     "best_epoch": "best_epoch_",
+    "method": "method_",
+    "search": "search_",
 }
 
 
@@ -169,6 +177,8 @@ def save_model(settings: Mapping[str, Any], state: ModelState, folder: Path) -> 
         "conr_settings": state.conr_settings._asdict(),
         "history": without_nan(state.history),
         "best_epoch": state.best_epoch,
+        "method": state.method,
+        "search": without_nan(state.search),
     }
     text = json.dumps(description, indent=1)
     folder.mkdir(parents=True, exist_ok=True)
@@ -236,6 +246,7 @@ def _state(settings: Mapping[str, Any], description: Mapping[str, Any], tensors:
     history, best_epoch = description["history"], description["best_epoch"]
     if best_epoch > len(history):
         raise ValueError(f"best_epoch: expected one of {len(history)}, got {best_epoch}")
+    method = description.get("method", AUTO) if settings["method"] == AUTO else settings["method"]
     targets = tensors.get("targets", torch.zeros(1, n_outputs))
     layout = Layout(description["embedded"], description["plain"], list(_numbered(tensors, "edges.")))
     return ModelState(
@@ -247,10 +258,15 @@ def _state(settings: Mapping[str, Any], description: Mapping[str, Any], tensors:
         density=LabelDensity(many=settings["many"], few=settings["few"]).fit_counts(tensors["counts"], bins),
         scale=scale,
         conr_settings=ConRSettings(**description["conr_settings"]),
-        network=_network(settings, layout, tensors, targets, scale.bins(bins)),
+        network=_network({**settings, "method": method}, layout, tensors, targets, scale.bins(bins)),
         targets=targets,
         history=history,
         best_epoch=best_epoch,
+        method=method,
+        search=[
+            {name: math.inf if value is None else value for name, value in one.items()}
+            for one in description.get("search", [])
+        ],
     )
 
 

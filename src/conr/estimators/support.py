@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from conr._auto import AUTO
+from conr._checks import check_number
 from conr.estimators.fitting import Schedule
 from conr.methods.lengths import automatic, default_batch_size, default_epochs, default_patience
 
@@ -35,12 +37,20 @@ def check_names(cls: type, settings: Mapping[str, Any]) -> None:
             raise TypeError(f"{cls.__name__}: expected one of its arguments, got {name!r}{hint}")
 
 
-def training_schedule(settings: Any, rows: int, seed: int) -> Schedule:
-    """The schedule of an estimator's arguments, "auto" resolved, for a number of training rows.
+def training_schedule(settings: Any, rows: int, seed: int, started: float) -> Schedule:
+    """The schedule of an estimator's arguments, "auto" resolved.
+
+    Args:
+        settings: the estimator.
+        rows: for training.
+        seed: of the order of rows, and of all else that is random.
+        started: time, as of `time.monotonic`, from which a time limit counts.
 
     Raises:
         TypeError, ValueError: an argument outside its range; the message names it.
     """
+    if settings.time_limit is not None:
+        check_number("time_limit", settings.time_limit, low=0)
     batch_size = automatic("batch_size", settings.batch_size, default_batch_size(rows))
     max_epochs = automatic("max_epochs", settings.max_epochs, default_epochs(rows, batch_size))
     return Schedule(
@@ -52,6 +62,7 @@ def training_schedule(settings: Any, rows: int, seed: int) -> Schedule:
         monitor=settings.monitor,
         seed=seed,
         report=print if settings.verbose else None,
+        deadline=math.inf if settings.time_limit is None else started + settings.time_limit,
     )
 
 

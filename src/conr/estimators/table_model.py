@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from conr._checks import check_number
@@ -16,7 +17,10 @@ from conr.density.splits import balanced_split
 from conr.estimators.rare_regressor import RareRegressor
 from conr.estimators.rare_storage import FORMAT
 from conr.estimators.regressor import ConRRegressor
+from conr.estimators.rows import errors_by_region
 from conr.estimators.storage import MODEL
+from conr.methods.scale import flat
+from conr.rare.conformal import LabelSets
 from conr.runs.atomic import write_text
 from conr.runs.reading import read_json
 from conr.runs.schema import check
@@ -91,6 +95,14 @@ class TableModel:
         """Lowest and highest label that each row may have, shape (n, 2); see `RareRegressor.predict_interval`.
 
         Raises:
+            ValueError: as `label_sets`.
+        """
+        return self.label_sets(coverage).intervals(self.predict(rows)[:, 0])
+
+    def label_sets(self, coverage: float) -> LabelSets:
+        """What turns predictions (n,) into intervals; see `RareRegressor.label_sets`.
+
+        Raises:
             ValueError: a model without errors on held-out rows, or a coverage that is none.
         """
         if not isinstance(self.regressor, RareRegressor):
@@ -98,18 +110,30 @@ class TableModel:
                 f"interval: expected a model that keeps errors on held-out rows, as `conr table fit` makes it unless "
                 f"--model is conr, got a {type(self.regressor).__name__}"
             )
-        return self.regressor.predict_interval(rows.inputs, coverage=coverage)
+        return self.regressor.label_sets(coverage)
 
     def evaluate(self, rows: TableRows, *, strict: bool = False) -> dict[str, dict[str, float]]:
         """Metrics over all rows and per shot region; see `ConRRegressor.evaluate`.
 
         Raises:
-            ValueError: as `predict`, or rows that were read without labels.
+            ValueError: as `predict` and `errors`.
+        """
+        return self.errors(rows, self.predict(rows, strict=strict))
+
+    def errors(self, rows: TableRows, predictions: NDArray[np.float64]) -> dict[str, dict[str, float]]:
+        """What `evaluate` returns, for predictions that are there already.
+
+        Args:
+            rows: with labels.
+            predictions: of these rows, shape (n, k).
+
+        Raises:
+            ValueError: rows that were read without labels.
         """
         if rows.labels is None:
             raise ValueError(f"rows: expected labels ({', '.join(self.targets)}), got none")
-        self._check_categories(rows, strict=strict)
-        return self.regressor.evaluate(rows.inputs, rows.labels[:, 0] if len(self.targets) == 1 else rows.labels)
+        given, labels = (flat(torch.from_numpy(one)) for one in (predictions, rows.labels))
+        return errors_by_region(given, labels, self.regressor.density_)
 
     def beyond(self, rows: TableRows) -> list[str]:
         """A sentence per target with labels outside of the bins of training, about which the model knows little."""

@@ -48,17 +48,17 @@ def write_run(
         label_unit: for tables and pictures.
 
     Raises:
-        ValueError: as `TableModel.evaluate`.
+        ValueError: as `TableModel.predict` and `TableModel.errors`.
     """
     regressor = model.regressor
     if isinstance(regressor, RareRegressor):
         method = BOOSTING if regressor.candidates == BOOSTING else RARE
     else:
-        method = regressor.method
+        method = regressor.method_
     history = [] if isinstance(regressor, RareRegressor) else regressor.history_
-    metrics = model.evaluate(rows, strict=strict)
     predictions = model.predict(rows, strict=strict)  # (n, k)
-    assert rows.labels is not None  # noqa: S101  evaluate has checked it
+    metrics = model.errors(rows, predictions)
+    assert rows.labels is not None  # noqa: S101  errors has checked it
     single = len(model.targets) == 1
     outputs = Outputs.of(
         [f"row-{number}" for number in rows.inputs.rows],
@@ -89,7 +89,7 @@ def write_run(
         **environment(str(getattr(regressor, "device_", "cpu")), "scikit-learn"),
     )
     if isinstance(regressor, RareRegressor):
-        assert rows.labels is not None  # noqa: S101  evaluate has checked it
+        sets = regressor.label_sets(COVERAGE)
         write_choice(
             folder,
             objective=regressor.objective,
@@ -97,7 +97,7 @@ def write_run(
             tradeoff=regressor.tradeoff_._asdict(),
             unfinished=regressor.unfinished_,
             coverage=COVERAGE,
-            intervals=regressor.evaluate_intervals(rows.inputs, rows.labels[:, 0], coverage=COVERAGE),
+            intervals=sets.evaluate(predictions[:, 0], rows.labels[:, 0], regressor.density_),
         )
     return save_run(folder, result, outputs, config=configuration, history=_history(history))
 
