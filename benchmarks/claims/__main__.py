@@ -35,6 +35,7 @@ from benchmarks.claims.study import (
     MAIN_SEEDS,
     METHODS,
     POWERS,
+    SEARCH,
     SEEDS,
     UNWEIGHTED,
     WINDOW,
@@ -57,11 +58,10 @@ PARTS = ("search", "runs", "frontiers", "ablations")
 Settings = Mapping[str, Options]
 
 
-def comparison(study: Study, settings: Settings, mix: str) -> list[Task]:
-    """The runs of the comparison and of the bound, seed by seed."""
-    main = {*MAIN, mix}
-    tasks = grid_tasks([study.dataset], dict.fromkeys([*METHODS, mix]), MAIN_SEEDS)
-    kept = [task for task in tasks if task.seed < SEEDS or task.method in main]
+def comparison(study: Study, settings: Settings, mix: Sequence[str], methods: Sequence[str] = METHODS) -> list[Task]:
+    """The runs of methods, of the best mix if it is known, and of the bound, seed by seed."""
+    tasks = grid_tasks([study.dataset], dict.fromkeys([*methods, *mix]), MAIN_SEEDS)
+    kept = [task for task in tasks if task.seed < SEEDS or task.method in (*MAIN, *mix)]
     bound = [
         replace(task, options=(*task.options, *study.even.items()), variant=BOUND)
         for task in grid_tasks([study.dataset], ["vanilla"], MAIN_SEEDS)
@@ -104,6 +104,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of what is committed")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
+    parser.add_argument("--main", action="store_true", help="search and compare the main methods alone")
     parser.add_argument("--seeds", type=int, default=MAIN_SEEDS, help="stop the comparison after these seeds")
     given = parser.parse_args()
     if (given.study == "faces") != (given.data is not None):
@@ -114,12 +115,13 @@ def main() -> int:
     console = Console()
     if given.data:
         UTKFace(root=given.data, size=32, skip_bad=True).prepare_files()  # every run reads this file
+    methods = MAIN if given.main else METHODS
     if "search" in given.only:
-        search(study, results, given.out, given.jobs, console)
+        search(study, results, given.out, jobs=given.jobs, console=console, methods=MAIN if given.main else SEARCH)
     settings = yaml.safe_load((results / SETTINGS).read_text())[study.dataset.name]
     mix = best_mix(recorded_trials(results))
     parts = {
-        "runs": [task for task in comparison(study, settings, mix) if task.seed < given.seeds],
+        "runs": [task for task in comparison(study, settings, mix, methods) if task.seed < given.seeds],
         "frontiers": frontier_tasks(study, settings),
         "ablations": ablation_tasks(study, settings),
     }

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,19 +73,23 @@ def best(trials: Sequence[Trial]) -> Trial:
 
 def chosen(trials: Sequence[Trial]) -> dict[str, Options]:
     """What the search chose, by method; "*" holds for all methods, and a mix has what differs from its parts."""
-    settings = {method: best([one for one in trials if one.method == method]).settings for method in SEARCHED}
+    found = {one.method for one in trials}
+    settings = {
+        method: best([one for one in trials if one.method == method]).settings for method in SEARCHED if method in found
+    }
     network = settings.pop("vanilla")
     own = {method: _beside(found, network) for method, found in settings.items()}
     own["sqinv+conr"] = _beside(own["sqinv+conr"], own["sqinv"])
-    mix = best_mix(trials)
-    if {"conr", "sqinv"} <= set(mix.split("+")):
-        own[mix] = own["sqinv+conr"]
+    for mix in best_mix(trials):
+        if {"conr", "sqinv"} <= set(mix.split("+")):
+            own[mix] = own["sqinv+conr"]
     return {EVERY: network, **own}
 
 
-def best_mix(trials: Sequence[Trial]) -> str:
-    """The mix whose trial has the lowest validation error."""
-    return best([one for one in trials if one.method in MIXES]).method
+def best_mix(trials: Sequence[Trial]) -> list[str]:
+    """The mix whose trial has the lowest validation error; nothing before all mixes have been tried."""
+    mixes = [one for one in trials if one.method in MIXES]
+    return [best(mixes).method] if len(mixes) == len(MIXES) else []
 
 
 def _beside(settings: Mapping[str, Any], known: Mapping[str, Any]) -> Options:
@@ -107,13 +111,16 @@ def run_trial(study: Study, method: str, trial: int, options: Options, root: Pat
     return Trial(method, trial, options, min(values), seconds)
 
 
-def search(study: Study, results: Path, out: Path, jobs: int, console: Console) -> list[Trial]:
-    """Run the trials that are not recorded yet, write record and choice, and return all trials."""
+def search(
+    study: Study, results: Path, out: Path, *, jobs: int, console: Console, methods: Container[str] = SEARCH
+) -> list[Trial]:
+    """Run the trials of some methods that are not recorded yet, write record and choice, and return all trials."""
     path = results / TUNING
     trials = recorded_trials(results)
     total = TRIALS * len(SEARCHED) + len(MIXES)
-    for wave in WAVES:
-        for stage in range(max(len(SEARCH[method]) for method in wave)):
+    for every in WAVES:
+        wave = [method for method in every if method in methods]
+        for stage in range(max((len(SEARCH[method]) for method in wave), default=0)):
             waiting = list(_waiting(wave, stage, trials))
             console.print(f"{len(trials)} of {total} trials are recorded, {len(waiting)} run now")
             calls = (delayed(run_trial)(study, *one, out) for one in waiting)

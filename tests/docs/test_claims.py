@@ -64,7 +64,7 @@ def test_the_tasks_of_the_plan(tmp_path: Path) -> None:
     trials = searched({LR: 2e-3, POWER: 0.75, WINDOW: 5.0})
     settings, mix = chosen(trials), best_mix(trials)
     tasks = comparison(study, settings, mix)
-    assert {task.name for task in tasks} == {*METHODS, mix, f"vanilla,{BOUND}"}
+    assert {task.name for task in tasks} == {*METHODS, *mix, f"vanilla,{BOUND}"}
     assert {task.title for task in tasks} == {study.dataset.name}
     both = next(task for task in tasks if task.name == "sqinv+conr")
     assert {LR: 2e-3, POWER: 0.75, WINDOW: 5.0}.items() <= dict(both.options).items()
