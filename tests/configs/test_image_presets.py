@@ -66,10 +66,11 @@ def _check_test_and_predictions(folder: Path, samples: int) -> None:
     assert 0 < result["metrics"]["all"]["mae"] < 200
     assert result["epochs"] == 2
     assert len(result["bins"]["train_counts"]) == len(result["bins"]["edges"][0]) - 1
-    assert main(["predict", f"--run={folder}", "--trainer.enable_progress_bar=false"]) == 0
+    assert main(["predict", f"--run={folder}", "--interval=0.5", "--trainer.enable_progress_bar=false"]) == 0
     with (folder / "predictions.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == samples
+    assert all(float(row["lower"]) <= float(row["upper"]) for row in rows)
     errors = [abs(float(row["label"]) - float(row["prediction"])) for row in rows]
     assert sum(errors) / samples == pytest.approx(result["metrics"]["all"]["mae"], rel=1e-4)
 

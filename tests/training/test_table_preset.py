@@ -1,6 +1,7 @@
 """The preset ``table`` as typed: fit, test and predict on files of one's own."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,17 @@ import pytest
 import torch
 import yaml
 from lightning import Trainer
+from torch.utils.data import Subset
 
 from conr.cli.main import main
-from conr.data import Table
+from conr.data import Splits, Table
 from conr.estimators import ConRRegressor
 from conr.methods.lengths import default_batch_size
 from conr.models import MLP
+from conr.rare import GivenPredictions, RareIntervals
 from conr.runs.folder import LAST_CHECKPOINT
 from conr.runs.results import RunResult
-from conr.training import RegressionModule, TableLength
+from conr.training import RegressionModule, TableLength, split_predictions
 from conr.training.options import RunOptions, expand_presets
 
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
@@ -45,6 +48,13 @@ def run(prices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["fit", "--config=table-conr", f"--data.path={prices}", "--data.target=preis", "--trainer.max_epochs=2"]
     assert main([*words, "--data.few=3", "--data.many=10", f"--output.root={root}", *QUIET]) == 0
     return root / "table-preise" / "conr" / "seed-0"
+
+
+def latest_rows(run: Path) -> list[dict[str, str]]:
+    """Content of the newest file of predictions."""
+    latest = max(run.glob("predictions*.csv"), key=lambda path: path.stat().st_mtime_ns)
+    with latest.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_fit_keeps_the_whole_configuration(run: Path, prices: Path) -> None:
@@ -105,12 +115,68 @@ def test_predict_takes_other_rows_without_a_target(run: Path, prices: Path) -> N
     new.write_text("ort;fläche\nAachen;80,5\nBonn;\n", encoding="latin-1")
     with pytest.warns(UserWarning, match=r"column 'ort': .*, got 'Bonn' \(row 3\): taken as none of them"):
         assert main(["predict", "--run", str(run), f"--data.predict_path={new}", *QUIET]) == 0
-    latest = max(run.glob("predictions*.csv"), key=lambda path: path.stat().st_mtime_ns)
-    with latest.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = latest_rows(run)
     assert [row["id"] for row in rows] == ["row-2", "row-3"]
     assert list(rows[0]) == ["id", "prediction"]
     assert float(rows[0]["prediction"]) > 10_000
+
+
+def test_predict_bounds_what_the_validation_split_has_shown(run: Path, prices: Path) -> None:
+    assert main(["predict", "--run", str(run), "--interval", "0.8", *QUIET]) == 0
+    rows = latest_rows(run)
+    assert list(rows[0]) == ["id", "label", "prediction", "lower", "upper"]
+    known = split_predictions(run)
+    bins = Table(path=str(prices), target="preis").splits.bins
+    expected = RareIntervals(GivenPredictions(), 0.8, cv="prefit", bins=bins).fit(known.predictions, known.labels)
+    assert len(expected.quantiles_) > 1  # a quantile per group of labels
+    bounds = expected.predict_interval(np.array([float(row["prediction"]) for row in rows]))
+    found = np.array([[float(row["lower"]), float(row["upper"])] for row in rows])
+    assert found == pytest.approx(bounds, rel=1e-4)
+    new = prices.with_name("offen.csv")
+    new.write_text("ort;fläche\nAachen;80,5\nKöln;\n", encoding="latin-1")
+    assert main(["predict", "--run", str(run), "--interval=0.8", f"--data.predict_path={new}", *QUIET]) == 0
+    assert list(latest_rows(run)[0]) == ["id", "prediction", "lower", "upper"]
+
+
+@pytest.mark.parametrize(
+    ("interval", "message"),
+    [
+        ("1.5", "interval: coverage: expected a number below 1, got 1.5"),
+        ("0", "interval: coverage: expected a number above 0, got 0"),
+        ("0.999", "interval: the validation split: y: expected at least 999 rows for this coverage, got"),
+        ("wide", "--interval: expected a number or null, got 'wide'"),
+    ],
+)
+def test_an_interval_that_cannot_be_is_one_line(
+    interval: str, message: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "--run", str(run), f"--interval={interval}", *QUIET]) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert "Traceback" not in printed
+
+
+def test_an_interval_needs_a_validation_split(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Table.load
+
+    def without(self: Table) -> Splits:
+        splits = load(self)
+        return replace(splits, val=Subset(splits.val, []))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Table, "load", without)
+    assert main(["predict", "--run", str(run), "--interval=0.9", *QUIET]) == 2
+    assert "interval: expected a run with a validation split, got one without" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:.*15 of 240 rows left out:UserWarning")
+def test_an_interval_is_of_one_label(prices: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["fit", "--config=table-vanilla", f"--data.path={prices}", '--data.target=["preis", "fläche"]']
+    assert main([*words, "--data.skip_bad=true", "--trainer.max_epochs=1", f"--output.root={tmp_path}", *QUIET]) == 0
+    folder = tmp_path / "table-preise" / "vanilla" / "seed-0"
+    assert main(["predict", "--run", str(folder), "--interval=0.9", *QUIET]) == 2
+    assert "interval: expected one label per sample, got 2" in capsys.readouterr().err
 
 
 def test_a_protocol_has_its_own_folder_and_stays_with_the_run(prices: Path, tmp_path: Path) -> None:

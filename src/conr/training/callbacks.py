@@ -189,11 +189,21 @@ class PredictionWriter(BasePredictionWriter):
 
     Args:
         path: the file; it must not exist.
+        interval: share of labels that two more columns, ``lower`` and ``upper``, are to bound; none if None.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, interval: float | None = None) -> None:
         super().__init__(write_interval="epoch")
         self.path = path
+        self.coverage = interval
+        self._bounds: Any = None
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Calibrate the bounds, before any time goes into predictions."""
+        if self.coverage is not None:
+            from conr.training.bounds import validation_bounds  # noqa: PLC0415  loads scikit-learn
+
+            self._bounds = validation_bounds(trainer, trainer.datamodule, self.coverage)  # type: ignore[attr-defined]
 
     def write_on_epoch_end(
         self,
@@ -220,11 +230,19 @@ class PredictionWriter(BasePredictionWriter):
         width = len(first) if isinstance(first, list) else 1
         names = [""] if width == 1 else [f"_{dimension}" for dimension in range(width)]
         label_columns = [] if known is None else [f"label{name}" for name in names]
+        order = sorted(rows)
+        bounds = self._bounds.predict_interval(np.array([rows[index] for index in order])) if self._bounds else None
         table = (
-            [dataset.ids[index], *([] if known is None else _as_list(known[index])), *_as_list(rows[index])]
-            for index in sorted(rows)
+            [
+                dataset.ids[index],
+                *([] if known is None else _as_list(known[index])),
+                *_as_list(rows[index]),
+                *([] if bounds is None else bounds[position].tolist()),
+            ]
+            for position, index in enumerate(order)
         )
-        write_csv(self.path, ["id", *label_columns, *(f"prediction{name}" for name in names)], table)
+        ends = [] if bounds is None else ["lower", "upper"]
+        write_csv(self.path, ["id", *label_columns, *(f"prediction{name}" for name in names), *ends], table)
 
 
 class MapWriter(BasePredictionWriter):

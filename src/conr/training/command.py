@@ -243,9 +243,16 @@ class RunCommand(RunOptions):
                 )
             )
         elif self.subcommand == "predict":
-            dense = cast("RegressionData", self.datamodule).dense
-            self.predictions = free_path(self.folder / ("predictions" if dense else "predictions.csv"))
-            callbacks.append(MapWriter(self.predictions) if dense else PredictionWriter(self.predictions))
+            data = cast("RegressionData", self.datamodule)
+            interval = self._get(self.config_init, "interval")
+            if interval is not None:
+                from conr.training.bounds import check_interval  # noqa: PLC0415  loads scikit-learn
+
+                check_interval(interval, data)
+            self.predictions = free_path(self.folder / ("predictions" if data.dense else "predictions.csv"))
+            callbacks.append(
+                MapWriter(self.predictions) if data.dense else PredictionWriter(self.predictions, interval)
+            )
         return callbacks
 
     def _checkpoint(self, configured: Namespace) -> ModelCheckpoint:

@@ -130,7 +130,7 @@ class RunOptions(LightningCLI):
         """Take no settings from a checkpoint, as Lightning does: one of someone else could name classes to build."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add ``--output``, ``--rrt``, ``--sampling_power`` and ``--protocol``."""
+        """Add ``--output``, ``--rrt``, ``--sampling_power`` and ``--protocol``, and ``--interval`` of ``predict``."""
         parser.add_class_arguments(Output, "output")
         parser.add_argument(
             "--rrt", type=RRT | None, default=None, help="trains the head again, on the frozen encoder (default: not)"
@@ -149,6 +149,14 @@ class RunOptions(LightningCLI):
             help="draws the splits anew from all samples of the dataset: BlindSpot, Extrapolation, Interpolation, "
             "with their options as --protocol.OPTION (default: the dataset's own splits)",
         )
+        if self._verb == "predict":
+            parser.add_argument(
+                "--interval",
+                type=float | None,
+                default=None,
+                help="also write lower and upper: bounds that cover this share of labels, rare ones as well, from the "
+                "errors on the validation split",
+            )
 
     def instantiate_classes(self) -> None:
         """Build nothing."""
