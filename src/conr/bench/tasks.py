@@ -1,15 +1,15 @@
 """Runs of a grid: a preset by its dataset and method, a seed, and settings that differ from the preset."""
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from conr._checks import check_number
-from conr.bench.baselines import HGB, TABLES, applying_settings, check_baseline, is_baseline
+from conr._checks import check_choice, check_number
+from conr.bench.baselines import TABLES, applying_settings, check_baseline, is_baseline
 from conr.bench.datasets import TABLE, GridDataset
+from conr.bench.table_models import MODELS
 from conr.data.catalog import dataset_class
 from conr.methods.lengths import MOST_EPOCHS
 from conr.methods.presets import VANILLA, method_names, preset_config
@@ -125,10 +125,8 @@ def _check_method(task: Task) -> None:
     if is_baseline(task.method):
         check_baseline(task.dataset, task.method)
         return
-    known = method_names(task.dataset) if task.dataset in TABLES else []
-    wrong = [name for name in task.method.split("+") if known and name not in known]
-    if wrong and difflib.get_close_matches(wrong[0], [HGB]):
-        raise ValueError(f"method: expected one of the dataset's or {HGB!r}, got {wrong[0]!r}; did you mean {HGB!r}?")
+    for name in task.method.split("+") if task.dataset in TABLES else ():
+        check_choice("method", name, [*method_names(task.dataset), *MODELS])
     preset_config(task.preset)
 
 

@@ -11,10 +11,11 @@ from conr.cli.parsing import parse, split_settings, verb_parser
 
 DESCRIPTION = """Train and test every method on every dataset with every seed, print the table, write the report.
 
-A method is a name that `conr presets` lists after the dataset, or several joined with +, as lds+conr. Settings of
-the runs can follow as for `conr fit`, and hold for all: --trainer.max_epochs 5. --data.NAME.OPTION holds for one
-dataset: --data.sts-b-dir.root DIR. --settings FILE holds what was tuned for a method on a dataset. What is finished is
-not repeated: a killed grid goes on with the same command.
+A method is a name that `conr presets` lists after the dataset, or several joined with +, as lds+conr. On tables it
+may be MODEL[+WEIGHTS][>MAP], as hgb+sqinv or 'catboost+inv>isotonic': hgb, lightgbm, catboost, tabm, realmlp, or the
+blend of RareRegressor, rare or rare-boosting. Settings of the runs can follow as for `conr fit`, and hold for all:
+--trainer.max_epochs 5. --data.NAME.OPTION holds for one dataset: --data.sts-b-dir.root DIR. --settings FILE holds what
+was tuned for a method on a dataset. What is finished is not repeated: a killed grid goes on with the same command.
 
 --grid varies settings of ConR (window, temperature, beta, distance_scale, views, push) one at a time around each
 preset that has it, and draws the error over each; the preset's own value is always among the points. beta is ConR's

@@ -19,6 +19,7 @@ from conr.data.module import RegressionData
 from conr.data.protocols import Protocol
 from conr.density.splits import SPLITS, Positions
 from conr.methods.lengths import automatic, default_batch_size
+from conr.tables.columns import Columns
 from conr.tables.encoding import Encoding
 from conr.tables.files import FileFormat
 from conr.tables.source import TableContent, TableFile, read_rows
@@ -59,6 +60,9 @@ class Table(RegressionData):
             the first.
         data_seed: seed of the split.
         batch_size: rows per batch; "auto" is 128 up to 10,000 training rows and grows to 1024.
+
+    Attributes:
+        columns: inputs of each split before they are encoded, once the splits are loaded.
 
     Raises:
         ValueError: no target, or an unknown word; from `load`, a file, row or column that cannot be used.
@@ -127,6 +131,7 @@ class Table(RegressionData):
         self.name = f"table-{self.file.path.stem}"
         self.label_name = ", ".join(map(str, targets))
         self.label_unit = label_unit
+        self.columns: dict[str, Columns] = {}
         self._automatic_batches = batch_size == AUTO
 
     def load(self) -> Splits:
@@ -184,6 +189,7 @@ class Table(RegressionData):
             self.batch_size = default_batch_size(len(rows["train"]))
         self.encoding.fit(content.inputs.take(rows["train"]))
         inputs = torch.from_numpy(self.encoding.transform(content.inputs))  # (n, width)
+        self.columns = {split: content.inputs.take(rows[split]) for split in SPLITS}
         labels, ids = content.labels.float(), content.inputs.rows
         datasets = {
             split: ArrayDataset(inputs[rows[split]], labels[rows[split]], _ids(ids[rows[split]])) for split in SPLITS
