@@ -27,6 +27,25 @@ def test_columns_of_more_than_two_values_are_embedded(embedding: str, embedded: 
     assert torch.equal(again.eval()(rows()), encoder.eval()(rows()))
 
 
+@pytest.mark.parametrize("depth", [1, 3])
+def test_features_and_gradients_are_those_of_the_packages_own_call(depth: int) -> None:
+    encoder = TableEncoder(members=3, width=8, depth=depth).fit_inputs(rows()).double()
+    for scale in (one for name, one in encoder.named_parameters() if name.endswith((".r", ".s", ".bias"))):
+        torch.nn.init.normal_(scale)
+    inputs = rows().double()
+    assert encoder.embedding is not None
+    embedded = torch.cat((encoder.embedding(inputs[:, :1]).flatten(1), inputs[:, 1:]), dim=1)
+    expected = encoder.backbone(embedded.unsqueeze(1).expand(-1, 3, -1))
+    found = encoder(inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    parameters = list(encoder.parameters())
+    slopes = torch.randn(found.shape, dtype=torch.float64)
+    for one, two in zip(
+        torch.autograd.grad(found, parameters, slopes), torch.autograd.grad(expected, parameters, slopes), strict=True
+    ):
+        torch.testing.assert_close(one, two, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

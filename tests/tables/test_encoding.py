@@ -72,7 +72,17 @@ def test_unknown_categories_are_told_and_change_nothing() -> None:
         np.testing.assert_array_equal(array, before[1][name])
 
 
-@pytest.mark.parametrize("scaling", ["quantile", "standard", "none"])
+def test_robust_scaling_is_nearly_linear_inside_and_bends_outliers() -> None:
+    normal = np.random.default_rng(0).normal(5.0, 2.0, 10_000)
+    columns = np.stack((np.append(normal, 1e9), np.append(np.zeros(10_000), 1.0)), axis=1)
+    encoding = Encoding(scaling="robust").fit(number_columns(columns, ["a", "b"]))
+    found = encoding.transform(matrix([[5, 0], [7, 1], [3, 0], [1e300, 1e300], [-1e300, 0]]))  # (5, 2)
+    assert found[:, 0] == pytest.approx([0, 1 / np.hypot(1, 0.25), -1 / np.hypot(1, 0.25), 4, -4], abs=0.03)
+    assert (np.abs(found) <= 4).all()
+    assert found[1, 1] > 3.9  # the quartiles are one number: deviations of the mean square
+
+
+@pytest.mark.parametrize("scaling", ["quantile", "standard", "robust", "none"])
 @pytest.mark.parametrize("categories", ["onehot", "ordinal"])
 def test_the_state_is_the_whole_encoding(scaling: str, categories: str) -> None:
     columns = mixed([1, np.nan, 2], ["x", None, "y"])

@@ -166,7 +166,9 @@ class Terms:
         members = features.shape[1] if features.ndim == 3 else 1
         rows, row_labels = features, labels
         if features.ndim == 3:
-            rows, row_labels = features.flatten(0, 1), labels.repeat_interleave(members, dim=0)  # (n * members, ...)
+            # Member by member, as an ensemble computes them: no copy is needed.
+            rows = features.transpose(0, 1).flatten(0, 1)  # (members * n, d)
+            row_labels = labels.repeat(members, *[1] * (labels.ndim - 1))  # (members * n, ...)
         smoothed = rows if self.smoothing is None else self.smoothing(rows, row_labels)
         outputs = head(smoothed)
         plain = outputs
@@ -178,7 +180,7 @@ class Terms:
             own = sample_weights[criterion_rows]
             weights = own if weights is None else weights * own
         if members > 1 and weights is not None:
-            weights = weights.repeat_interleave(members)
+            weights = weights.repeat(members)
         of_criterion = _Rows(criterion_rows, members)
         outputs, targets = of_criterion(outputs), of_criterion(self._targets(row_labels, rows))
         criterion = self.criterion(*rows_of_criterion(outputs, targets, weights))
@@ -257,12 +259,13 @@ def predicted(head: nn.Module, features: Tensor) -> tuple[Tensor, Tensor]:
     """
     if features.ndim != 3:
         return features, point(head, head(features))
-    predictions = point(head, head(features.flatten(0, 1)))  # (n * members,) or (n * members, k)
-    return features.mean(dim=1), torch.unflatten(predictions, 0, features.shape[:2]).mean(dim=1)
+    members = features.shape[1]
+    predictions = point(head, head(features.transpose(0, 1).flatten(0, 1)))  # (members * n,) or (members * n, k)
+    return features.mean(dim=1), torch.unflatten(predictions, 0, (members, -1)).mean(dim=0)
 
 
 class _Rows(NamedTuple):
-    """Some of the samples in values (n * members, ...): with all their members, or with chosen ones as views."""
+    """Some of the samples in values (members * n, ...): with all their members, or with chosen ones as views."""
 
     samples: slice
     members: int
@@ -271,9 +274,9 @@ class _Rows(NamedTuple):
     def __call__(self, values: Tensor) -> Tensor:
         if self.members == 1:
             return values[self.samples]
-        values = torch.unflatten(values, 0, (-1, self.members))[self.samples]  # (m, members, ...)
+        values = torch.unflatten(values, 0, (self.members, -1))[:, self.samples]  # (members, m, ...)
         if self.chosen is not None:
-            values = values.index_select(1, self.chosen).transpose(0, 1)  # (views, m, ...)
+            values = values.index_select(0, self.chosen)  # (views, m, ...)
         return values.flatten(0, 1)
 
 

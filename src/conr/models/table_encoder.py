@@ -1,6 +1,7 @@
 """The network of tables: embedded numbers, and an ensemble of small networks that share their weights."""
 
 import warnings
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Self, cast
 
 import torch
@@ -126,6 +127,8 @@ class TableEncoder(nn.Module):
                 start_scaling_init_chunks=sizes,
             )
         )
+        for block in cast("Iterable[Any]", self.backbone.blocks):
+            block[1].inplace = True  # memory that is new to the process costs more than the arithmetic
         return self
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -142,7 +145,26 @@ class TableEncoder(nn.Module):
             plain = torch.cat((embedded.flatten(1), plain), dim=1)
         if self.members == 1:
             return cast("Tensor", self.backbone(plain)).unsqueeze(1)
-        return cast("Tensor", self.backbone(plain.unsqueeze(1).expand(-1, self.members, -1)))
+        return self._of_members(plain)
+
+    def _of_members(self, rows: Tensor) -> Tensor:
+        """Features (n, members, width) of embedded rows (n, d): the numbers that the backbone's own call gives.
+
+        That call scales the inputs and outputs of a shared matrix for each member. Here the matrix is scaled, which is
+        smaller than a batch, and one product serves all members.
+        """
+        features = rows
+        for position, (linear, *others) in enumerate(cast("Iterable[Any]", self.backbone.blocks)):
+            matrix = (linear.s.unsqueeze(2) * linear.weight) * linear.r.unsqueeze(1)  # (members, width, d)
+            if position == 0:  # all members see the same rows
+                features = torch.addmm(linear.bias.flatten(), rows, matrix.flatten(0, 1).T)  # (n, members * width)
+            else:
+                features = torch.baddbmm(linear.bias.unsqueeze(1), features, matrix.mT)  # (members, n, width)
+            for layer in others:
+                features = layer(features)
+            if position == 0:
+                features = features.unflatten(1, (self.members, -1)).transpose(0, 1)  # (members, n, width)
+        return features.transpose(0, 1)
 
     def _embedding(self, layout: Layout) -> nn.Module | None:
         import rtdl_num_embeddings  # noqa: PLC0415  optional
