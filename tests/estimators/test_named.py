@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from conr.estimators import ConRRegressor, EncodedRegressor, RareRegressor, meant_regressor, named_regressor
@@ -33,6 +35,28 @@ def test_other_names_are_answered(name: str, message: str) -> None:
     pytest.importorskip("skops")
     with pytest.raises(ValueError, match=message):
         named_regressor(name, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("rare", {"objective": "bma"}, "objective: expected one of 'bmae', 'mae', 'few', got 'bma'"),
+        ("boosting", {"cv": 2}, "cv: expected a number of at least 3, got 2"),
+        ("rare", {"few": 30, "many": 20}, "many: expected a number of at least 30, got 20"),
+        ("rare", {"n_jobs": 0}, "n_jobs: expected a whole number that is not 0, got 0"),
+        ("rare", {"time_limit": -1}, "time_limit: expected a number of at least 0, got -1"),
+        ("conr", {"method": "comr"}, "method: expected a method of"),
+        ("conr", {"max_epochs": 0}, "max_epochs: expected a number of at least 1, got 0"),
+        ("conr", {"scaling": "log"}, "scaling: expected one of"),
+        ("conr", {"width": 0}, "width: expected a number of at least 1, got 0"),
+        ("conr", {"window": "wide"}, "window: expected 'auto' or a number, got 'wide'"),
+        ("conr", {"device": "gpu"}, "device: expected 'auto' or one that computes here, got 'gpu'"),
+    ],
+)
+def test_wrong_settings_are_refused_before_any_file_is_read(name: str, settings: dict[str, Any], message: str) -> None:
+    pytest.importorskip("skops")
+    with pytest.raises(ValueError, match=message):
+        named_regressor(name, settings)
 
 
 def test_settings_of_the_network_alone_mean_the_network() -> None:

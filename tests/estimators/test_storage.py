@@ -1,6 +1,7 @@
 import hashlib
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.exceptions import NotFittedError
 
 from conr.estimators import ConRRegressor
+from conr.estimators.sealing import DIGEST, write_sealed
 
 SMALL: dict[str, Any] = {"members": 2, "width": 16, "max_epochs": 1, "random_state": 0, "device": "cpu"}
 
@@ -32,8 +34,10 @@ def saved(frame: pd.DataFrame, tmp_path: Path) -> Path:
 
 
 def change(folder: Path, **values: Any) -> None:
+    """As someone does who knows the format."""
     description = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps({**description, **values}))
+    del description[DIGEST]
+    write_sealed(folder / "model.json", {**description, **values})
 
 
 def change_tensor(folder: Path, name: str, value: Any) -> None:
@@ -89,6 +93,25 @@ def test_a_truncated_file_is_refused(name: str, share: float, saved: Path) -> No
     (saved / name).write_bytes(content[: int(share * len(content))])
     with pytest.raises(ValueError, match=name):
         ConRRegressor.load(saved)
+
+
+def test_a_changed_number_is_refused(saved: Path) -> None:
+    path = saved / "model.json"
+    whole = path.read_text()
+    for number in re.findall(r"(?<=: )\d[\d.]*", whole):
+        path.write_text(whole.replace(f": {number}", f": {number[:-1]}{(int(number[-1]) + 1) % 10}", 1))
+        with pytest.raises(
+            ValueError, match=r"model\.json: (?:expected what was saved, got a desc|version: |expected v)"
+        ):
+            ConRRegressor.load(saved)
+
+
+def test_a_model_of_an_earlier_version_has_no_digest(saved: Path, frame: pd.DataFrame) -> None:
+    predictions = ConRRegressor.load(saved).predict(frame)
+    description = json.loads((saved / "model.json").read_text())
+    del description[DIGEST]
+    (saved / "model.json").write_text(json.dumps(description))
+    np.testing.assert_array_equal(ConRRegressor.load(saved).predict(frame), predictions)
 
 
 def test_a_missing_file_is_named(saved: Path, tmp_path: Path) -> None:

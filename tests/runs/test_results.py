@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conr.density.regions import GROUPS
 from conr.runs import Outputs, RunResult
+from conr.runs.choice import read_choice, write_choice
 
 
 def example(**changes: Any) -> RunResult:
@@ -97,7 +99,20 @@ def test_no_result(tmp_path: Path) -> None:
             {"bins": {"edges": [[0.0, 1.0]], "train_counts": [1], "regions": ["rare"]}},
             "bins.regions[0]: expected 'many' or 'median' or 'few', got 'rare'",
         ),
+        (
+            {"bins": {"edges": [[0.0, 1.0]], "train_counts": [1.5], "regions": ["few"]}},
+            "bins.train_counts[0]: expected a whole number of at least 0, got 1.5",
+        ),
+        ({"train_seconds": -0.5}, "train_seconds: expected a number of at least 0, got -0.5"),
         ({"metrics": {"all": {}}}, "expected the key 'metrics.all.count', found none"),
+        (
+            {"metrics": {key: {"count": 2.5, "mae": 1.0} for key in GROUPS}},
+            "metrics.all.count: expected a whole number of at least 0 or null, got 2.5",
+        ),
+        (
+            {"metrics": {key: {"count": 2, "mae": -1.0} for key in GROUPS}},
+            "metrics.all.mae: expected a number of at least 0 or null, got -1.0",
+        ),
     ],
 )
 def test_wrong_content(tmp_path: Path, broken: dict[str, Any] | list[Any], message: str) -> None:
@@ -106,6 +121,40 @@ def test_wrong_content(tmp_path: Path, broken: dict[str, Any] | list[Any], messa
     path.write_text(json.dumps(content | broken if isinstance(broken, dict) else broken))
     with pytest.raises(ValueError, match=re.escape(f"{path}: {message}")):
         RunResult.read(tmp_path)
+
+
+def test_correlations_and_errors_of_other_datasets_may_be_negative(tmp_path: Path) -> None:
+    metrics = {key: {"count": 2.0, "bias": -1.0, "pearson": -0.5} for key in GROUPS}
+    example(metrics=metrics, headline="bias").write(tmp_path)
+    assert RunResult.read(tmp_path).metrics == metrics
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seconds": -1.0}, "leaderboard[0].seconds: expected a number of at least 0, got -1.0"),
+        ({"bmae": -1.0}, "leaderboard[0].bmae: expected a number of at least 0 or null, got -1.0"),
+    ],
+)
+def test_a_choice_has_no_negative_errors(change: dict[str, float], message: str, tmp_path: Path) -> None:
+    errors = dict.fromkeys((*GROUPS, "bmae"), 1.0)
+    path = write_choice(
+        tmp_path,
+        objective="bmae",
+        leaderboard=[{"name": "blend", **errors, "weight": 1.0, "seconds": 2.0, **change}],
+        tradeoff={"limit": [None], **{key: [1.0] for key in errors}, "chosen": 0},
+        unfinished=[],
+        coverage=0.9,
+        intervals={key: {"count": 3.0, "coverage": 1.0, "set_width": math.nan, "width": 2.0} for key in GROUPS},
+    )
+    with pytest.raises(ValueError, match=re.escape(f"{path}: {message}")):
+        read_choice(tmp_path)
+    content = json.loads(path.read_text())
+    content["leaderboard"][0] |= {"seconds": 2.0, "bmae": None}
+    content["intervals"]["all"]["coverage"] = 1.5
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="coverage: expected a number of at least 0 and at most 1 or null, got"):
+        read_choice(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,21 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from sklearn.linear_model import Ridge
 from tests.safety.damage import DAMAGES, JSON_DAMAGES, refusal, refused, wrong_values
 
-from conr.estimators import ConRRegressor, TableModel
+from conr.estimators import ConRRegressor, RareRegressor, TableModel
+from conr.estimators.encoded import EncodedRegressor
+from conr.estimators.sealing import DIGEST, write_sealed
 
 SMALL: dict[str, Any] = {"members": 2, "width": 16, "max_epochs": 1, "random_state": 0, "device": "cpu"}
 FILES = ("model.json", "weights.safetensors", "table.json")
+OF_BLEND = (
+    *FILES,
+    "candidate-*/fold-1.skops",
+    "candidate-*/fold-0/model.json",
+    "candidate-*/fold-2/weights.safetensors",
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +48,79 @@ def whole(frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture
 def model(whole: Path, tmp_path: Path) -> Path:
     return shutil.copytree(whole, tmp_path / "model")
+
+
+@pytest.fixture(scope="module")
+def whole_blend(whole: Path, frame: pd.DataFrame) -> Path:
+    pytest.importorskip("skops")
+    candidates = {"line": EncodedRegressor(Ridge()), "network": ConRRegressor(**SMALL)}
+    fitted = RareRegressor(candidates, cv=3, random_state=0).fit(frame, np.arange(80.0))
+    for name, one in candidates.items():  # both, whatever was chosen
+        if name not in fitted.estimators_:
+            alone = RareRegressor({name: one}, cv=3, random_state=0).fit(frame, np.arange(80.0))
+            fitted.estimators_[name] = alone.estimators_[name]
+            fitted.blend_.append(alone.blend_[0])
+    return TableModel(fitted, targets=["price"], source="houses.csv").save(whole.parent / "blend")
+
+
+@pytest.fixture
+def blend(whole_blend: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(whole_blend, tmp_path / "blend")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", OF_BLEND)
+def test_a_damaged_file_of_a_blend_is_refused(name: str, damage: str, blend: Path, tmp_path: Path) -> None:
+    file = next(blend.glob(name))
+    file.write_bytes(DAMAGES[damage](file.read_bytes(), tmp_path / "executed"))
+    message = refusal(lambda: TableModel.load(blend))
+    assert message is not None
+    assert "expected" in message
+    assert str(file) in message
+    assert not (tmp_path / "executed").exists()
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match=re.escape(str(file))):
+        TableModel.load(blend)
+
+
+def test_changed_numbers_and_swapped_files_of_a_blend_are_refused(blend: Path, whole: Path) -> None:
+    assert TableModel.load(blend).targets == ["price"]
+    for name in ("model.json", "table.json"):
+        text = (blend / name).read_text()
+        number = re.findall(r"(?<=: )\d\.\d+|price", text)[-1]
+        (blend / name).write_text(text.replace(number, f"{number[:-1]}{'1' if number[-1] != '1' else '2'}"))
+        message = refusal(lambda: TableModel.load(blend))
+        assert message is not None
+        assert f"{blend / name}: expected what was saved, got a description that was changed" in message
+        (blend / name).write_text(text)
+    for name in OF_BLEND:
+        file = next(blend.glob(name))
+        other = whole / name
+        if name not in FILES:
+            other = (
+                file.with_name("fold-0.skops") if name.endswith("skops") else next(blend.glob("*/fold-1")) / file.name
+            )
+        content = file.read_bytes()
+        file.write_bytes(other.read_bytes())
+        message = refusal(lambda: TableModel.load(blend))
+        assert message is not None, name
+        assert "expected the file that" in message, name
+        file.write_bytes(content)
+    TableModel.load(blend)
+
+
+def test_a_file_of_skops_that_breaks_is_refused_whatever_its_digest(blend: Path) -> None:
+    file = next(blend.glob("candidate-*/fold-0.skops"))
+    content = file.read_bytes()[:200]
+    file.write_bytes(content)
+    described = unsealed(blend / "model.json")
+    next(one for one in described["models"] if one["kind"] == "skops")["sha256"][0] = hashlib.sha256(
+        content
+    ).hexdigest()
+    write_sealed(blend / "model.json", described)
+    message = refusal(lambda: RareRegressor.load(blend))
+    assert message is not None
+    assert f"{file}: expected a model that RareRegressor.save wrote, got one that breaks" in message
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -79,9 +161,15 @@ def test_json_of_another_form_is_refused(name: str, damage: str, model: Path) ->
     assert f"{name}: expected" in message
 
 
+def unsealed(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text())
+    del content[DIGEST]
+    return content
+
+
 def change(folder: Path, **values: Any) -> None:
-    description = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps({**description, **values}))
+    """Whoever changes a description can change its digest, too."""
+    write_sealed(folder / "model.json", {**unsealed(folder / "model.json"), **values})
 
 
 @pytest.mark.parametrize("name", ["model.json", "table.json"])
@@ -95,7 +183,7 @@ def test_a_million_entries_are_refused_before_they_are_parsed(name: str, model: 
 
 def test_a_changed_description_is_refused_or_harmless(model: Path, frame: pd.DataFrame) -> None:
     """A model that loads can predict, transform and be evaluated."""
-    description = json.loads((model / "model.json").read_text())
+    description = unsealed(model / "model.json")
     changed = wrong_values(description)
     for name in ("encoding", "conr_settings", "settings"):
         changed += [
@@ -105,7 +193,7 @@ def test_a_changed_description_is_refused_or_harmless(model: Path, frame: pd.Dat
     changed += [(f"history = {value}", {**description, "history": value}) for value in histories]
     accepted = []
     for what, content in changed:
-        (model / "model.json").write_text(json.dumps(content))
+        write_sealed(model / "model.json", content)
         message = refusal(lambda: accepted.append(works(ConRRegressor.load(model), frame)))
         assert message is None or str(model) in message or "expected" in message, what
     assert len(accepted) < 0.5 * len(changed)
@@ -136,8 +224,7 @@ def test_changed_arrays_are_refused_or_harmless(model: Path, frame: pd.DataFrame
 
 @pytest.mark.parametrize("values", [{"targets": ["a", "b"]}, {"targets": [3]}, {"numbers": []}])
 def test_targets_that_are_not_the_model_s_are_refused(values: dict[str, Any], model: Path) -> None:
-    content = json.loads((model / "table.json").read_text())
-    (model / "table.json").write_text(json.dumps({**content, **values}))
+    write_sealed(model / "table.json", {**unsealed(model / "table.json"), **values})
     message = refusal(lambda: TableModel.load(model))
     assert message is not None
     assert re.search(r"table\.json: .*expected", message)

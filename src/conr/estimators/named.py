@@ -9,6 +9,7 @@ from conr._extras import require
 from conr.estimators.encoded import EncodedRegressor
 from conr.estimators.rare_regressor import RareRegressor
 from conr.estimators.regressor import ConRRegressor
+from conr.estimators.support import chosen_device
 
 NAMES = ("rare", "boosting", "conr")
 
@@ -39,15 +40,19 @@ def named_regressor(
     Raises:
         ImportError: a package of it is not installed.
         TypeError: an argument that there is not.
-        ValueError: an unknown name.
+        ValueError: an unknown name, or an argument outside its range.
     """
     if name == "conr":
-        return ConRRegressor(**{"random_state": random_state, **settings})
+        network = ConRRegressor(**{"random_state": random_state, **settings})
+        network._check_settings()
+        chosen_device(network.device)
+        return network
     require(f"the model {name!r}", "skops")  # before a training that could not be saved
-    if name == "rare":
-        return RareRegressor(**{"random_state": random_state, **settings})
-    if name == "boosting":
-        return RareRegressor(**{"candidates": "boosting", "random_state": random_state, **settings})
+    if name in {"rare", "boosting"}:
+        candidates = {"candidates": "boosting"} if name == "boosting" else {}
+        blend = RareRegressor(**{**candidates, "random_state": random_state, **settings})
+        blend._check_settings()
+        return blend
     module, _, own = name.rpartition(".")
     if not module:
         near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.5)

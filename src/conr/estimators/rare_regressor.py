@@ -156,7 +156,7 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
             ValueError: see the class.
             KeyboardInterrupt: before the first candidate was finished.
         """
-        self._checked_candidates()
+        self._check_settings()
         labels = one_target(y, type(self).__name__)
         candidates = self._candidates(len(labels))
         columns = self._read(X, reset=True)
@@ -289,9 +289,14 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         model: Self = load_rare(cls, Path(path), trusted=trusted)
         return model
 
-    def _checked_candidates(self) -> None:
+    def _check_settings(self) -> None:
         check_choice("objective", self.objective, OBJECTIVES)
         check_whole("cv", self.cv, low=3)
+        LabelDensity(many=self.many, few=self.few)  # checks both
+        if self.n_jobs is not None:
+            check_number("n_jobs", self.n_jobs)
+            if self.n_jobs == 0 or not isinstance(self.n_jobs, int):
+                raise ValueError(f"n_jobs: expected a whole number that is not 0, got {self.n_jobs}")
         for name in ("max_loss_on_many", "time_limit"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), low=0)

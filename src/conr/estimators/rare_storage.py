@@ -1,7 +1,6 @@
 """Saved blends: JSON and safetensors for what is ours, skops for models of scikit-learn."""
 
 import hashlib
-import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as tensor_bytes
 from sklearn.base import clone
@@ -19,11 +17,11 @@ from conr._extras import require
 from conr.density import Bins, LabelDensity
 from conr.estimators.leaderboard import ERRORS, Frontier
 from conr.estimators.regressor import ConRRegressor
+from conr.estimators.sealing import BREAKS, broken_model, read_sealed, write_sealed
 from conr.estimators.storage import MODEL, WEIGHTS, plain_setting
 from conr.rare.maps import MAPS, Correction
-from conr.runs.atomic import write_text, write_whole
-from conr.runs.reading import read_json, without_nan
-from conr.runs.schema import check
+from conr.runs.atomic import write_whole
+from conr.runs.reading import without_nan
 from conr.tables.encoding import Encoding
 
 FORMAT = "conr.RareRegressor"
@@ -59,7 +57,6 @@ _TRUSTED = (
     "conr.tables.encoding.Encoding",
     "conr.tables.numbers.Writing",
 )
-_BREAKS = (SafetensorError, LookupError, TypeError, ValueError, RuntimeError, AttributeError, zipfile.BadZipFile)
 
 
 class BlendPart(NamedTuple):
@@ -114,7 +111,7 @@ def save_rare(model: Any, folder: Path) -> Path:
         "unfinished": model.unfinished_,
     }
     write_whole(folder / WEIGHTS, lambda file: file.write(content))
-    write_text(folder / MODEL, json.dumps(description, indent=1))
+    write_sealed(folder / MODEL, description)
     return folder
 
 
@@ -123,8 +120,7 @@ def load_rare(make: Any, folder: Path, *, trusted: Sequence[str]) -> Any:
     for name in (MODEL, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"expected a model that RareRegressor.save wrote, found no file {folder / name}")
-    description = read_json(folder / MODEL)
-    check(folder / MODEL, description, _KIND)
+    description = read_sealed(folder / MODEL, _KIND)
     content = (folder / WEIGHTS).read_bytes()
     if hashlib.sha256(content).hexdigest() != description["weights_sha256"]:
         raise ValueError(f"{folder / WEIGHTS}: expected the file that {MODEL} was saved with, got another one")
@@ -137,10 +133,8 @@ def load_rare(make: Any, folder: Path, *, trusted: Sequence[str]) -> Any:
     }
     try:
         return _filled(make, description, load_tensors(content), models)
-    except _BREAKS as error:
-        raise ValueError(
-            f"{folder}: expected a model that RareRegressor.save wrote, got one that breaks: {error}"
-        ) from error
+    except BREAKS as error:
+        raise broken_model(folder, "RareRegressor.save", error) from error
 
 
 def _filled(make: Any, description: dict[str, Any], tensors: dict[str, torch.Tensor], models: dict[str, Any]) -> Any:
@@ -151,7 +145,7 @@ def _filled(make: Any, description: dict[str, Any], tensors: dict[str, torch.Ten
         if not values.isfinite().all():
             raise ValueError(f"{name}: expected finite numbers")
     model = make(**settings)
-    model._checked_candidates()
+    model._check_settings()
     model.n_outputs_ = 1
     if description["n_features"] is not None:
         model.n_features_in_ = description["n_features"]
@@ -228,6 +222,8 @@ def _load_one(place: Path, digest: str, trusted: Sequence[str]) -> Any:
         raise ValueError(
             f"{file}: expected classes that are trusted, got {', '.join(other)}: name them in trusted="
         ) from error
+    except BREAKS as error:  # whoever changes a file can change its digest, too
+        raise broken_model(file, "RareRegressor.save", error) from error
 
 
 def _digest(file: Path) -> str:

@@ -13,12 +13,12 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from conr._auto import AUTO
-from conr._checks import check_choice, check_number
 from conr.density import Bins, LabelDensity
 from conr.density.default_bins import label_bins
 from conr.estimators.fitting import Part, Schedule
 from conr.estimators.method_search import search_method
 from conr.estimators.network import in_batches
+from conr.estimators.network_settings import check_network_settings
 from conr.estimators.rows import TableInput, check_labels, errors_by_region, single_pair, validation_rows
 from conr.estimators.storage import ModelState, load_model, save_model
 from conr.estimators.support import check_names, chosen_device, known_arguments, training_schedule
@@ -29,8 +29,6 @@ from conr.methods.scale import LabelScale, flat
 from conr.rare.labels import drawn_seed
 from conr.tables.columns import Columns
 from conr.tables.encoding import Encoding
-
-NEW_CATEGORIES = ("ignore", "error")
 
 Predictions = NDArray[np.float64]
 
@@ -359,17 +357,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         return tags
 
     def _check_settings(self) -> None:
-        if "mlp" in str(self.method).split("+"):
-            raise ValueError(
-                f"method: expected one of training, got {self.method!r} with another network: members=1 and "
-                "embedding='none' make a plain one"
-            )
-        check_choice("new_categories", self.new_categories, NEW_CATEGORIES)
-        check_number("few", self.few, low=0)
-        check_number("many", self.many, low=self.few)
-        check_number("validation_fraction", self.validation_fraction, low=0, open_low=True)
-        if self.validation_fraction > 0.5:
-            raise ValueError(f"validation_fraction: expected a share of at most 0.5, got {self.validation_fraction}")
+        check_network_settings(self)
 
     def _part(self, columns: Columns, labels: Tensor, weights: NDArray[np.float64] | None = None) -> Part:
         return Part(

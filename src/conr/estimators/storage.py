@@ -1,7 +1,6 @@
 """Saved estimators: a JSON file that says what the model is, and a safetensors file with its arrays."""
 
 import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -11,7 +10,6 @@ from typing import Any, NamedTuple, Protocol, Self, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as tensor_bytes
 from torch import Tensor
@@ -20,10 +18,11 @@ import conr
 from conr._auto import AUTO
 from conr.density import Bins, ConRSettings, LabelDensity
 from conr.estimators.network import TableNetwork, in_batches, table_encoder
+from conr.estimators.sealing import BREAKS, broken_model, read_sealed, write_sealed
 from conr.methods.objective import head_maker
 from conr.methods.scale import LabelScale
 from conr.models.table_encoder import Layout
-from conr.runs.atomic import write_text, write_whole
+from conr.runs.atomic import write_whole
 from conr.runs.reading import read_json, without_nan
 from conr.runs.schema import check
 from conr.tables.columns import Columns
@@ -56,19 +55,6 @@ _KIND = {
     "method?": str,
     "search?": [{"round": _COUNT, "method": str, "epochs": _COUNT, "bmae": (float, None)}],
 }
-
-
-# The errors of numbers and names that do not fit together, in this package and those below it.
-_BREAKS = (
-    SafetensorError,
-    LookupError,
-    TypeError,
-    ValueError,
-    RuntimeError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-)
 
 
 class ModelState(NamedTuple):
@@ -180,11 +166,10 @@ def save_model(settings: Mapping[str, Any], state: ModelState, folder: Path) -> 
         "method": state.method,
         "search": without_nan(state.search),
     }
-    text = json.dumps(description, indent=1)
     folder.mkdir(parents=True, exist_ok=True)
     # In this order a model that is cut off in between does not fit its weights, and is refused.
     write_whole(folder / WEIGHTS, lambda file: file.write(content))
-    write_text(folder / MODEL, text)
+    write_sealed(folder / MODEL, description)
     return folder
 
 
@@ -205,11 +190,8 @@ def load_model(make: type[Model], folder: Path, *, device: torch.device) -> Mode
         state = _state(model.get_params(deep=False), description, load_tensors(content))
         state.network.to(device)
         _try_out(state, device)
-    except _BREAKS as error:
-        text = " ".join(f"{error}".split())
-        raise ValueError(
-            f"{folder}: expected a model that ConRRegressor.save wrote, got one that breaks: {text:.400}"
-        ) from error
+    except BREAKS as error:
+        raise broken_model(folder, "ConRRegressor.save", error) from error
     state.give(model, device)
     return model
 
@@ -222,8 +204,7 @@ def _description(path: Path) -> dict[str, Any]:
             f"{path}: expected version {_VERSION} of the format, got {description['version']!r} "
             f"(written by conr {description.get('conr')!r}, read by {conr.__version__}): fit the model anew"
         )
-    check(path, description, _KIND)
-    return description
+    return read_sealed(path, _KIND)
 
 
 def _state(settings: Mapping[str, Any], description: Mapping[str, Any], tensors: dict[str, Tensor]) -> ModelState:

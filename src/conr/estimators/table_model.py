@@ -1,7 +1,6 @@
 """A model of a table: the estimator, and what it needs to read other files like the one it was fitted on."""
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +17,11 @@ from conr.estimators.rare_regressor import RareRegressor
 from conr.estimators.rare_storage import FORMAT
 from conr.estimators.regressor import ConRRegressor
 from conr.estimators.rows import errors_by_region
+from conr.estimators.sealing import read_sealed, write_sealed
 from conr.estimators.storage import MODEL
 from conr.methods.scale import flat
 from conr.rare.conformal import LabelSets
-from conr.runs.atomic import write_text
 from conr.runs.reading import read_json
-from conr.runs.schema import check
 from conr.tables.columns import NUMBER, Kind
 from conr.tables.files import FileFormat
 from conr.tables.source import TableFile, TableRows, even_share, read_rows
@@ -32,6 +30,7 @@ TABLE = "table.json"
 FEWEST_ROWS = 50
 
 _FORMAT = "conr.table/2"
+_MODEL_DIGEST = "model_sha256"
 _WRITTEN = dict.fromkeys(NUMBER.state(), str)
 _KIND = {
     "schema": _FORMAT,
@@ -40,6 +39,7 @@ _KIND = {
     "header": bool,
     "source": str,
     "digest": str,
+    f"{_MODEL_DIGEST}?": str,  # earlier versions wrote none
 }
 
 
@@ -152,10 +152,16 @@ class TableModel:
     def save(self, folder: Path) -> Path:
         """Write ``table.json`` and the files of the estimator; see `ConRRegressor.save` and `RareRegressor.save`."""
         self.regressor.save(folder)
-        described = {name: _FORMAT if name == "schema" else getattr(self, name) for name in _KIND}
-        described["label_kinds"] = {name: kind.state() for name, kind in self.label_kinds.items()}
-        text = json.dumps(described, indent=1, ensure_ascii=False)
-        write_text(folder / TABLE, f"{text}\n")
+        description = {
+            "schema": _FORMAT,
+            "targets": self.targets,
+            "label_kinds": {name: kind.state() for name, kind in self.label_kinds.items()},
+            "header": self.header,
+            "source": self.source,
+            "digest": self.digest,
+            _MODEL_DIGEST: file_digest(folder / MODEL),
+        }
+        write_sealed(folder / TABLE, description)
         return folder
 
     @classmethod
@@ -173,10 +179,11 @@ class TableModel:
         path = folder / TABLE
         if not path.is_file():
             raise FileNotFoundError(f"expected the folder of a model, as `conr table fit` writes it, found no {path}")
-        content = read_json(path)
-        check(path, content, _KIND)
+        content = read_sealed(path, _KIND)
         del content["schema"]
         regressor = _load_regressor(folder, trusted)
+        if content.pop(_MODEL_DIGEST, None) not in (None, file_digest(folder / MODEL)):
+            raise ValueError(f"{folder / MODEL}: expected the file that {TABLE} was saved with, got another one")
         targets = content["targets"]
         if len(targets) != regressor.n_outputs_:
             raise ValueError(f"{path}: expected the names of {regressor.n_outputs_} targets, got {targets!r:.80}")

@@ -7,22 +7,24 @@ from typing import Any
 from conr.density.regions import GROUPS
 from conr.runs.atomic import write_text
 from conr.runs.reading import read_json, without_nan
-from conr.runs.schema import check
+from conr.runs.schema import Within, check
 
 CHOICE = "choice.json"
 
 _SCHEMA = "conr.choice/1"
-_NUMBER = (float, None)
+_ERROR = (Within(), None)
+_SHARE = Within(high=1)
 _ERRORS = (*GROUPS, "bmae")
 _KIND = {
     "schema": _SCHEMA,
     "objective": str,
-    "leaderboard": [{"name": str, **dict.fromkeys(_ERRORS, _NUMBER), "weight": float, "seconds": float}],
-    "tradeoff": {"limit": [_NUMBER], **{name: [_NUMBER] for name in _ERRORS}, "chosen": range(2**31)},
+    "leaderboard": [{"name": str, **dict.fromkeys(_ERRORS, _ERROR), "weight": Within(), "seconds": Within()}],
+    "tradeoff": {"limit": [_ERROR], **{name: [_ERROR] for name in _ERRORS}, "chosen": range(2**31)},
     "unfinished": [str],
-    "coverage": float,
+    "coverage": _SHARE,
     "intervals": {
-        group: {"count": _NUMBER, "coverage": _NUMBER, "set_width": _NUMBER, "width": _NUMBER} for group in GROUPS
+        group: {"count": Within(whole=True), "coverage": (_SHARE, None), "set_width": _ERROR, "width": _ERROR}
+        for group in GROUPS
     },
 }
 

@@ -10,25 +10,29 @@ from typing import Any, Self
 from conr.density.regions import GROUPS, REGIONS
 from conr.runs.atomic import write_text
 from conr.runs.reading import read_json, without_nan
-from conr.runs.schema import check
+from conr.runs.schema import Within, check
 
 SCHEMA = "conr.result/1"
 RESULT = "result.json"
 
 _NUMBER = (float, None)
 _COUNT = range(2**63)
+_HOW_MANY = Within(whole=True)  # as tensors count, 3.0
+_ERRORS = ("mae", "mse", "rmse", "gm", "bmae", "brmse", "abs_rel", "log10", "delta1", "delta2", "delta3", "angular")
+"""Metrics of this package that are never negative; a dataset may have others."""
+_METRICS = {"count": (_HOW_MANY, None), **{f"{name}?": (Within(), None) for name in _ERRORS}, ...: _NUMBER}
 _KIND = {
     "schema": SCHEMA,
     "dataset": str,
     "method": str,
     "seed": (int, None),
     "label": {"name": str, "unit": str, "dimensions?": [str], ...: object},
-    "bins": {"edges": [[float]], "train_counts": [float], "regions": [REGIONS], ...: object},
+    "bins": {"edges": [[float]], "train_counts": [_HOW_MANY], "regions": [REGIONS], ...: object},
     "headline": str,
-    "metrics": {group: {"count": _NUMBER, ...: _NUMBER} for group in GROUPS} | {...: object},
-    "checkpoint": {"path": (str, None), "epoch": (int, None), "monitor": (str, None), "value": _NUMBER, ...: object},
+    "metrics": dict.fromkeys(GROUPS, _METRICS) | {...: object},
+    "checkpoint": {"path": (str, None), "epoch": (_COUNT, None), "monitor": (str, None), "value": _NUMBER, ...: object},
     "epochs": _COUNT,
-    "train_seconds": float,
+    "train_seconds": Within(),
     "versions": dict,
     "hardware": dict,
     "created": str,
@@ -134,7 +138,3 @@ def _check_sizes(content: dict[str, Any], source: object) -> None:
         if len(content["bins"][name]) != bins:
             found = content["bins"][name]
             raise ValueError(f"{source}: bins.{name}: expected {bins}, one per bin, got {len(found)}: {found!r:.80}")
-    counts = [content["metrics"][group]["count"] for group in GROUPS]
-    for name, found in (("bins.train_counts", content["bins"]["train_counts"]), ("metrics: count", counts)):
-        if any(count is not None and count < 0 for count in found):
-            raise ValueError(f"{source}: {name}: expected numbers of at least 0, got {found!r:.80}")

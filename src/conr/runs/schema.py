@@ -3,7 +3,8 @@
 A kind is
 
 - ``str``, ``bool``, ``dict`` or ``list``: such a value; ``None``: null; ``object``: anything;
-- ``int``: a whole number of at most 64 bits; a ``range``: one in it; ``float``: a finite number, or such a whole one;
+- ``int``: a whole number of at most 64 bits; a ``range``: one in it; ``float``: a finite number, or such a whole one; a
+  `Within`: one of these from its low to its high, without a fraction if it is whole;
 - a text or number: this value; a tuple: one of several kinds;
 - ``[kind]``: a list of such values;
 - ``{"name": kind, "name?": kind}``: names with values, of which those with a question mark may be absent. Other names
@@ -11,6 +12,7 @@ A kind is
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 _WHOLE = range(-(2**63), 2**63)
@@ -22,6 +24,15 @@ _NAMES = {
     list: "a list",
     dict: "names with values",
 }
+
+
+@dataclass(frozen=True)
+class Within:
+    """Numbers from ``low`` to ``high``; ``whole`` ones may be written as 3.0."""
+
+    low: float = 0
+    high: float = math.inf
+    whole: bool = False
 
 
 def check(source: object, value: Any, kind: Any, at: str = "") -> None:
@@ -90,6 +101,8 @@ def _is(value: Any, kind: Any) -> bool:
         return any(_is(value, one) for one in kind)
     if kind is float:
         return is_number(value)
+    if isinstance(kind, Within):
+        return is_number(value) and kind.low <= value <= kind.high and not (kind.whole and value % 1)
     if kind is int or isinstance(kind, range):
         inside = kind if isinstance(kind, range) else _WHOLE
         return isinstance(value, int) and not isinstance(value, bool) and value in inside
@@ -104,5 +117,8 @@ def _name(kind: Any) -> str:
     if isinstance(kind, dict | list):
         kind = type(kind)
     if isinstance(kind, range):
-        return f"a whole number of at least {kind.start}"
+        kind = Within(kind.start, whole=True)
+    if isinstance(kind, Within):
+        most = f" and at most {kind.high}" if kind.high < math.inf else ""
+        return f"a {'whole ' if kind.whole else ''}number of at least {kind.low}{most}"
     return "null" if kind is None else _NAMES[kind] if isinstance(kind, type) else repr(kind)
