@@ -132,7 +132,7 @@ def test_a_file_without_names_of_columns_is_recognised(capsys: pytest.CaptureFix
     path = fish(60)
     path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[1:]), encoding="utf-8")
     assert main(["inspect", "fish.csv", "--target", "gewicht"]) == 2
-    assert "a file without names needs header: false, and positions instead" in capsys.readouterr().err
+    assert "a file without names needs --header false, and positions instead" in capsys.readouterr().err
 
 
 def test_many_problems_are_listed_or_skipped(capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,7 +141,7 @@ def test_many_problems_are_listed_or_skipped(capsys: pytest.CaptureFixture[str])
     assert main(words) == 2
     printed = capsys.readouterr().err
     assert printed.count("expected a finite number as label, got none") == 20
-    assert "... and 10 more\n(skip_bad: true leaves such rows and columns out, ignore names" in printed
+    assert "... and 10 more\n(--skip_bad leaves such rows and columns out, --ignore names" in printed
     with pytest.warns(UserWarning, match=f"fish.csv: 30 of {ROWS} rows left out"):
         assert main([*words, "--skip-bad"]) == 0
 

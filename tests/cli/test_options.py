@@ -34,6 +34,18 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["--trainer.precision=8"], "--trainer.precision: expected "),
         (["--seed_everything=x"], "--seed_everything: expected "),
         (["--model=3"], "--model: "),
+        (["--trainer.min_epochs=-3"], "trainer.min_epochs: expected a number of at least 0, got -3"),
+        (["--trainer.max_steps=-2"], "trainer.max_steps: expected a number of at least -1, got -2"),
+        (["--trainer.gradient_clip_val=-1"], "trainer.gradient_clip_val: expected a number of at least 0, got -1"),
+        (["--trainer.log_every_n_steps=-1"], "trainer.log_every_n_steps: expected a number of at least 0, got -1"),
+        (["--trainer.num_sanity_val_steps=-5"], "trainer.num_sanity_val_steps: expected a number of at least -1, got"),
+        (["--trainer.accumulate_grad_batches=0"], "trainer.accumulate_grad_batches: expected a number of at least 1"),
+        (["--trainer.limit_train_batches=-1"], "trainer.limit_train_batches: expected a number of at least 0, got -1"),
+        (["--trainer.limit_val_batches=1.5"], "trainer.limit_val_batches: expected a whole number of batches or a sh"),
+        (["--trainer.val_check_interval=0"], "trainer.val_check_interval: expected a number above 0, got 0"),
+        (["--data.ignore=[price]"], "ignore: expected columns beside the target, got 'price', which is one"),
+        (["--data.categorical=[price]"], "categorical: expected columns beside the target, got 'price', which is one"),
+        (["--data.target=[price, price]"], "target: expected each column once, got 'price' twice"),
     ],
 )
 def test_options_of_a_training(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,6 +55,26 @@ def test_options_of_a_training(words: list[str], line: str, capsys: pytest.Captu
     assert said[1:] in ([], ["(CONR_TRACEBACK=1 shows where)"])
     assert len(said[0]) < 500
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["table", "fit", "t.csv", "--target", "price"], "(--skip_bad leaves such rows out)"),
+        (["inspect", "t.csv", "--target", "price"], "(--skip_bad leaves such rows and columns out, --ignore names"),
+        (["fit", *TABLE], "(--data.skip_bad true leaves such rows out)"),
+        (["bench", "--datasets=table:t.csv:price", "--methods=vanilla"], "(--data.skip_bad true leaves such rows out)"),
+        (["table", "fit", "n.csv", "--target", "-1"], "--header false says that the file has no names"),
+        (["fit", "--config=table-vanilla", "--data.path=n.csv", "--data.target=-1"], "--data.header false says that"),
+        (["table", "fit", "d.csv", "--target", "b"], "(--decimal '.' or ',' says that it is"),
+    ],
+)
+def test_hints_name_options_as_they_are_typed(words: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("t.csv").write_text("a,price\n" + "".join(f"{row},{row % 7 or 'x'}\n" for row in range(60)))
+    Path("n.csv").write_text("".join(f"{row},{row % 7}\n" for row in range(60)))
+    Path("d.csv").write_text("a;b\n" + "".join(f"{row + 1}.234;{row + 1}\n" for row in range(60)))
+    assert main(words) == 2
+    assert hint in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -69,6 +101,23 @@ def test_options_of_a_training(words: list[str], line: str, capsys: pytest.Captu
         (["bench", "--datasets", "table:t.csv:price", "--methods", "vanilla", "--jobs", "x"], "--jobs: expected a"),
         (["tune", "--dataset", "table:t.csv:price", "--trials", "x"], "--trials: expected a whole number, got 'x'"),
         (["data", "check", "table", "--path", "t.csv", "--target", "price", "--many", "x"], "--many: expected a whole"),
+        (
+            ["table", "fit", "t.csv", "--target", "price", "--ignore", "[a, price]"],
+            "ignore: expected columns beside the target, got 'price', which is one",
+        ),
+        (
+            ["inspect", "t.csv", "--target", "price", "--ignore", "-1"],
+            "ignore: expected columns beside the target, got",
+        ),
+        (
+            ["table", "fit", "gone.csv", "--target", "price", "--model.objective", "bma"],
+            "objective: expected one of 'bmae', 'mae', 'few', got 'bma'",
+        ),
+        (["table", "fit", "gone.csv", "--target", "price", "--model.cv", "1"], "cv: expected a number of at least 3"),
+        (
+            ["bench", "--datasets=table:t.csv:price", "--methods=vanilla", "--trainer.min_epochs=-3"],
+            "trainer.min_epochs: expected a number of at least 0, got -3",
+        ),
     ],
 )
 def test_options_of_the_other_verbs(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:

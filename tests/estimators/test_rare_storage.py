@@ -110,7 +110,7 @@ def test_classes_of_others_are_made_if_they_are_trusted(tmp_path: Path) -> None:
     model = RareRegressor({"mine": Foreign()}, cv=3, random_state=0).fit(x, Y)
     model.save(tmp_path)
     name = f"{Foreign.__module__}.Foreign"
-    with pytest.raises(ValueError, match=f"expected classes that are trusted, got {name}: name them in trusted="):
+    with pytest.raises(ValueError, match=f"expected classes that are trusted, got {name}: name them in trusted"):
         RareRegressor.load(tmp_path)
     np.testing.assert_allclose(RareRegressor.load(tmp_path, trusted=[name]).predict(x), model.predict(x))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from conr import __version__
 from conr._checks import check_choice
 from conr._extras import require
+from conr._hints import typed_after
 from conr._notes import show_warnings_as_notes
 from conr._options import OptionError
 
@@ -37,6 +38,11 @@ _RUNS = {  # a verb is loaded when it runs, so that help answers at once
 }
 _TAKE_CLASSES = (*_OF_LIGHTNING, "demo", "data", "bench", "ablate", "tune", "explain")
 
+_BEFORE_OPTIONS = {  # of the data, for hints
+    **dict.fromkeys(("table", "inspect", "data"), "--"),
+    **dict.fromkeys((*_OF_LIGHTNING, "bench", "ablate", "tune"), "--data."),
+}
+
 TRACEBACK_VARIABLE = "CONR_TRACEBACK"
 STOPPED = 130  # the exit status of what Ctrl-C has stopped, by the shells' convention
 
@@ -54,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if words and words[0] in _TAKE_CLASSES:
             sys.path.append(str(Path.cwd()))  # a dataset or encoder of one's own is found by its path from here
     try:
-        return _run(words)
+        with typed_after(_BEFORE_OPTIONS.get(words[0] if words else "")):
+            return _run(words)
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

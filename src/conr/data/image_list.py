@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from conr._checks import check_choice
+from conr._hints import option
 from conr._numbers import parse_number
 from conr._progress import working
 from conr.data.picture_files import PictureFile, ZipMember, file_size
@@ -67,7 +68,9 @@ class ImageTable:
     @cached_property
     def contents(self) -> Positions:
         """Position of the first entry with the same picture, for each entry, shape (n,): the same file or bytes."""
-        with working(f"looking for copies among {len(self.files):,} pictures (find_copies: false skips it)"):
+        with working(
+            f"looking for copies among {len(self.files):,} pictures ({option('find_copies', 'false')} skips it)"
+        ):
             return first_copies(self.files, compare=self.compare)
 
     def members(self) -> dict[str, Positions]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from conr._auto import AUTO, Auto, given, number
 from conr._checks import check_number
 from conr._extras import require
+from conr._hints import switch
 from conr.data.dataset import RegressionDataset, Splits
 from conr.data.decoding import MODES, read_image, usual_size
 from conr.data.image_list import Columns, ImageTable, read_image_table
@@ -54,7 +55,8 @@ class _Decoder:
         except ValueError as error:
             raise UnreadableImageError(
                 f"{self.source}, row {self.rows[position]}: expected a readable image at {self.files[position]}: "
-                f"{error} (check_images looks for such rows before training, skip_bad leaves them out)"
+                f"{error} ({switch('check_images')} looks for such rows before training, "
+                f"{switch('skip_bad')} leaves them out)"
             ) from error
 
 
@@ -206,7 +208,9 @@ class ImageData(RegressionData):
         file = Path(os.path.normpath(file)) if ".." in file.parts else file  # else a link could lead elsewhere
         home = os.path.join(os.path.normpath(self.root.absolute()), "")  # noqa: PTH118  of / it is / itself
         if not self.outside_root and not os.path.normpath(file.absolute()).startswith(home):
-            raise ValueError(f"expected an image below {self.root}, got the path {path!r} (outside_root allows it)")
+            raise ValueError(
+                f"expected an image below {self.root}, got the path {path!r} ({switch('outside_root')} allows it)"
+            )
         return file
 
     def load(self) -> Splits:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from conr._hints import option, switch
 from conr.density import REGIONS, Bins, ConRSettings, LabelDensity, suggest_scheme, suggest_settings
 from conr.density.default_bins import label_bins, wider_width
 from conr.density.splits import SPLITS
@@ -23,7 +24,6 @@ FEWEST_BINS = 10
 MOST_UNTESTED = 0.25
 MOST_OUTLIERS = 0.1
 MOST_CROWDED = 0.1
-_WAY_ROUND = "(skip_bad: true leaves such rows and columns out, ignore names columns that are no inputs)"
 _MOST_LISTED = 20
 
 
@@ -112,8 +112,10 @@ def inspect_table(file: TableFile, *, many: int = 100, few: int = 20, label_unit
     problems = [] if file.skip_bad else file.problems()
     if problems:
         more = [f"... and {len(problems) - _MOST_LISTED} more"] if len(problems) > _MOST_LISTED else []
+        left_out = f"{switch('skip_bad')} leaves such rows and columns out"
+        way_round = f"({left_out}, {option('ignore')} names columns that are no inputs)"
         can_go = any(", row " in one or "none in any row" in one for one in problems)
-        raise ValueError("\n".join([*problems[:_MOST_LISTED], *more, *([_WAY_ROUND] if can_go else [])]))
+        raise ValueError("\n".join([*problems[:_MOST_LISTED], *more, *([way_round] if can_go else [])]))
     content = file.content()
     bins, every = content.bins, content.labels.float()
     try:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from conr._checks import check_number
+from conr._hints import switch
 from conr.data.images import UnreadableImageError
 from conr.density import Bins
 from conr.runs.atomic import write_arrays
@@ -61,8 +62,8 @@ class Pair(NamedTuple):
             yield
         except ValueError as error:
             raise UnreadableImageError(
-                f"{self.source}, row {self.row}: {error} (check_images looks for such rows before training, skip_bad "
-                "leaves them out)"
+                f"{self.source}, row {self.row}: {error} ({switch('check_images')} looks for such rows before "
+                f"training, {switch('skip_bad')} leaves them out)"
             ) from error
 
 

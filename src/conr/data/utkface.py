@@ -12,6 +12,7 @@ from torch import Tensor
 
 from conr._auto import AUTO, Auto
 from conr._checks import check_whole
+from conr._hints import switch
 from conr.data.ages import age_bins
 from conr.data.dataset import DatasetCard
 from conr.data.image_list import Columns, ImageTable
@@ -142,7 +143,7 @@ class UTKFace(ImageData):
             one, other = (table.paths[position] for position in (contents[differs[0]], differs[0]))
             raise ValueError(
                 f"{self.root}: expected one age per picture, got identical ones {one} and {other}, and "
-                f"{torn.sum()} of such (skip_bad leaves them out)"
+                f"{torn.sum()} of such ({switch('skip_bad')} leaves them out)"
             )
         kept = np.flatnonzero(~torn & (contents == np.arange(len(contents))))
         if len(kept) < len(contents):

@@ -14,6 +14,7 @@ from sklearn.base import clone
 
 import conr
 from conr._extras import require
+from conr._hints import option
 from conr.density import Bins, LabelDensity
 from conr.estimators.leaderboard import ERRORS, Frontier
 from conr.estimators.regressor import ConRRegressor
@@ -220,7 +221,7 @@ def _load_one(place: Path, digest: str, trusted: Sequence[str]) -> Any:
     except UntrustedTypesFoundException as error:
         other = sorted(set(get_untrusted_types(data=content)) - set(known))
         raise ValueError(
-            f"{file}: expected classes that are trusted, got {', '.join(other)}: name them in trusted="
+            f"{file}: expected classes that are trusted, got {', '.join(other)}: name them in {option('trusted')}"
         ) from error
     except BREAKS as error:  # whoever changes a file can change its digest, too
         raise broken_model(file, "RareRegressor.save", error) from error

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from conr._checks import check_number
+from conr._hints import switch
 from conr.density.splits import balanced_split
 from conr.estimators.rare_regressor import RareRegressor
 from conr.estimators.rare_storage import FORMAT
@@ -196,7 +197,7 @@ class TableModel:
     def _check_categories(self, rows: TableRows, *, strict: bool) -> None:
         encoding = self.regressor.encoding_
         for sentence in encoding.unknown(rows.inputs) if strict and encoding is not None else ():
-            raise ValueError(f"{sentence}; without strict it is taken as none of them")
+            raise ValueError(f"{sentence}; without {switch('strict')} it is taken as none of them")
 
 
 def _load_regressor(folder: Path, trusted: Sequence[str]) -> ConRRegressor | RareRegressor:

@@ -3,6 +3,8 @@
 import warnings
 from collections.abc import Sequence
 
+from conr._hints import switch
+
 
 class BadRows:
     """Collects what is wrong with the rows of a table of samples.
@@ -38,7 +40,9 @@ class BadRows:
             ValueError: see above.
         """
         for row in sorted(self.problems)[:1]:
-            raise ValueError(f"{self.source}, row {row}: {self.problems[row]} (skip_bad leaves such rows out)")
+            raise ValueError(
+                f"{self.source}, row {row}: {self.problems[row]} ({switch('skip_bad')} leaves such rows out)"
+            )
 
     def finish(self, total: int) -> list[int]:
         """Warn of how many rows are left out, and return their numbers in order.

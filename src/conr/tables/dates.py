@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from conr._hints import option
 from conr.tables.numbers import UnclearError
 
 PARTS = ("year", "month", "day of week", "days")
@@ -72,7 +73,7 @@ def detected_order(counts: Mapping[str, int], first: str | None = None) -> str |
         if differ.any():
             raise UnclearError(
                 f"expected dates that are clear, got {list(counts)[int(differ.argmax())]!r}, which may be {best[0]} or "
-                f"{other} (dates: {' or '.join(FIRST)} says what it is)"
+                f"{other} ({option('dates', ' or '.join(FIRST))} says what it is)"
             )
     return best[0] if best else None
 

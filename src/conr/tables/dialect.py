@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from conr._checks import check_choice
+from conr._hints import option
 from conr.tables.numbers import looks_like_number
 
 # In this order: a comma may be a decimal mark, and a space stands in many a text.
@@ -116,7 +117,7 @@ def found_dialect(path: Path, lines: Sequence[str], *, separator: str | None, he
     first = next(line for line in lines if line.strip()).strip()
     raise ValueError(
         f"{path}: expected columns between {', '.join(SEPARATORS.values())}, found none of them equally often in most "
-        f"lines; the first line is {first[:80]!r} (separator names it)"
+        f"lines; the first line is {first[:80]!r} ({option('separator')} names it)"
     )
 
 
@@ -277,8 +278,8 @@ def _check_header(path: Path, header: Record, rows: list[Record]) -> None:
     if _are_years(names) and len(set(names)) == len(names) and not any(_are_years(one.fields) for one in rows):
         return
     raise ValueError(
-        f"{path}, row {header.first}: expected names of columns, got numbers ({', '.join(names)[:80]}); header: false "
-        "says that the file has no names"
+        f"{path}, row {header.first}: expected names of columns, got numbers ({', '.join(names)[:80]}); "
+        f"{option('header', 'false')} says that the file has no names"
     )
 
 
@@ -325,4 +326,4 @@ def found_encoding(path: Path, content: bytes, encoding: str | None) -> str:
             problem = f"byte {error.start} does not fit {candidate}"
         else:
             return candidate
-    raise ValueError(f"{path}: expected a text file, but {problem} (encoding names what it is written in)")
+    raise ValueError(f"{path}: expected a text file, but {problem} ({option('encoding')} names what it is written in)")

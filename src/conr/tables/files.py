@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from conr._checks import check_choice
 from conr._extras import require
+from conr._hints import option
 from conr.tables.bad_rows import BadRows
 from conr.tables.blocks import read_columns
 from conr.tables.dates import FIRST
@@ -141,7 +142,7 @@ def read_table(
 
     foreign: tuple[str, ...] = ()
     if encoding == "cp1252" and written.encoding is None:
-        foreign = (f"{path}: no UTF-8, and read as Windows-1252 (encoding says what it is)",)
+        foreign = (f"{path}: no UTF-8, and read as Windows-1252 ({option('encoding')} says what it is)",)
     lines = list(islice(opened(), MOST_LINES))
     dialect = found_dialect(path, lines, separator=written.separator, header=written.header)
     given = [name.strip() for name in dialect.names]

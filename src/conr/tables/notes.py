@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from conr._hints import option
 from conr.tables.columns import Kind, missing
 from conr.tables.files import Column, RawTable
 from conr.tables.numbers import PLAIN, looks_plain
@@ -41,7 +42,7 @@ def _of_dates(column: Column, kind: Kind, dates: Column) -> str:
     order = "" if column.dtype.kind == "M" else f", {kind.order},"
     first = column[~missing(column)][0]
     compact = isinstance(first, float) or str(first).isdecimal()
-    advice = f"; dates: none keeps numbers such as {float(first):.0f}" if compact else ""
+    advice = f"; {option('dates', 'none')} keeps numbers such as {float(first):.0f}" if compact else ""
     return f"dates{order} from {low} to {high} become year, month, day of the week and days since the first{advice}"
 
 
@@ -51,9 +52,10 @@ def _of_numbers(table: RawTable, column: Column, kind: Kind) -> str:
     marked = [text for text in texts if "," in text or "." in text]
     codes = [text for text in texts if kind.writing == PLAIN and _CODE.fullmatch(text)]
     if table.written.decimal is None and marked and all(map(_EITHER.fullmatch, marked)):
-        odd, advice = marked, " (decimal: '.' or ',' says what its mark is)"
+        mark = option("decimal", "'.'")
+        odd, advice = marked, f" ({mark} or ',' says what its mark is)"
     elif codes:
-        odd, advice = codes, " (categorical keeps such codes as they are)"
+        odd, advice = codes, f" ({option('categorical')} keeps such codes as they are)"
     else:  # a decimal comma alone is what everybody expects
         comma, advice = kind.writing.decimal == ",", ""
         usual = [looks_plain(text.replace(",", ".") if comma and "." not in text else text) for text in texts]

@@ -10,6 +10,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from conr._hints import option
+
 DECIMALS = (".", ",")
 
 _PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?inf(?:inity)?", re.ASCII | re.IGNORECASE)
@@ -159,10 +161,11 @@ def _detected(texts: Sequence[str], decimal: str | None, likely: str | None) -> 
     first = values[fitting[0]]
     for other in fitting[1:]:
         if values[other] != first:
+            mark = option("decimal", "'.'")
             example = next(body for body in sorted(bodies) if values[other][body] != first[body])
             raise UnclearError(
                 f"expected one kind of decimal mark, got {example!r}, whose mark may be one or group the thousands "
-                f"(decimal: '.' or ',' says that it is {_value(example, '.', ',')} or {_value(example, ',', '.')})"
+                f"({mark} or ',' says that it is {_value(example, '.', ',')} or {_value(example, ',', '.')})"
             )
     return Writing(*fitting[0], unit=units[0] if units else "")
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from conr._checks import check_number
+from conr._hints import option, switch
 from conr.density import Bins
 from conr.density.default_bins import label_bins
 from conr.density.splits import SPLITS, Positions, balanced_split
@@ -209,11 +210,10 @@ class TableFile:
         table, bad = self._raw
         targets = self._names("target", self.targets)
         splits = [] if self.split_column is None else self._names("split_column", [self.split_column])
-        others = (*targets, *splits, *self._names("ignore", self.ignore))
-        names = [name for name in table.names if name not in others]
-        inputs, unusable, left_out = sort_columns(
-            table, names, bad, categorical=self._names("categorical", self.categorical)
-        )
+        ignored, categorical = self._names("ignore", self.ignore), self._names("categorical", self.categorical)
+        _check_roles(targets, split_column=splits, ignore=ignored, categorical=categorical)
+        names = [name for name in table.names if name not in (*targets, *splits, *ignored)]
+        inputs, unusable, left_out = sort_columns(table, names, bad, categorical=categorical)
         kinds = {name: _label_kind(self.path, table, name) for name in targets}
         labels = _labels(self.path, table, kinds, bad)
         split_of_row = _split_of_row(table, splits[0], bad) if splits else None
@@ -274,6 +274,17 @@ def even_share(labels: Tensor, bins: Bins, share: float) -> int:
     return max(1, round(share * len(labels) / occupied))
 
 
+def _check_roles(targets: Sequence[str], **others: Sequence[str]) -> None:
+    """Require that a target is one once, and nothing else."""
+    twice = [name for position, name in enumerate(targets) if name in targets[:position]]
+    if twice:
+        raise ValueError(f"target: expected each column once, got {twice[0]!r} twice")
+    for argument, names in others.items():
+        for name in names:
+            if name in targets:
+                raise ValueError(f"{argument}: expected columns beside the target, got {name!r}, which is one")
+
+
 def _label_kind(path: Path, table: RawTable, name: str) -> Kind:
     """The way in which a target's numbers are written."""
     column = table.column(name)
@@ -320,7 +331,7 @@ def _check_columns(
     """Require usable columns only; with ``skip`` warn of how many are left out."""
     if unusable and not skip:
         first = next(iter(unusable))
-        advice = "(ignore leaves a column out, skip_bad all such columns)"
+        advice = f"({option('ignore')} leaves a column out, {switch('skip_bad')} all such columns)"
         raise ValueError(f"{path}, column {first!r}: {unusable[first]} {advice}")
     if not usable:
         out = {**unusable, **left_out}

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from conr._hints import option
+
 MOST_NAMES = 20
 
 Name = int | str
@@ -39,13 +41,13 @@ def typed_columns(words: Sequence[str]) -> list[int | str]:
 def quote_columns(options: Sequence[str]) -> list[str]:
     """Options in which lists of columns, ``--data.ignore '[id, no]'``, are JSON."""
     quoted: list[str] = []
-    for option in options:
-        name, equals, value = option.partition("=")
+    for word in options:
+        name, equals, value = word.partition("=")
         if not equals and quoted and _OPTION.fullmatch(quoted[-1]):
-            name, value = "", option
+            name, value = "", word
         if value.startswith("[") and (not name or _OPTION.fullmatch(name)):
-            option = f"{name}{equals}{json.dumps(typed_columns([value]))}"  # noqa: PLW2901
-        quoted.append(option)
+            word = f"{name}{equals}{json.dumps(typed_columns([value]))}"  # noqa: PLW2901
+        quoted.append(word)
     return quoted
 
 
@@ -69,6 +71,7 @@ def column_name(path: Path, names: Sequence[str], argument: str, wanted: Name) -
     near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     if any(_NUMBER.fullmatch(name) for name in names):
-        hint = "; some of these are numbers: a file without names needs header: false, and positions instead of names"
+        no_names = option("header", "false")
+        hint = f"; some of these are numbers: a file without names needs {no_names}, and positions instead of names"
     some = ", ".join(map(repr, names[:MOST_NAMES])) + (", ..." if len(names) > MOST_NAMES else "")
     raise ValueError(f"{argument}: expected a column of {path} ({some}), got {wanted!r}{hint}")

@@ -1,7 +1,7 @@
 """Options of a run: Lightning's command line for them, and presets by name."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,24 @@ from conr.training.module import RegressionModule
 from conr.training.quiet import silence_known_noise
 
 _CONFIG_FLAGS = ("--config", "-c")
+_LOWEST = {
+    "max_epochs": -1,
+    "min_epochs": 0,
+    "max_steps": -1,
+    "min_steps": 0,
+    "num_nodes": 1,
+    "accumulate_grad_batches": 1,
+    "check_val_every_n_epoch": 1,
+    "reload_dataloaders_every_n_epochs": 0,
+    "log_every_n_steps": 0,
+    "num_sanity_val_steps": -1,
+    "gradient_clip_val": 0,
+}
+_BATCHES = (
+    *(f"limit_{stage}_batches" for stage in ("train", "val", "test", "predict")),
+    "overfit_batches",
+    "val_check_interval",
+)
 
 
 @dataclass
@@ -46,8 +64,7 @@ class RunTrainer(Trainer):
     out the equal ``Optional[Union[float, int]]`` if any module has asked for that before: then 1 would become 1.0.
 
     Raises:
-        ValueError: fewer epochs than 0 that are not -1, for a training without end; no validation although it ends
-            training; other settings that Lightning refuses.
+        ValueError: as `check_trainer`; no validation although it ends training; other settings that Lightning refuses.
     """
 
     def __init__(
@@ -63,13 +80,7 @@ class RunTrainer(Trainer):
         val_check_interval: int | float | None = None,
         **settings: Any,
     ) -> None:
-        if max_epochs is not None:
-            check_number("trainer.max_epochs", max_epochs, low=-1)
-        check_number("trainer.accumulate_grad_batches", accumulate_grad_batches, low=1)
-        if check_val_every_n_epoch is not None:
-            check_number("trainer.check_val_every_n_epoch", check_val_every_n_epoch, low=1)
-        if val_check_interval is not None:
-            check_number("trainer.val_check_interval", val_check_interval, low=0, open_low=True)
+        check_trainer({**locals(), **settings})
         try:
             super().__init__(
                 max_epochs=max_epochs,
@@ -86,6 +97,26 @@ class RunTrainer(Trainer):
             raise ValueError(f"trainer: {error}") from error
         if self.early_stopping_callbacks and limit_val_batches == 0:
             raise ValueError("trainer.limit_val_batches: expected a number above 0, as EarlyStopping is on")
+
+
+def check_trainer(settings: Mapping[str, Any]) -> None:
+    """Require numbers of the trainer that mean something: Lightning takes many a negative one for none or for all.
+
+    Raises:
+        ValueError: a number below the lowest that it can be (-1, where it is without end), or a share above 1.
+    """
+    for name, low in _LOWEST.items():
+        if settings.get(name) is not None:
+            check_number(f"trainer.{name}", settings[name], low=low)
+    for name in _BATCHES:
+        value = settings.get(name)
+        if value is None:
+            continue
+        check_number(f"trainer.{name}", value, low=0, open_low=name == "val_check_interval")
+        if isinstance(value, float) and value > 1:
+            raise ValueError(
+                f"trainer.{name}: expected a whole number of batches or a share of at most 1.0, got {value}"
+            )
 
 
 class RunOptions(LightningCLI):
@@ -169,6 +200,7 @@ def planned_data(arguments: Sequence[str]) -> RegressionData:
         ValueError, FileNotFoundError: as `conr.training.command.run_command`.
     """
     config = RunOptions(expand_presets(arguments)).config
+    check_trainer(config.trainer.as_dict())
     parser = ArgumentParser()  # of the dataset alone: a network would take time and packages
     parser.add_subclass_arguments(RegressionData, "data")
     parser.add_argument("--protocol", type=Protocol | None, default=None)
