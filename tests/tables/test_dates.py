@@ -1,7 +1,9 @@
+from datetime import datetime
+
 import numpy as np
 import pytest
 
-from conr.tables.dates import compact_dates, date_numbers, detected_order, parse_dates
+from conr.tables.dates import compact_dates, date_numbers, detected_order, parse_dates, read_dates
 from conr.tables.numbers import UnclearError
 
 
@@ -59,6 +61,22 @@ def test_day_and_month_are_told_by_the_whole_column_or_asked_for() -> None:
     assert order_of([*open_, "1/13/2021", "unknown"]) == "month/day/year"
     assert order_of(["1/1/2021", "2/2/2021"]) is not None  # either says the same
     assert detected_order({"2021-01-01": 2, "unknown": 3}) is None
+
+
+@pytest.mark.parametrize("order", ["day.month.year", "month/day/year", "month by name"])
+@pytest.mark.parametrize(
+    "text", ["2022-03-04", "2022/3/4", "2022-03-04T00:00:00Z", "2022.03.04", "20220304", "4 March 2022", "Mar 4, 2022"]
+)
+def test_clear_dates_are_read_among_those_of_another_order(text: str, order: str) -> None:
+    own = {"day.month.year": "31.12.2021", "month/day/year": "12/31/2021", "month by name": "31-Dec-2021"}[order]
+    found = read_dates([own, text, None, "2022-13-04", "unknown"], order)
+    assert found[:2].tolist() == [datetime(2021, 12, 31), datetime(2022, 3, 4)]
+    assert np.isnat(found[2:]).all()
+
+
+def test_times_of_day_are_no_dates() -> None:
+    assert np.isnat(read_dates(["2022-03-04"], "time of day")).all()
+    assert np.isnat(read_dates(["04.03.2022"], "year-month-day")).all()  # may be in April
 
 
 def test_dates_in_digits_are_told_from_other_numbers() -> None:

@@ -43,6 +43,8 @@ EXPECTED = {"size": ["1.5", "-20", "3e-2"], "kind": ["a, b", None, "c"]}
         'sep=;\nsize;kind\n1.5;"a, b"\n-20;null\n3e-2;c\n',  # as Excel writes it
         '# exported, 2024\nsize;kind\n1.5;"a, b"\n-20;null\n3e-2;c\n',
         'Export of today\nAll in EUR\n\nsize,kind\n1.5,"a, b"\n-20,NA\n3e-2,c\n',
+        "'size','kind'\n'1.5','a, b'\n'-20','NA'\n'3e-2','c'\n",
+        "'size';'kind'\n1.5;'a, b'\n-20;'NA'\n3e-2;'c'\n",
     ],
 )
 def test_separators_quotes_missing_marks_and_decimal_commas_are_detected(tmp_path: Path, content: str) -> None:
@@ -59,6 +61,9 @@ def test_separators_quotes_missing_marks_and_decimal_commas_are_detected(tmp_pat
         ("# made, here\n\n# twice, so\na,b\n1,2\n3,4\n", "a b"),
         ("Report, made by\n\na,b\n1,2\n3,4\n", "a b"),
         ("Report,\na,b\n1,2\n3,4\n", "a b"),
+        ("Rows: 2, columns: 2, made 2024\na,b\n1,2\n3,4\n", "a b"),
+        ("2024-01-02,17\n\na,b\n1,2\n3,4\n", "a b"),
+        ("Sum,\n,6\na,b\n1,2\n3,4\n", "a b"),
         ("#id,b\n1,2\n3,4\n", "#id b"),
         ("# of rooms,b\n1,2\n3,4\n", "# of rooms,b"),
         ('a,b\n# with, a comma\n1,2\n#\n #3,4\n# "open, quote\n3,4\n# end', "a b"),
@@ -69,6 +74,14 @@ def test_lines_above_the_header_and_remarks_are_passed_over(tmp_path: Path, cont
     table = read(write(tmp_path, content))
     assert table.names == (names.split(",") if "," in names else names.split())
     assert [column.tolist() for column in table.columns] == [["1", "3"], ["2", "4"]]
+
+
+def test_apostrophes_are_no_quotes_where_cells_only_hold_some(tmp_path: Path) -> None:
+    table = read(write(tmp_path, "name,size\n'tis,5'11\nO'Hara,6\n'x',7\n"))
+    assert as_lists(table) == {"name": ["'tis", "O'Hara", "'x'"], "size": ["5'11", "6", "7"]}
+    table = read(write(tmp_path, "'a','b'\n'it''s','1\n2'\n'x','3'\n" + "'y','4'\n" * 20))
+    assert table.columns[0].tolist()[:2] == ["it's", "x"]
+    assert table.columns[1].tolist()[:2] == ["1\n2", "3"]
 
 
 def test_a_cell_may_begin_with_a_hash(tmp_path: Path) -> None:
@@ -138,6 +151,8 @@ def test_rows_of_a_wrong_length_are_named_or_left_out(tmp_path: Path) -> None:
         ("a,b;c\n1;2\n3,4;5\n6\n", "expected columns between tab, semicolon, bar, comma, space, found none of them"),
         ("a,b,a\n1,2,3\n", "expected each column's name once, got 'a' twice: rename one"),
         ("Report, made by\na,b\n1,2\n3,4\n", "got rows 1 (Report, made by) and 2 (a, b): delete one"),
+        ("made,7\na,b\n1,2\n3,4\n", "got rows 1 (made, 7) and 2 (a, b): delete one"),
+        ("2024,17\na,b\n1,2\n3,4\n", "got rows 1 (2024, 17) and 2 (a, b): delete one"),
         ("area,price\nm2,EUR\n1,2\n3,4\n", "expected one row with names of columns, got rows 1 (area, price) and 2"),
         ("Report\narea\n1\n2\n", "expected one row with names of columns, got rows 1 (Report) and 2 (area)"),
         ("1.5,2\n3,4\n", "expected names of columns, got numbers (1.5, 2); header: false says that"),

@@ -104,7 +104,7 @@ def _numbered(path: Path, file: TextIO, dialect: Dialect) -> Iterator[Block]:
     if dialect.mark == " ":
         reader: Iterator[list[str]] = (line.split() for line in file)
     else:
-        reader = csv.reader(file, delimiter=dialect.mark, skipinitialspace=True)
+        reader = csv.reader(file, delimiter=dialect.mark, quotechar=dialect.quote, skipinitialspace=True)
     number = dialect.last_above + 1
     while True:
         rows: list[list[str]] = []
@@ -130,7 +130,7 @@ def _lines(row: Sequence[str]) -> int:
 
 
 def _with_remarks(path: Path, file: TextIO, dialect: Dialect, passed: list[int]) -> Iterator[Block]:
-    found = records(path, file, dialect.mark, dialect.last_above)
+    found = records(path, file, dialect.mark, dialect.last_above, dialect.quote)
     while block := list(islice(found, _ROWS)):
         remarks = [record.marked and dialect.is_remark(record.fields) for record in block]
         passed += [record.first for record, remark in zip(block, remarks, strict=True) if remark]

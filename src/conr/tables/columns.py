@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from conr._checks import check_choice
 from conr.tables.bad_rows import BadRows
-from conr.tables.dates import ORDERS, compact_dates, detected_order, parse_dates
+from conr.tables.dates import ORDERS, compact_dates, detected_order, read_dates
 from conr.tables.files import Column, RawTable
 from conr.tables.numbers import PLAIN, UnclearError, Writing, detected_writing, looks_like_number
 
@@ -73,7 +73,7 @@ class Kind:
             return column.astype("datetime64[s]"), []
         if column.dtype != object:  # 20240229
             column = np.array([None if np.isnan(one) else f"{one:.0f}" for one in column], dtype=object)
-        dates = parse_dates(column, self.order)
+        dates = read_dates(column, self.order)
         return dates, np.flatnonzero(np.isnat(dates) & ~missing(column)).tolist()
 
 

@@ -41,6 +41,11 @@ _NEVER = np.iinfo(np.int64).min  # NaT
 _SAMPLE = 200
 
 ORDERS = tuple(_FORMATS)
+_CLEAR = {
+    ORDERS[0]: re.compile(r"[12]\d{3}([-/.])\d{1,2}(?:\1\d{1,2})?(?!\d)|(?:19|20)\d{6}(?!\d)", re.ASCII),
+    "month by name": re.compile(r"[^\W\d]|\d{1,4}(?:st|nd|rd|th)?[-/., ]*[^\W\d]{3}", re.ASCII),
+}
+"""Orders whose dates are no others in another, and how such dates begin."""
 
 
 def detected_order(counts: Mapping[str, int], first: str | None = None) -> str | None:
@@ -91,6 +96,17 @@ def parse_dates(texts: Iterable[str | None], order: str) -> NDArray[np.datetime6
     }
     found = np.array([seconds.get(text, _NEVER) for text in column], dtype=np.int64)
     return found.view("datetime64[s]")
+
+
+def read_dates(texts: Iterable[str | None], order: str) -> NDArray[np.datetime64]:
+    """As `parse_dates`, with dates that are clear in any order: the year first in four digits, or a month by name."""
+    column = list(texts)
+    dates = parse_dates(column, order)
+    for other, pattern in _CLEAR.items() if order != ORDERS[-1] else ():
+        rest = [one for one in np.flatnonzero(np.isnat(dates)) if column[one] is not None and other != order]
+        clear = [one for one in rest if pattern.match(str(column[one]).strip())]
+        dates[clear] = parse_dates([column[one] for one in clear], other)
+    return dates
 
 
 def compact_dates(numbers: NDArray[np.float64]) -> bool:

@@ -3,7 +3,7 @@
 import codecs
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +33,8 @@ _YEAR = re.compile(r"(?:1[89]|20|21)\d\d", re.ASCII)
 _DATE = re.compile(r"\d{1,4}[-/.:]\d.*", re.ASCII)
 _COMMA_NUMBER = re.compile(r"[+-]?(?:\d*|\d{1,3}(?:\.\d{3})+),\d+", re.ASCII)
 _POINT_NUMBER = re.compile(r"[+-]?(?:\d*|\d{1,3}(?:,\d{3})+)\.\d+", re.ASCII)
+_SINGLE_QUOTED = re.compile(r"(?:^|[\t;|,]) *'[^'\r\n]*(?:''[^'\r\n]*)*' *(?=[\t;|,\r\n]|$)")
+_DOUBLE_QUOTE = re.compile(r'(?:^|[\t;|,]) *"')
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[.,]\d{3})+", re.ASCII)
 
 
@@ -63,6 +65,7 @@ class Dialect(NamedTuple):
         numeric: positions of columns of numbers or dates.
         likely_decimal: the decimal mark of numbers that cannot be meant otherwise, if these have one.
         notes: sentences on what was passed over.
+        quote: around a field that may hold a mark.
     """
 
     mark: str
@@ -72,6 +75,7 @@ class Dialect(NamedTuple):
     numeric: frozenset[int]
     likely_decimal: str | None
     notes: tuple[str, ...]
+    quote: str = '"'
 
     def trimmed(self, fields: list[str]) -> list[str]:
         """The fields of a row without the empty one behind a mark at its end."""
@@ -101,19 +105,23 @@ def found_dialect(path: Path, lines: Sequence[str], *, separator: str | None, he
     marks = [*SEPARATORS] if named is None else [named[1]]
     if separator is not None:
         marks = [_named_separator(separator)]
-    samples = {mark: list(islice(records(path, lines[start:], mark, start), _SAMPLE + _MOST_ABOVE)) for mark in marks}
+    quote = _quote(lines[start:])
+    samples = {
+        mark: list(islice(records(path, lines[start:], mark, start, quote), _SAMPLE + _MOST_ABOVE)) for mark in marks
+    }
     if not any(samples.values()):
         raise ValueError(f"{path}: expected rows, got fields without any text")
     for most_above in (0, _MOST_ABOVE) if header else (0,):
         for mark, sample in samples.items():
             found = _fitting(_rows(sample), most_above, header=header)
             if found is not None:
-                return _dialect(path, mark, sample, *found, header=header, start=start)
+                return _dialect(path, mark, sample, *found, header=header, start=start)._replace(quote=quote)
     top = {mark: [record.fields for record in _rows(sample)[: _MOST_ABOVE + 1]] for mark, sample in samples.items()}
     single = all(len(fields) == 1 for mark in marks if mark != " " for fields in top[mark])
     if single or len(marks) == 1:
         mark = "," if "," in marks else marks[0]
-        return _dialect(path, mark, samples[mark], 0, len(top[mark][0]), header=header, start=start)
+        found = 0, len(top[mark][0])
+        return _dialect(path, mark, samples[mark], *found, header=header, start=start)._replace(quote=quote)
     first = next(line for line in lines if line.strip()).strip()
     raise ValueError(
         f"{path}: expected columns between {', '.join(SEPARATORS.values())}, found none of them equally often in most "
@@ -121,7 +129,7 @@ def found_dialect(path: Path, lines: Sequence[str], *, separator: str | None, he
     )
 
 
-def records(path: Path, lines: Iterable[str], mark: str, start: int = 0) -> Iterator[Record]:
+def records(path: Path, lines: Iterable[str], mark: str, start: int = 0, quote: str = '"') -> Iterator[Record]:
     """Records of lines, without empty ones; a line that begins with # is always one of its own.
 
     Args:
@@ -129,6 +137,7 @@ def records(path: Path, lines: Iterable[str], mark: str, start: int = 0) -> Iter
         lines: some of its lines.
         mark: between fields.
         start: number of lines above them.
+        quote: around fields.
 
     Raises:
         ValueError: a line that breaks.
@@ -136,7 +145,7 @@ def records(path: Path, lines: Iterable[str], mark: str, start: int = 0) -> Iter
     source = _Lines(lines, start)
     reader: Iterator[list[str]] = (line.split() for line in source)
     if mark != " ":
-        reader = csv.reader(source, delimiter=mark, skipinitialspace=True)
+        reader = csv.reader(source, delimiter=mark, quotechar=quote, skipinitialspace=True)
     while True:
         source.within = False
         try:
@@ -144,7 +153,7 @@ def records(path: Path, lines: Iterable[str], mark: str, start: int = 0) -> Iter
         except csv.Error as error:
             raise broken(path, source.first, error) from error
         for number, line in source.marked:
-            yield Record(number, number, fields_of(line, mark), marked=True)
+            yield Record(number, number, fields_of(line, mark, quote), marked=True)
         source.marked.clear()
         if fields is None:
             return
@@ -152,9 +161,11 @@ def records(path: Path, lines: Iterable[str], mark: str, start: int = 0) -> Iter
             yield Record(source.first, source.last, fields)
 
 
-def fields_of(line: str, mark: str) -> list[str]:
+def fields_of(line: str, mark: str, quote: str) -> list[str]:
     """The fields of a line that is a record of its own."""
-    return line.split() if mark == " " else next(csv.reader([line], delimiter=mark, skipinitialspace=True), [])
+    if mark == " ":
+        return line.split()
+    return next(csv.reader([line], delimiter=mark, quotechar=quote, skipinitialspace=True), [])
 
 
 def broken(path: Path, number: int, error: csv.Error) -> ValueError:
@@ -184,6 +195,13 @@ class _Lines:
             self.first = self.last
         self.within = True
         return self.line
+
+
+def _quote(lines: Sequence[str]) -> str:
+    """The mark around fields: an apostrophe if nearly all lines have such a field, and none has one in other quotes."""
+    some = [line for line in lines[:_SAMPLE] if line.strip() and not line.lstrip().startswith("#")]
+    single = sum(_SINGLE_QUOTED.search(line) is not None for line in some)
+    return "'" if single > _CONSISTENT * len(some) and not any(map(_DOUBLE_QUOTE.search, some)) else '"'
 
 
 def _rows(sample: list[Record]) -> list[Record]:
@@ -240,18 +258,42 @@ def _header(path: Path, rows: list[Record], marked: list[Record], numeric: froze
         return bool(known) and not any(map(_is_value, known))
 
     size = len(rows[0].fields)
-    texts = list(takewhile(is_text, [one for one in rows[: _MOST_ABOVE + 1] if len(one.fields) == size]))
+    top = [one for one in rows[: _MOST_ABOVE + 1] if len(one.fields) == size]
+    texts = list(takewhile(is_text, top))
     before = [one for one in marked if one.first < rows[0].first and len(one.fields) == size]
     if before and not texts and not _are_years(rows[0].fields):
         is_name = is_text(before[-1]) if numeric else not before[-1].fields[0].startswith("# ")
         return before[-1] if is_name else rows[0]
     apart = [one for one in range(1, len(texts)) if texts[one].first > texts[one - 1].last + 1]
     texts = texts[apart[-1] :] if apart else texts  # an empty line divides them
-    full = [one for one in texts if all(map(str.strip, one.fields)) and len(set(one.fields)) == size]
+    full = [one for one in texts if _may_be_names(one)]
+    if not full and not _are_years(rows[0].fields):
+        full = _names_below(top, is_text, numeric)
     if len(full) > 1:
         first, second = (f"{one.first} ({', '.join(one.fields)[:60]})" for one in full[:2])
         raise ValueError(f"{path}: expected one row with names of columns, got rows {first} and {second}: delete one")
     return (full or texts or rows)[0]
+
+
+def _names_below(top: list[Record], is_text: Callable[[Record], bool], numeric: frozenset[int]) -> list[Record]:
+    """The line of names below others that hold numbers; with one of these if that may be meant; empty if none is."""
+
+    def is_row(record: Record) -> bool:
+        return all(_is_value(record.fields[one]) for one in numeric)
+
+    for position, record in enumerate(top):
+        if not (is_text(record) and _may_be_names(record)) or any(map(_is_value, record.fields)):
+            continue
+        above = top[:position]
+        if record.first > above[-1].last + 1:  # an empty line divides them
+            return [record]
+        others = [one for one in above if _may_be_names(one)]
+        return [*others[:1], record] if is_row(top[0]) or not any(map(is_row, above)) else []
+    return []
+
+
+def _may_be_names(record: Record) -> bool:
+    return all(map(str.strip, record.fields)) and len(set(record.fields)) == len(record.fields)
 
 
 def _is_value(text: str) -> bool:
