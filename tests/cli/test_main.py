@@ -113,9 +113,11 @@ except SystemExit:
 """
 
 
-@pytest.mark.parametrize(("verb", "found"), [("demo", True), ("inspect", False), ("table", False), ("report", False)])
-def test_modules_beside_the_command_are_found_by_verbs_that_name_classes_and_warnings_are_notes(
-    verb: str, found: bool, tmp_path: Path
+@pytest.mark.parametrize(
+    ("words", "found"), [(["fit", "--help", "--model.encoder=mine.Encoder"], True), (["table", "fit", "--help"], False)]
+)
+def test_modules_beside_the_command_are_found_where_it_names_a_class_and_warnings_are_notes(
+    words: list[str], found: bool, tmp_path: Path
 ) -> None:
     """As the script of an installed package, whose own folder is where Python looks first."""
     (tmp_path / "mine.py").write_text("print('mine was imported')")
@@ -124,7 +126,7 @@ def test_modules_beside_the_command_are_found_by_verbs_that_name_classes_and_war
     script.write_text(SCRIPT)
     paths = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
-        [sys.executable, str(script), *(("table", "fit") if verb == "table" else (verb,)), "--help"],
+        [sys.executable, str(script), *words],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": paths},
         capture_output=True,
@@ -134,6 +136,46 @@ def test_modules_beside_the_command_are_found_by_verbs_that_name_classes_and_war
     assert done.stderr.splitlines().count("note: said in two lines") == 1
     assert ("mine was imported" in done.stdout) == found
     assert ("No module named 'mine'" in done.stderr) != found
+
+
+SHADOWS = ("lightgbm", "xgboost", "catboost", "pandas", "numexpr", "bottleneck", "yaml", "ruamel", "joblib", "numpy")
+SHADOWS += (
+    "torch",
+    "sklearn",
+    "tensorboardX",
+    "wandb",
+    "omegaconf",
+    "rich",
+    "jinja2",
+    "optuna",
+    "ray",
+    "PIL",
+    "orjson",
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-m", "conr", "data", "check", "table", "--path=t.csv", "--target=b"],
+        ["-m", "conr", "bench", "--datasets=table:t.csv:b", "--methods=vanilla", "--seeds=2", "--jobs=2", "--out=r"],
+    ],
+)
+def test_no_file_of_the_current_folder_runs_whatever_it_is_called(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{row},{row % 7}\n" for row in range(80)))
+    for name in SHADOWS:
+        (tmp_path / f"{name}.py").write_text("open('EXECUTED', 'a').write(__name__)\n")
+    settings = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu"] if "bench" in words else []
+    done = subprocess.run(
+        [sys.executable, *words, *settings],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "EXECUTED").exists()
 
 
 @pytest.mark.parametrize("arguments", [["-m", "conr.cli.main", "--version"]])

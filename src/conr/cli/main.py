@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 
 from conr import __version__
 from conr._checks import check_choice
@@ -12,6 +11,7 @@ from conr._extras import require
 from conr._hints import typed_after
 from conr._notes import show_warnings_as_notes
 from conr._options import OptionError
+from conr.cli.own_classes import find_own_classes
 
 VERBS = {
     "demo": "train with and without ConR on real digits and write a report",
@@ -36,7 +36,7 @@ _RUNS = {  # a verb is loaded when it runs, so that help answers at once
     "tune": "conr.cli.tune.search",
     **dict.fromkeys(_OF_LIGHTNING, "conr.training.command.run_command"),
 }
-_TAKE_CLASSES = (*_OF_LIGHTNING, "demo", "data", "bench", "ablate", "tune", "explain")
+_TAKE_CLASSES = (*_OF_LIGHTNING, "data", "bench", "ablate", "tune", "explain", "table")
 
 _BEFORE_OPTIONS = {  # of the data, for hints
     **dict.fromkeys(("table", "inspect", "data"), "--"),
@@ -57,8 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:
         show_warnings_as_notes()
+        os.environ.setdefault("PYTHONSAFEPATH", "1")  # processes of a grid look for no module in the current folder
         if words and words[0] in _TAKE_CLASSES:
-            sys.path.append(str(Path.cwd()))  # a dataset or encoder of one's own is found by its path from here
+            find_own_classes(words)
     try:
         with typed_after(_BEFORE_OPTIONS.get(words[0] if words else "")):
             return _run(words)
