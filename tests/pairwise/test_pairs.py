@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from conr import conr_loss, conr_statistics
+from conr.losses import accon_loss, ordinal_entropy_loss, rank_n_contrast_loss, ranksim_loss
 from conr.metrics import conr_confusion
 from conr.pairwise import Rule, Samples, bin_numbers, contrast, equal_labels, pair_sets
 from conr.pairwise.pairs import log_push
@@ -142,17 +143,53 @@ def test_statistics_and_confusion_do_not_hide_it(spoilt: int, bad: float) -> Non
     assert all(part.isnan().all() for part in conr_confusion(torch.randn(10, 3), *values, window=1.0))
 
 
-@pytest.mark.parametrize("scale", [1e-36, 1e36])
+@pytest.mark.parametrize("scale", [1e-43, 1e-41, 1e-36, 1e36, 3e37])
 @pytest.mark.parametrize(("engine", "k"), [*itertools.product(["dense", "blockwise"], [1, 2, 6]), ("windowed", 1)])
 def test_labels_may_be_as_large_as_their_type_holds(engine: str, k: int, scale: float) -> None:
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(60, 5, generator=generator)
-    labels, predictions = (10 * torch.rand(60, k, generator=generator) for _ in range(2))
+    scaled = [(scale * (20 * torch.rand(60, k, generator=generator) - 10).double()).float() for _ in range(2)]
+    labels, predictions = (one.double() / scale for one in scaled)
     options: dict[str, Any] = {"engine": engine, "distance_scale": 0.1, "window": 1.0 * k}
-    expected = conr_loss(features, labels, predictions, **options | {"engine": "dense"})
+    expected = conr_loss(features.double(), labels, predictions, **options | {"engine": "dense"})
     assert expected > 0
-    options |= {"distance_scale": 0.1 / scale, "window": scale * k}
-    torch.testing.assert_close(conr_loss(features, scale * labels, scale * predictions, **options), expected)
+    for push in ("exp", "linear"):
+        options |= {"distance_scale": 0.1 / scale, "window": scale * k, "push": push}
+        if push == "linear":
+            own = options | {"engine": "dense", "distance_scale": 0.1, "window": 1.0 * k}
+            expected = conr_loss(features.double(), labels, predictions, **own)
+        torch.testing.assert_close(conr_loss(features, *scaled, **options), expected.float())
+
+
+@pytest.mark.parametrize("scale", [1e-42, 3e36])
+@pytest.mark.parametrize(
+    ("loss", "settings"),
+    [
+        (ranksim_loss, {}),
+        (rank_n_contrast_loss, {}),
+        (rank_n_contrast_loss, {"distance": "l2"}),
+        (ordinal_entropy_loss, {}),
+        (accon_loss, {"label_range": 300.0, "window": 20.0}),
+    ],
+)
+def test_other_losses_over_distances_take_such_labels(loss: Any, settings: dict[str, Any], scale: float) -> None:
+    features = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
+    scaled = (scale * (200 * torch.rand(30, 2, generator=torch.Generator().manual_seed(1)) - 100).double()).float()
+    expected = loss(features.double(), scaled.double() / scale, **settings)
+    settings = {name: value if isinstance(value, str) else value * scale for name, value in settings.items()}
+    assert expected.isfinite()
+    torch.testing.assert_close(loss(features, scaled, **settings), expected.float())
+
+
+def test_labels_whose_pushes_no_number_holds_are_refused() -> None:
+    features, labels = torch.randn(9, 4), torch.rand(9, 2) * 1e38
+    with pytest.raises(
+        ValueError, match=r"labels: expected distances whose products with distance_scale torch.float32"
+    ):
+        conr_loss(features, labels, labels, window=1.0, distance_scale=1.0)
+    assert conr_loss(features.double(), labels, labels, window=1.0, distance_scale=1.0).isfinite()
+    labels[0, 0] = torch.inf
+    assert conr_loss(features, labels, labels, window=1.0, distance_scale=1.0).isnan()
 
 
 @pytest.mark.parametrize("changed", ["labels", "predictions"])

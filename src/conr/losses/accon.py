@@ -85,10 +85,10 @@ def accon_loss(
     if n < 2:
         return reduced(no_terms(features) + nothing(features, labels, weights), reduction)
     positives, between = near_pairs(labels, window=window, distance=distance)  # (n, n) each
-    between = between.to(features.dtype)  # NOTE[DIFF]: a window in place of equality
+    # NOTE[DIFF]: a window in place of equality.
     itself = torch.eye(n, dtype=torch.bool, device=features.device)  # (n, n)
     # NOTE[DIFF]: distances above the range count as the range.
-    compensation = math.pi * (1 - (between / label_range).clamp(max=1))  # (n, n)
+    compensation = math.pi * (1 - (between / label_range).clamp(max=1).to(features.dtype))  # (n, n)
     cosines = cosine_similarities(features)  # (n, n)
     turned = cosines * compensation.cos() - _sines(cosines) * compensation.sin()  # (n, n)
     logits = torch.where(positives, cosines, turned) / temperature  # (n, n)

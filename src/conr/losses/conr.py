@@ -127,7 +127,8 @@ def conr_loss(
         ImportError: ``engine="triton"`` without Triton.
         ValueError: wrong rank, lengths or devices; window or temperature not positive; distance_scale negative; an
             unknown push, distance, reduction, engine or gather; an engine that cannot do this distance, push, label
-            dimension or device; ``reference`` with a push that was never released.
+            dimension or device; ``reference`` with a push that was never released; on a CPU, labels that overflow when
+            they are multiplied by distance_scale.
         TypeError: not tensors; integer features or weights; a number that is none.
 
     Notes:

@@ -88,12 +88,12 @@ def ordinal_entropy_loss(
     earlier = torch.ones_like(equal).tril(-1)  # (n, n): row i, column j: j < i
     first = ~(equal & earlier).any(dim=1)  # (n,): the first sample of each label stands for it
     pairs = first.unsqueeze(1) & first & earlier  # (n, n): each pair of labels once
-    between = label_distance(labels, labels, distance).to(features.dtype)  # (n, n)
+    between = label_distance(labels, labels, distance)  # (n, n)
     nearest = torch.where(pairs, between, math.inf).amin()
     farthest = torch.where(pairs, between, 0).amax()
     # NOTE[DIFF]: one distinct label has no pairs, and a diversity of 0.
     push = torch.where(pairs, (between - nearest) / torch.where(farthest > 0, farthest, 1), 0)  # (n, n)
-    spread = (push * euclidean_distances(centers)).sum() / pairs.sum().clamp(min=1)
+    spread = (push.to(features.dtype) * euclidean_distances(centers)).sum() / pairs.sum().clamp(min=1)
 
     # NOTE[DIFF]: by count, not by a distance that rounding may or may not leave at exactly 0.
     shared = count.squeeze(1) > 1  # (n,)

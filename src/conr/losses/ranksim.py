@@ -82,9 +82,9 @@ def ranksim_loss(
     if n == 0:
         return reduced(no_terms(features), reduction)
     similarities = cosine_similarities(features)  # (n, n)
-    nearness = -label_distance(labels, labels, distance).to(features.dtype)  # (n, n)
+    nearness = -label_distance(labels, labels, distance)  # (n, n)
     takes_part = _one_of_each(labels) if deduplicate else weights.new_ones(n, dtype=torch.bool)  # (n,)
-    errors = distance_errors(labels, distance).to(features.dtype)  # (n, n)
+    errors = distance_errors(labels, distance).to(nearness.dtype)  # (n, n)
     terms = _RankError.apply(similarities, nearness, errors, takes_part, interpolation)  # (n,)
     terms = torch.where(takes_part, terms * weights, 0) + nothing(features, features, labels, weights)  # (n,)
     # NOTE[DIFF]: the released code has the sum.
@@ -128,7 +128,8 @@ class _RankError(torch.autograd.Function):
         # What does not take part ranks last in every row, behind all others, whose ranks it does not change.
         hidden = similarities.masked_fill(~takes_part, -math.inf)  # (n, n)
         ranks = _ranks(hidden) / count  # (n, n)
-        apart = ranks - _ranks(nearness.masked_fill(~takes_part, -math.inf), errors) / count  # (n, n)
+        label_ranks = _ranks(nearness.masked_fill(~takes_part, -math.inf), errors)  # (n, n)
+        apart = ranks - label_ranks.to(ranks.dtype) / count  # (n, n)
         apart = torch.where(takes_part, apart, 0)  # (n, n)
         ctx.save_for_backward(hidden, ranks, apart, count)
         ctx.interpolation = interpolation

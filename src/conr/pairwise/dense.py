@@ -26,8 +26,8 @@ def contrast_pairs(batch: Prepared, others: Prepared | None, weights: Tensor, ru
     # floats that are 0 or 1, as arithmetic with bools is much slower there.
     positives, negatives, between = find_pairs(batch, columns, rule, like=weights, diagonal=True)  # (n, m) each
     counts = positives.sum(dim=1), negatives.sum(dim=1)  # (n,), (n,)
-    scaled = between.to(weights.dtype).mul_(rule.distance_scale)  # (n, m)
-    log_weights = log_push(scaled, rule.push)  # (n, m)
+    scaled = between.mul_(rule.distance_scale)  # (n, m)
+    log_weights = log_push(scaled, rule.push).to(weights.dtype)  # (n, m)
     if rule.push != "exp":
         log_weights.clamp_(min=NOTHING)  # minus infinity times 0 would not be a number
     log_weights.add_(weights.log().clamp_(min=NOTHING).unsqueeze(1)).mul_(negatives)

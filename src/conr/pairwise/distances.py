@@ -1,7 +1,7 @@
 """Distances between labels, for every pair of two sets of samples."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import torch
@@ -9,6 +9,9 @@ from torch import Tensor
 
 from conr._checks import check_choice
 from conr.pairwise.similarities import can_look
+
+MODERATE = 1e-30, 1e30
+"""Ends of the numbers whose distances and products with others like them float32 holds well."""
 
 Distance = str | Callable[[Tensor, Tensor], Tensor]
 """A name of ``DISTANCES``, or a function of labels (n, k) and (m, k) that returns their distances (n, m)."""
@@ -63,7 +66,8 @@ def label_distance(first: Tensor, second: Tensor, distance: Distance) -> Tensor:
     r"""Distance between every label of one set and every label of another.
 
     Args:
-        first: shape (n, k), any real dtype; computed in float32, or in float64 if given so.
+        first: shape (n, k), any real dtype; computed in float32, or in float64 if given so or, on a CPU, of sizes that
+            are beyond float32.
         second: shape (m, k).
         distance: ``"l1"``, ``"l2"``, ``"linf"`` in label units; ``"angular"``, the angle in radians between two
             directions given as pitch and yaw in radians (k = 2); or a function of both sets that returns shape (n, m).
@@ -77,6 +81,8 @@ def label_distance(first: Tensor, second: Tensor, distance: Distance) -> Tensor:
     if first.shape[1] != second.shape[1]:
         raise ValueError(f"labels: expected equal label dimensions, got {first.shape[1]} and {second.shape[1]}")
     first, second = real(first), real(second)
+    dtype = wide_enough((largest(first), largest(second)))
+    first, second = (one.to(torch.promote_types(one.dtype, dtype)) for one in (first, second))
     check_distance(distance, first.shape[1])
     if callable(distance):
         result = distance(first, second)
@@ -114,6 +120,20 @@ def box_coordinates(labels: Tensor, reach: Tensor, distance: str) -> tuple[Tenso
         labels, reach = _directions(labels), 2 * (reach.clamp(max=math.pi) / 2).sin()  # the chord of an angle
     size = torch.linalg.vector_norm(labels, ord=NORMS[distance], dim=1)  # (n,)
     return labels, reach + 16 * torch.finfo(labels.dtype).eps * (reach + size)
+
+
+def wide_enough(sizes: Iterable[float]) -> torch.dtype:
+    """The dtype for distances of labels of some sizes: float32, or float64 if one is finite and beyond it."""
+    low, high = MODERATE
+    beyond = any(0 < size <= low or high <= size < math.inf for size in sizes)
+    return torch.float64 if beyond else torch.float32
+
+
+def largest(labels: Tensor) -> float:
+    """The largest size of a number; 0 where there is none, or where looking would take too long."""
+    if labels.numel() == 0 or not can_look(labels):
+        return 0.0
+    return float(torch.linalg.vector_norm(real(labels), ord=math.inf))
 
 
 def real(labels: Tensor) -> Tensor:

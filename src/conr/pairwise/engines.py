@@ -8,7 +8,7 @@ from torch import Tensor
 from conr._checks import check_choice
 from conr._torch import outside_graphs
 from conr.pairwise.dense import contrast_pairs
-from conr.pairwise.distances import check_distance, real
+from conr.pairwise.distances import check_distance, largest, real, wide_enough
 from conr.pairwise.pairs import Contrast, Prepared, Rule, Samples, sort_keys, spoilt
 from conr.pairwise.recompute import contrast_recomputed, exponentials_fit
 from conr.pairwise.similarities import unit_vectors
@@ -61,7 +61,8 @@ def contrast(
 
     Raises:
         ImportError: ``"triton"`` without Triton.
-        ValueError: an unknown engine, or one that cannot do this distance, push, label dimension or device.
+        ValueError: an unknown engine, or one that cannot do this distance, push, label dimension or device; labels so
+            large that pushes overflow (looked at on a CPU).
     """
     check_choice("engine", engine, ENGINES)
     k = samples.labels.shape[1]
@@ -161,12 +162,27 @@ def _can_sort(samples: Samples | Prepared, rule: Rule) -> bool:
 
 def _prepared(samples: Samples, others: Samples | None, rule: Rule) -> tuple[Prepared, Prepared | None]:
     """Both in the dtypes that distances and similarities are computed in."""
-    dtype = samples.features.dtype
+    parts = (samples, *([] if others is None else [others]))
+    sizes = [largest(one) for part in parts for one in part[1:]]
+    _check_pushes(max(sizes[::2]), samples, rule)
+    dtype = torch.promote_types(samples.features.dtype, wide_enough((*sizes, rule.window, rule.distance_scale)))
     for one in (*samples[1:], *(() if others is None else others[1:])):
         dtype = torch.promote_types(dtype, real(one).dtype)
     if others is not None:
         others = others._replace(features=others.features.to(samples.features.dtype))
     return rule.prepare(samples, dtype), None if others is None else rule.prepare(others, dtype)
+
+
+def _check_pushes(size: float, samples: Samples, rule: Rule) -> None:
+    """Require logarithms of pushes that the dtype of the features holds, with labels of a size."""
+    dtype, farthest = samples.features.dtype, 2 * samples.labels.shape[1] * size
+    if rule.push != "exp" or callable(rule.distance):
+        return
+    if torch.finfo(dtype).max / 100 < rule.distance_scale * farthest < math.inf:
+        raise ValueError(
+            f"labels: expected distances whose products with distance_scale {dtype} holds, got labels of up to "
+            f"{size:g} and {rule.distance_scale:g}"
+        )
 
 
 @outside_graphs

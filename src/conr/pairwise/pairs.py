@@ -9,7 +9,7 @@ from torch import Tensor
 
 from conr._checks import check_choice, check_number
 from conr._torch import rounding
-from conr.pairwise.distances import DISTANCES, Distance, check_distance, label_distance, real
+from conr.pairwise.distances import DISTANCES, Distance, check_distance, label_distance, largest, real, wide_enough
 
 LOG2_E = math.log2(math.e)
 NOTHING = -1e30
@@ -66,8 +66,10 @@ class Rule(NamedTuple):
             raise ValueError("reference: expected push 'exp' or 'linear', the released variants, got a function")
         return self
 
-    def prepare(self, samples: Samples, dtype: torch.dtype = torch.float32) -> Prepared:
-        """Samples with their reaches; labels and predictions at least in a dtype."""
+    def prepare(self, samples: Samples, dtype: torch.dtype | None = None) -> Prepared:
+        """Samples with their reaches; labels and predictions at least in a dtype, by default one that holds them."""
+        if dtype is None:
+            dtype = wide_enough((*map(largest, samples[1:]), self.window, self.distance_scale))
         keys = [real(one).to(torch.promote_types(real(one).dtype, dtype)) for one in samples[1:]]  # (n, k) each
         reaches = [self._reach(one, given.dtype) for one, given in zip(keys, samples[1:], strict=True)]  # (n,) each
         return Prepared(samples.features, *keys, *reaches)

@@ -197,8 +197,9 @@ class _Walk(NamedTuple):
             if rule.push == "exp":
                 torch.add(similarity, found.label_distance, alpha=LOG2_E * rule.distance_scale, out=logits)
             else:
-                scaled = (found.label_distance.to(like.dtype) * rule.distance_scale).flatten(0, 1)  # (t r, c)
-                torch.add(similarity, log_push(scaled, rule.push).view(shape), alpha=LOG2_E, out=logits)
+                scaled = (found.label_distance * rule.distance_scale).flatten(0, 1)  # (t r, c)
+                pushes = log_push(scaled, rule.push).to(like.dtype).view(shape)  # (t, r, c)
+                torch.add(similarity, pushes, alpha=LOG2_E, out=logits)
             sets.append(_Set(found.negatives, logits, positive=False))
         if sweep.positives:
             sets.append(_Set(found.positives, similarity, positive=True))
