@@ -29,6 +29,19 @@ def check_whole(name: str, value: int, *, low: int) -> None:
         raise TypeError(f"{name}: expected a whole number, got {value}")
 
 
+def check_flag(name: str, value: bool) -> None:
+    """Require a truth value."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: expected true or false, got {value!r:.80}")
+
+
+def check_seed(name: str, value: int) -> None:
+    """Require a seed that NumPy and torch take."""
+    check_whole(name, value, low=0)
+    if value >= 2**32:
+        raise ValueError(f"{name}: expected a number below {2**32}, got {value}")
+
+
 def check_range(name: str, value: Sequence[float]) -> None:
     """Require two finite numbers, 0 < low <= high."""
     if not isinstance(value, tuple | list) or len(value) != 2:

@@ -14,6 +14,8 @@ _KINDS = {
     "<class 'str'>": "a text",
     "<class 'NoneType'>": "null",
     "<class 'list'>": "a list",
+    "<class 'collections.abc.Sequence'>": "a list",
+    "<class 'collections.abc.Iterable'>": "a list",
     "<class 'dict'>": "names with values",
 }
 _NOISE = re.compile(

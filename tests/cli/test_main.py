@@ -138,19 +138,9 @@ def test_modules_beside_the_command_are_found_where_it_names_a_class_and_warning
     assert ("No module named 'mine'" in done.stderr) != found
 
 
-SHADOWS = ("lightgbm", "xgboost", "catboost", "pandas", "numexpr", "bottleneck", "yaml", "ruamel", "joblib", "numpy")
-SHADOWS += (
-    "torch",
-    "sklearn",
-    "tensorboardX",
-    "wandb",
-    "omegaconf",
-    "rich",
-    "jinja2",
-    "optuna",
-    "ray",
-    "PIL",
-    "orjson",
+SHADOWS = (
+    *("lightgbm", "xgboost", "catboost", "pandas", "numexpr", "bottleneck", "yaml", "ruamel", "joblib", "numpy"),
+    *("torch", "sklearn", "tensorboardX", "wandb", "omegaconf", "rich", "jinja2", "optuna", "ray", "PIL", "orjson"),
 )
 
 

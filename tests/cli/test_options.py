@@ -43,6 +43,9 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["--trainer.limit_train_batches=-1"], "trainer.limit_train_batches: expected a number of at least 0, got -1"),
         (["--trainer.limit_val_batches=1.5"], "trainer.limit_val_batches: expected a whole number of batches or a sh"),
         (["--trainer.val_check_interval=0"], "trainer.val_check_interval: expected a number above 0, got 0"),
+        (["--data.bin_width=nan"], "--data.bin_width: expected a number or a list or null, got 'nan'"),
+        (["--output.method=../../x"], "method: expected a name that a folder may have, got '../../x'"),
+        (["--output.method="], "method: expected a name that a folder may have, got ''"),
         (["--data.ignore=[price]"], "ignore: expected columns beside the target, got 'price', which is one"),
         (["--data.categorical=[price]"], "categorical: expected columns beside the target, got 'price', which is one"),
         (["--data.target=[price, price]"], "target: expected each column once, got 'price' twice"),
@@ -55,6 +58,12 @@ def test_options_of_a_training(words: list[str], line: str, capsys: pytest.Captu
     assert said[1:] in ([], ["(CONR_TRACEBACK=1 shows where)"])
     assert len(said[0]) < 500
     assert not Path("runs").exists()
+
+
+def test_a_metric_to_monitor_that_there_is_not_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
+    assert main(["fit", *TABLE, *options, "--output.monitor=val/nope"]) == 2
+    assert "could not find the monitored key in the returned metrics" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,9 @@ def test_names_and_paths() -> None:
         ("sklearn.linear_model.Rigde", "model: expected the path of a class, got 'sklearn.linear_model.Rigde'"),
         ("no_such_package.Model", "model: expected the path of a class, got 'no_such_package.Model'"),
         ("sklearn.preprocessing.StandardScaler", "model: expected a class with fit and predict"),
+        ("sklearn.linear_model", "model: expected a class with fit and predict, got 'sklearn.linear_model'"),
+        ("os.getcwd", "model: expected a class with fit and predict, got 'os.getcwd'"),
+        ("conr.estimators.ConRRegressor", "model: expected 'rare' or 'boosting' or 'conr' for the models of conr"),
     ],
 )
 def test_other_names_are_answered(name: str, message: str) -> None:
@@ -44,6 +47,8 @@ def test_other_names_are_answered(name: str, message: str) -> None:
         ("boosting", {"cv": 2}, "cv: expected a number of at least 3, got 2"),
         ("rare", {"few": 30, "many": 20}, "many: expected a number of at least 30, got 20"),
         ("rare", {"n_jobs": 0}, "n_jobs: expected a whole number that is not 0, got 0"),
+        ("rare", {"bins": 3}, "bins: expected Bins or None, got 3"),
+        ("conr", {"early_stopping": "x"}, "early_stopping: expected true or false, got 'x'"),
         ("rare", {"time_limit": -1}, "time_limit: expected a number of at least 0, got -1"),
         ("conr", {"method": "comr"}, "method: expected a method of"),
         ("conr", {"max_epochs": 0}, "max_epochs: expected a number of at least 1, got 0"),
@@ -55,7 +60,7 @@ def test_other_names_are_answered(name: str, message: str) -> None:
 )
 def test_wrong_settings_are_refused_before_any_file_is_read(name: str, settings: dict[str, Any], message: str) -> None:
     pytest.importorskip("skops")
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         named_regressor(name, settings)
 
 

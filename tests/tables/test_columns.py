@@ -83,6 +83,8 @@ def test_kinds_of_object_columns() -> None:
     assert found.values["b"].tolist() == ["a", None, "b"]
     with pytest.raises(TypeError, match="column 'x0': argument must be a string or a real number, got dict"):
         frame_columns(np.array([[{}, "a"]], dtype=object), ["x0", "x1"])
+    with pytest.raises(TypeError, match="column 'z': argument must be a string or a real number, got a complex number"):
+        frame_columns(pd.DataFrame({"z": [1 + 2j]}), ["z"])
 
 
 def test_decimals_and_dates_of_frames() -> None:

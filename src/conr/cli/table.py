@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from conr._checks import check_choice
+from conr._checks import check_choice, check_seed
 from conr.cli.parsing import add_file_format, parse, split_settings, verb_parser
 from conr.tables.typed import typed_columns
 
@@ -79,6 +79,7 @@ def _fit(words: list[str]) -> None:
     from conr.report import write_report
     from conr.runs.atomic import write_folder
 
+    check_seed("seed", chosen.seed)
     path, targets = Path(chosen.file), typed_columns([chosen.target])
     folder = Path("models") / path.stem if chosen.out is None else Path(chosen.out)
     _check_free(folder)

@@ -59,9 +59,11 @@ def named_regressor(
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"model: expected one of {', '.join(map(repr, NAMES))} or a class's path, got {name!r}{hint}")
     try:
-        made = getattr(import_module(module), own)(**settings)
+        found = getattr(import_module(module), own)
     except (ModuleNotFoundError, AttributeError) as error:
         raise ValueError(f"model: expected the path of a class, got {name!r}: {error}") from error
-    if not (hasattr(made, "fit") and hasattr(made, "predict")):
+    if not (isinstance(found, type) and hasattr(found, "fit") and hasattr(found, "predict")):
         raise ValueError(f"model: expected a class with fit and predict, got {name!r}")
-    return RareRegressor({own: EncodedRegressor(made)}, random_state=random_state)
+    if own in {ConRRegressor.__name__, RareRegressor.__name__}:
+        raise ValueError(f"model: expected {' or '.join(map(repr, NAMES))} for the models of conr, got {name!r}")
+    return RareRegressor({own: EncodedRegressor(found(**settings))}, random_state=random_state)

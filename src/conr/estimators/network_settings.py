@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from conr._auto import AUTO
-from conr._checks import check_choice, check_number
+from conr._checks import check_choice, check_flag, check_number
 from conr.estimators.network import table_encoder
 from conr.estimators.support import training_schedule
 from conr.methods.lengths import automatic
@@ -28,6 +28,8 @@ def check_network_settings(settings: Any) -> None:
     if settings.method != AUTO:
         criterion_kind(settings.method)
     check_choice("new_categories", settings.new_categories, NEW_CATEGORIES)
+    for name in ("preprocess", "early_stopping"):
+        check_flag(name, getattr(settings, name))
     check_number("few", settings.few, low=0)
     check_number("many", settings.many, low=settings.few)
     check_number("validation_fraction", settings.validation_fraction, low=0, open_low=True)

@@ -293,6 +293,8 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         check_choice("objective", self.objective, OBJECTIVES)
         check_whole("cv", self.cv, low=3)
         LabelDensity(many=self.many, few=self.few)  # checks both
+        if self.bins is not None and not isinstance(self.bins, Bins):
+            raise TypeError(f"bins: expected Bins or None, got {self.bins!r:.80}")
         if self.n_jobs is not None:
             check_number("n_jobs", self.n_jobs)
             if self.n_jobs == 0 or not isinstance(self.n_jobs, int):

@@ -264,6 +264,8 @@ def fit_table(
     check_number("test_share", test_share, low=0, open_low=True)
     if test_share > 0.5:
         raise ValueError(f"test_share: expected a share of at most 0.5, got {test_share}")
+    if getattr(regressor, "categorical", None) is not None:
+        raise ValueError("categorical: expected with the file, whose columns it names, got it with the model")
     written = written or FileFormat()
     content = TableFile(
         path,

@@ -24,7 +24,10 @@ def new_run_folder(root: Path, dataset: str, method: str, seed: int | None) -> P
 
     Raises:
         OSError: the folder cannot be made (read-only or full disk).
+        ValueError: a method that is no name of a folder.
     """
+    if method in {"", ".", ".."} or not {"/", "\\", "\0"}.isdisjoint(method):
+        raise ValueError(f"method: expected a name that a folder may have, got {method!r}")
     inherited = os.environ.get(_CHILD_VARIABLE)
     if inherited and int(os.environ.get("LOCAL_RANK", "0")) > 0:
         return Path(inherited)

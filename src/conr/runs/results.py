@@ -20,7 +20,11 @@ _COUNT = range(2**63)
 _HOW_MANY = Within(whole=True)  # as tensors count, 3.0
 _ERRORS = ("mae", "mse", "rmse", "gm", "bmae", "brmse", "abs_rel", "log10", "delta1", "delta2", "delta3", "angular")
 """Metrics of this package that are never negative; a dataset may have others."""
-_METRICS = {"count": (_HOW_MANY, None), **{f"{name}?": (Within(), None) for name in _ERRORS}, ...: _NUMBER}
+_METRICS: dict[Any, Any] = {
+    "count": (_HOW_MANY, None),
+    **{f"{name}?": (Within(), None) for name in _ERRORS},
+    ...: _NUMBER,
+}
 _KIND = {
     "schema": SCHEMA,
     "dataset": str,

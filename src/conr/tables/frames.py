@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from conr._checks import check_choice
 from conr.tables.columns import CATEGORY, DATE, NUMBER, Columns, Kind, as_texts, category_problem
 
+_NO_NUMBERS = {"m": "a time span", "c": "a complex number", "V": "a record"}
+
 
 def is_frame(table: Any) -> bool:
     """Tell if a table has named columns, as those of pandas."""
@@ -140,8 +142,8 @@ def _kind(name: str, column: Any, values: NDArray[Any], gone: NDArray[np.bool_],
     if values.dtype.kind == "M" or (len(present) > 0 and all(isinstance(value, date) for value in present)):
         return DATE
     wrong = next((value for value in present if not isinstance(value, Real | Decimal | str | np.bool_)), None)
-    if wrong is not None or values.dtype.kind == "m":
-        got = "a time span" if wrong is None else f"{type(wrong).__name__} {wrong!r:.40}"
+    if wrong is not None or values.dtype.kind in _NO_NUMBERS:
+        got = _NO_NUMBERS[values.dtype.kind] if wrong is None else f"{type(wrong).__name__} {wrong!r:.40}"
         raise TypeError(f"column {name!r}: argument must be a string or a real number, got {got}")
     if values.dtype.kind == "O" and (len(present) == 0 or any(isinstance(value, str) for value in present)):
         return CATEGORY

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from conr._checks import check_number
+from conr._checks import check_number, check_seed
 from conr._hints import option, switch
 from conr.density import Bins
 from conr.density.default_bins import label_bins
@@ -107,7 +107,7 @@ class TableFile:
     def __post_init__(self) -> None:
         if not self.targets:
             raise ValueError("target: expected the name or position of a column, got none")
-        check_number("data_seed", self.seed, low=0)
+        check_seed("data_seed", self.seed)
         if self.most is not None:
             check_number("most", self.most, low=1)
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from jsonargparse import Namespace
 from lightning import Callback, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
@@ -36,7 +37,7 @@ from conr.training.callbacks import (
 from conr.training.checkpoints import ReadError, first_line, is_from_restoring, keep_checkpoints_whole
 from conr.training.image_size import put_image_size
 from conr.training.metrics_table import metrics_table
-from conr.training.options import Output, RunOptions, expand_presets, take_option
+from conr.training.options import Output, RunOptions, check_trainer, expand_presets, take_option
 from conr.training.quiet import errors_of_writers_once, interruptions_end_all
 from conr.training.retraining import HeadRetraining, encoder_checkpoint
 
@@ -128,6 +129,8 @@ class RunCommand(RunOptions):
                 super().__init__(arguments, verb)
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(*filter(None, [getattr(self, "folder", None)])) from stop
+        except MisconfigurationException as error:  # as of a metric to monitor that there is not
+            raise ValueError(" ".join(str(error).split())) from error
         except OSError as error:
             folder = getattr(self, "folder", None)
             if error.filename is not None or error.errno is None or folder is None:
@@ -136,9 +139,11 @@ class RunCommand(RunOptions):
             raise OSError(error.errno, error.strerror, str(folder)) from error
 
     def before_instantiate_classes(self) -> None:
-        """Put the size of a dataset's images where the options leave it to them."""
+        """Check numbers of the trainer, and put the size of a dataset's images where the options leave it to them."""
         if self.subcommand is not None:
-            put_image_size(self.config[self.subcommand])
+            config = self.config[self.subcommand]
+            check_trainer(config.trainer.as_dict())
+            put_image_size(config)
 
     def instantiate_classes(self) -> None:
         """Build what the options describe; a class that refuses one says so itself.
