@@ -150,13 +150,14 @@ def test_labels_may_be_as_large_as_their_type_holds(engine: str, k: int, scale: 
     features = torch.randn(60, 5, generator=generator)
     scaled = [(scale * (20 * torch.rand(60, k, generator=generator) - 10).double()).float() for _ in range(2)]
     labels, predictions = (one.double() / scale for one in scaled)
-    options: dict[str, Any] = {"engine": engine, "distance_scale": 0.1, "window": 1.0 * k}
+    window = 2.0 * k
+    options: dict[str, Any] = {"engine": engine, "distance_scale": 0.1, "window": window}
     expected = conr_loss(features.double(), labels, predictions, **options | {"engine": "dense"})
     assert expected > 0
     for push in ("exp", "linear"):
-        options |= {"distance_scale": 0.1 / scale, "window": scale * k, "push": push}
+        options |= {"distance_scale": 0.1 / scale, "window": scale * window, "push": push}
         if push == "linear":
-            own = options | {"engine": "dense", "distance_scale": 0.1, "window": 1.0 * k}
+            own = options | {"engine": "dense", "distance_scale": 0.1, "window": window}
             expected = conr_loss(features.double(), labels, predictions, **own)
         torch.testing.assert_close(conr_loss(features, *scaled, **options), expected.float())
 

@@ -79,7 +79,7 @@ def test_no_result(tmp_path: Path) -> None:
         ([], "expected names with values, got []"),
         ({"bins": None}, "bins: expected names with values, got None"),
         ({"seed": 10**400}, "seed: expected a whole number or null, got 1000"),
-        ({"train_seconds": 10**400}, "train_seconds: expected a number, got 1000"),
+        ({"train_seconds": 10**400}, "train_seconds: expected a number of at least 0, got 1000"),
         ({"epochs": True}, "epochs: expected a whole number of at least 0, got True"),
         (
             {"bins": {"edges": [[0.0, 1.0], [0.0]], "train_counts": [], "regions": []}},
@@ -92,7 +92,7 @@ def test_no_result(tmp_path: Path) -> None:
         ),
         (
             {"bins": {"edges": [[0.0, 1.0]], "train_counts": [-1], "regions": ["few"]}},
-            "bins.train_counts: expected",
+            "bins.train_counts[0]: expected a whole number of at least 0, got -1",
         ),
         ({"epochs": -1}, "epochs: expected a whole number of at least 0, got -1"),
         (

@@ -63,7 +63,6 @@ def test_separators_quotes_missing_marks_and_decimal_commas_are_detected(tmp_pat
         ("Report,\na,b\n1,2\n3,4\n", "a b"),
         ("Rows: 2, columns: 2, made 2024\na,b\n1,2\n3,4\n", "a b"),
         ("2024-01-02,17\n\na,b\n1,2\n3,4\n", "a b"),
-        ("Sum,\n,6\na,b\n1,2\n3,4\n", "a b"),
         ("#id,b\n1,2\n3,4\n", "#id b"),
         ("# of rooms,b\n1,2\n3,4\n", "# of rooms,b"),
         ('a,b\n# with, a comma\n1,2\n#\n #3,4\n# "open, quote\n3,4\n# end', "a b"),
@@ -76,12 +75,18 @@ def test_lines_above_the_header_and_remarks_are_passed_over(tmp_path: Path, cont
     assert [column.tolist() for column in table.columns] == [["1", "3"], ["2", "4"]]
 
 
+def test_names_below_a_title_and_a_sum(tmp_path: Path) -> None:
+    table = read(write(tmp_path, "Report,,\nSum,5,17\n,,\na,b,c\n" + "1,x,2\n" * 9))
+    assert table.names == ["a", "b", "c"]
+    assert [note.partition(": ")[2] for note in table.notes] == ["2 lines above the header passed over"]
+
+
 def test_apostrophes_are_no_quotes_where_cells_only_hold_some(tmp_path: Path) -> None:
     table = read(write(tmp_path, "name,size\n'tis,5'11\nO'Hara,6\n'x',7\n"))
     assert as_lists(table) == {"name": ["'tis", "O'Hara", "'x'"], "size": ["5'11", "6", "7"]}
-    table = read(write(tmp_path, "'a','b'\n'it''s','1\n2'\n'x','3'\n" + "'y','4'\n" * 20))
-    assert table.columns[0].tolist()[:2] == ["it's", "x"]
-    assert table.columns[1].tolist()[:2] == ["1\n2", "3"]
+    table = read(write(tmp_path, "'a','b'\n'it''s\nfine','1'\n'x','3'\n" + "'y','4'\n" * 20))
+    assert table.columns[0].tolist()[:2] == ["it's\nfine", "x"]
+    assert table.columns[1].tolist()[:2] == ["1", "3"]
 
 
 def test_a_cell_may_begin_with_a_hash(tmp_path: Path) -> None:
