@@ -127,7 +127,7 @@ def test_a_blend_says_what_it_chose(blend: Path) -> None:
     for words in (
         "What rare chose",
         "ExtraTreesRegressor",
-        "Frequent against rare labels",
+        "Common against rare labels",
         "mean width",
         "Predictions: rare",
     ):

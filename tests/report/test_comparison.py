@@ -20,7 +20,7 @@ def test_page_of_a_grid(grid: Path) -> None:
     source = write_report([grid], grid / "out" / "report.html").read_text()
     text = " ".join(re.sub(r"<svg.*?</svg>|<[^>]+>", " ", source, flags=re.DOTALL).split())
     assert '<a href="#comparison">All datasets</a>' in source
-    for title in ("Test errors", "Frequent against rare labels", "With and without conr", "Average ranks", "Cost"):
+    for title in ("Test errors", "Common against rare labels", "With and without conr", "Average ranks", "Cost"):
         assert f"<h3>{title}</h3>" in source
     assert "Not run on tablet: ranksim." in text
     assert "On rings, lds+conr lacks seed 2." in text

@@ -77,8 +77,8 @@ def test_page_of_two_methods(two_methods_page: Path) -> None:
     assert "conr 0.1.0, torch 2.6.0" in page.text
     titles = re.findall(r"<h4>(.*?)</h4>", page.source)
     assert titles == [
-        "Training labels",
         "Error over angle: vanilla and conr",
+        "Training labels",
         "Features: vanilla, seed 0",
         "Features: conr, seed 0",
         "Predictions: vanilla, seed 0",

@@ -8,10 +8,13 @@ from matplotlib.figure import Figure
 
 from conr.density.regions import GROUPS
 from conr.rare.tradeoff import draw_tradeoff, limit_names
-from conr.report.style import Picture, page_picture
+from conr.report.style import BASELINE_COLOR, Picture, page_picture
 from conr.report.tables import NOTHING, REGION_TITLES, Entry, TextTable, significant_text
 from conr.runs.choice import read_choice
 from conr.runs.runs import Run
+
+BEFORE = "hgb"
+"""The candidate that knows nothing of rarity: boosting without weights."""
 
 _ERRORS = {**REGION_TITLES, "bmae": "balanced"}
 
@@ -29,7 +32,7 @@ def choice_parts(runs: Sequence[Run]) -> list[dict[str, Any]]:
             + ("" if run.result.seed is None or len(runs) == 1 else f", seed {run.result.seed}"),
             "leaderboard": _leaderboard(choice),
             "intervals": _intervals(choice),
-            "pictures": [_trade_off(choice["tradeoff"], run.result.label["unit"])],
+            "pictures": [trade_off_picture(choice, run.result.label["unit"])],
         }
         for run, choice in found
         if choice is not None
@@ -77,24 +80,42 @@ def _intervals(choice: Mapping[str, Any]) -> TextTable:
     )
 
 
-def _trade_off(columns: Mapping[str, Any], unit: str) -> Picture:
+def trade_off_picture(choice: Mapping[str, Any], unit: str) -> Picture:
+    """Draw what a smaller error on rare labels costs on common ones: a point per limit, and candidates as they are.
+
+    Args:
+        choice: content of ``choice.json``.
+        unit: of the label.
+    """
     return page_picture(
-        "Frequent against rare labels",
-        "Few-shot against many-shot error of blends that may lose so much on many-shot labels; the full point is the "
-        "model. All on training rows that did not choose.",
+        "Common against rare labels",
+        "Lower left is better. The line joins blends that may lose so much on common (many-shot) labels against the "
+        "candidate that is best there; the full point is the model. Squares are candidates alone. All on training rows "
+        "that the model in question has not seen.",
         "Few-shot error over many-shot error, by the limit on the loss of many-shot labels",
-        partial(_draw, columns, unit),
+        partial(_draw, choice, unit),
     )
 
 
-def _draw(columns: Mapping[str, Any], unit: str, figure: Figure) -> None:
+def _draw(choice: Mapping[str, Any], unit: str, figure: Figure) -> None:
+    columns = choice["tradeoff"]
     many, few, chosen = columns["many"], columns["few"], columns["chosen"]
     if any(value is None for value in (*many, *few)):
         raise ValueError("the table has no many-shot or no few-shot rows that share their label bin")
     axes = draw_tradeoff(many, few, limit_names(columns["limit"]), figure.subplots())
     axes.plot(many[chosen], few[chosen], "o", color=axes.lines[-1].get_color(), markersize=9)
+    for row in _alone(choice["leaderboard"]):
+        axes.plot(row["many"], row["few"], "s", color=BASELINE_COLOR, markersize=6)
+        axes.annotate(row["name"], (row["many"], row["few"]), xytext=(5, 4), textcoords="offset points")
     end = f" in {unit}" if unit else ""
-    axes.set(xlabel=f"many-shot MAE{end}", ylabel=f"few-shot MAE{end}")
+    axes.set(xlabel=f"error on common labels (many-shot MAE{end})", ylabel=f"on rare ones (few-shot MAE{end})")
+    axes.margins(0.12)
+
+
+def _alone(leaderboard: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Candidates without correction that have an error in both regions."""
+    candidates = (row for row in leaderboard[1:] if ">" not in row["name"])
+    return [row for row in candidates if row["many"] is not None and row["few"] is not None]
 
 
 def _text(value: float | None) -> str:

@@ -1,13 +1,14 @@
 """The report: one HTML file that needs nothing else."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from conr.report.aggregate import DatasetRuns, load_runs
+from conr.report.answer import Answer, find_answers
 from conr.report.choice import choice_parts
 from conr.report.comparison import GRID_METRICS, compare, published_table
 from conr.report.comparison_pictures import ranks_gallery, trade_off_gallery
@@ -26,18 +27,24 @@ _IGNORED = ("seed_everything", "output.", "ckpt_path")
 
 
 def write_report(
-    paths: Iterable[Path], out: Path, *, baseline: str | None = None, title: str = "Comparison of methods"
+    paths: Iterable[Path],
+    out: Path,
+    *,
+    baseline: str | None = None,
+    title: str = "Comparison of methods",
+    about: Mapping[str, str] | None = None,
 ) -> Path:
     """Write one HTML page that compares all tested runs at or below the paths.
 
     The page holds its style and pictures: it is read without a network, on paper, on a phone, light or dark. Runs that
-    failed (``failure.json`` of a grid) stand first.
+    failed (``failure.json`` of a grid) stand first, then what happened to the rare labels of each dataset.
 
     Args:
         paths: result files, folders of runs, or folders above.
         out: the file to write, complete or not at all; its folder is made.
         baseline: the method to compare with; by default the one called "baseline" or "vanilla", else the first by name.
         title: of the page.
+        about: a sentence on each dataset by name, for readers who do not know it.
 
     Returns:
         ``out``.
@@ -51,13 +58,18 @@ def write_report(
     groups = load_runs(paths, baseline=baseline)
     styles = MethodStyles(groups)
     comparison = _comparison(groups, styles)
+    answers = find_answers(groups, styles, about)
     return write_page(
         out,
         "report.html.j2",
         title=title,
         comparison=comparison,
         failures=_failures_table(find_failures(paths)),
-        sections=[_section(group, styles, out, compared=comparison is not None) for group in groups],
+        answers=list(answers.values()),
+        sections=[
+            _section(group, styles, out, answers.get(group.dataset), compared=comparison is not None)
+            for group in groups
+        ],
         colors={method: styles.color(method) for group in groups for method in group.methods},
     )
 
@@ -74,7 +86,9 @@ def _comparison(groups: Sequence[DatasetRuns], styles: MethodStyles) -> dict[str
     }
 
 
-def _section(group: DatasetRuns, styles: MethodStyles, out: Path, *, compared: bool) -> dict[str, Any]:
+def _section(
+    group: DatasetRuns, styles: MethodStyles, out: Path, answer: Answer | None, *, compared: bool
+) -> dict[str, Any]:
     metrics = shown_metrics(group)
     # The headline comes first; where that is none of MAE, GM and balanced MAE, a comparison shows all four.
     main = MAIN_METRICS + (compared and headline_metric(group).name not in GRID_METRICS)
@@ -87,8 +101,9 @@ def _section(group: DatasetRuns, styles: MethodStyles, out: Path, *, compared: b
         "notes": [*group.notes, *unequal_runs(group), *_left_out(group)],
         "errors": metric_table(group, metrics[:main], f"Test error of {name}", changes=True),
         "other_errors": metric_table(group, metrics[main:], "Other metrics", changes=True) if metrics[main:] else None,
-        "choices": choice_parts(runs),
-        "pictures": _pictures(group, styles),
+        "choices": [one | {"pictures": _without_answer(one["pictures"], answer)} for one in choice_parts(runs)],
+        "pictures": _pictures(group, styles, answer),
+        "epochs": any(run.result.epochs for run in runs),
         "published": published_table(group) if compared else None,
         "compact": len(group.methods) > MOST_COMPARED + 1,
         "run_count": len(runs),
@@ -100,10 +115,16 @@ def _section(group: DatasetRuns, styles: MethodStyles, out: Path, *, compared: b
     }
 
 
-def _pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
+def _pictures(group: DatasetRuns, styles: MethodStyles, answer: Answer | None) -> list[Picture]:
+    """All but the one of the first screen."""
     dimensions = len(group.edges)
     of_labels = label_pictures(group, styles) if dimensions == 1 else cell_pictures(group) if dimensions == 2 else []
-    return [*of_labels, *training_pictures(group, styles)]
+    return _without_answer([*of_labels, *training_pictures(group, styles)], answer)
+
+
+def _without_answer(pictures: Sequence[Picture], answer: Answer | None) -> list[Picture]:
+    shown = None if answer is None or answer.picture is None else answer.picture.title
+    return [one for one in pictures if one.title != shown]
 
 
 def _failures_table(failures: Sequence[tuple[Path, Failure]]) -> TextTable:

@@ -55,16 +55,7 @@ def label_pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
             f"Training samples per {name}, by shot region",
             lambda figure: _draw_histogram(figure.subplots(), group),
         ),
-        *(
-            page_picture(
-                f"Error over {name}: {' and '.join(methods)}",
-                f"Test MAE by {name}; lower is better. A line is the mean over seeds, its band reaches from the lowest "
-                "to the highest seed. Shading marks the median-shot (faint) and few-shot (strong) regions.",
-                f"Mean absolute error over {name}: {' and '.join(methods)}",
-                partial(_draw_errors, group, methods, styles),
-            )
-            for methods in compared_methods(group)
-        ),
+        *(error_picture(group, methods, styles) for methods in compared_methods(group)),
         *(feature_picture(run, group, 0) for run in shown),
         *(
             page_picture(
@@ -80,8 +71,22 @@ def label_pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
     ]
 
 
+def error_picture(group: DatasetRuns, methods: Sequence[str], styles: MethodStyles) -> Picture:
+    """Draw the test error of some methods over the label; for labels of one dimension."""
+    name, names = group.first.label["name"], " and ".join(methods)
+    return page_picture(
+        f"Error over {name}: {names}",
+        f"Test MAE by {name}; lower is better. A line is the mean over seeds, its band reaches from the lowest to the "
+        "highest seed. Shading marks the median-shot (faint) and few-shot (strong) regions.",
+        f"Mean absolute error over {name}: {names}",
+        partial(_draw_errors, group, methods, styles),
+    )
+
+
 def training_pictures(group: DatasetRuns, styles: MethodStyles) -> list[Picture]:
-    """Draw the validation error, that of the few-shot region, and the training loss, over epochs."""
+    """Draw the validation error, that of the few-shot region, and the training loss, over epochs if there are any."""
+    if not any(run.result.epochs for runs in group.methods.values() for run in runs):
+        return []
     metric = headline_metric(group)
     unit, logged = unit_of(metric, group), f"val/{metric.name}"
     loss = "with all its terms; the height says nothing where methods have other terms"

@@ -34,11 +34,11 @@ REGION_COLORS = {"many": "#c6b9e6", "median": "#9f82d6", "few": "#7445bd"}
 REGION_SHADES = {"many": 0.0, "median": 0.08, "few": 0.17}
 
 # After Okabe and Ito, told apart with any colour vision; their blue a little lighter, for dark pages.
-_BASELINE_COLOR = "#878d97"
+BASELINE_COLOR = "#878d97"
 _METHOD_COLORS = ("#1f83cb", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _LINE_STYLES = ("-", "--", "-.", ":")
 # A method and the same one with conr share a look; neighbours differ in colour and marker.
-BASELINE_LOOK = (_BASELINE_COLOR, "o")
+BASELINE_LOOK = (BASELINE_COLOR, "o")
 _MARKERS = ("o", "s", "^", "D", "v", "p", "h")
 FAMILY_LOOKS = tuple(zip(_METHOD_COLORS * len(_MARKERS), _MARKERS * len(_METHOD_COLORS), strict=True))
 
@@ -51,7 +51,7 @@ class MethodStyles:
         styles = ((color, line) for line in itertools.cycle(_LINE_STYLES) for color in _METHOD_COLORS)
         for group in groups:
             baseline, *others = group.methods
-            self._style.setdefault(baseline, (_BASELINE_COLOR, "-"))
+            self._style.setdefault(baseline, (BASELINE_COLOR, "-"))
             for method in others:
                 if method not in self._style:
                     self._style[method] = next(styles)

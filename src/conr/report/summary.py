@@ -80,7 +80,7 @@ def metric_entries(rows: Sequence[SummaryRow], metric: Metric, *, changes: bool 
         changes: whether an entry has the change against the baseline below its value.
     """
     spreads = [[row.metrics[region][metric.name] for region in GROUPS] for row in rows]
-    decimals = _decimals(metric, [one.mean for line in spreads for one in line])
+    decimals = shown_decimals(metric, [one.mean for line in spreads for one in line])
     columns = [_column(column, metric, decimals, rows) for column in zip(*spreads, strict=True)]
     if changes:
         columns = [
@@ -158,7 +158,9 @@ def summary_sentences(group: DatasetRuns) -> list[str]:
     """Say in words how the headline metric of each method compares with the baseline's, for better and for worse."""
     baseline, *others = group.rows
     metric = headline_metric(group)
-    decimals = _decimals(metric, [row.metrics[region][metric.name].mean for row in group.rows for region in GROUPS])
+    decimals = shown_decimals(
+        metric, [row.metrics[region][metric.name].mean for row in group.rows for region in GROUPS]
+    )
     return [_comparison(row, baseline, metric, unit_of(metric, group), decimals) for row in others] or [
         f"There is no other method to compare {baseline.method} with."
     ]
@@ -231,7 +233,8 @@ def _with_spread(text: str, value: Spread, seeds: int, decimals: int) -> str:
     return f"{text}{spread}{some}"
 
 
-def _decimals(metric: Metric, values: Sequence[float]) -> int:
+def shown_decimals(metric: Metric, values: Sequence[float]) -> int:
+    """Decimals of values that stand beside each other: three significant digits of the smallest one."""
     sizes = [abs(value) for value in values if value and math.isfinite(value)]
     if metric.higher_is_better or not sizes:
         return 3

@@ -1,0 +1,198 @@
+"""The first screen of a report: what happened to the rare labels."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from conr.report.aggregate import DatasetRuns, Spread, region_spans
+from conr.report.choice import BEFORE, trade_off_picture
+from conr.report.pictures import error_picture
+from conr.report.style import BASELINE_COLOR, MethodStyles, Picture
+from conr.report.summary import headline_metric, shown_decimals, unit_of
+from conr.report.tables import Entry, TextTable, join_words, number_text, percent_text, seeds_text
+from conr.runs.choice import read_choice
+
+MOST_ANSWERED = 4
+"""Datasets of a page that has such a screen; with more, its tables come first."""
+
+_TITLES = {"few": "Rare labels", "many": "Common labels"}
+_MOST_SPANS = 2
+_CHOICE_COLOR = "#1f83cb"
+
+
+class Bar(NamedTuple):
+    """An error as a bar."""
+
+    name: str  # of the model
+    text: str  # the error
+    share: float  # of the longest bar of the answer, in percent
+    color: str
+
+
+class Line(NamedTuple):
+    """Errors of some labels, before and after."""
+
+    title: str  # "Rare labels"
+    detail: str  # which these are
+    bars: tuple[Bar, ...]
+    change: str  # in percent; empty if there is nothing to compare
+    verdict: str  # "better", "worse" or ""
+
+
+class Answer(NamedTuple):
+    """What happened to the rare labels of a dataset."""
+
+    title: str
+    about: str  # what the dataset is; may be empty
+    sentence: str
+    lines: tuple[Line, ...]
+    note: str  # what the numbers are
+    picture: Picture | None
+
+
+def answers_table(groups: Sequence[DatasetRuns]) -> TextTable:
+    """The answers as a table: a part per dataset, a row per model, and below an error its change."""
+    parts = []
+    for answer in find_answers(groups, MethodStyles(groups)).values():
+        rows: list[list[Entry | str]] = []
+        for position, bars in enumerate(zip(*(line.bars for line in answer.lines), strict=True)):
+            entries = [
+                Entry(bar.text, line.change, verdict=line.verdict) if position else Entry(bar.text)
+                for bar, line in zip(bars, answer.lines, strict=True)
+            ]
+            rows.append([bars[0].name, *entries])
+        parts.append((answer.title, rows))
+    return TextTable.of("What happened to the rare labels", ("error", *_TITLES.values()), parts=parts)
+
+
+class _Side(NamedTuple):
+    """One of the two models that an answer compares."""
+
+    name: str
+    color: str
+    errors: Mapping[str, Spread]  # of the regions "few" and "many"
+
+
+def find_answers(
+    groups: Sequence[DatasetRuns], styles: MethodStyles, about: Mapping[str, str] | None = None
+) -> dict[str, Answer]:
+    """The answers of a page by dataset; without those that have no error over rare or over common labels.
+
+    Where a dataset has several methods, the baseline is compared with the one that is best on rare labels; a single
+    model that chose among candidates is compared with boosting alone.
+
+    Args:
+        groups: all datasets of the page.
+        styles: colours of the methods.
+        about: a sentence on each dataset by name, if there is one.
+
+    Raises:
+        ValueError: a damaged ``choice.json``.
+    """
+    if len(groups) > MOST_ANSWERED:
+        return {}
+    found = {group.dataset: _answer(group, styles, (about or {}).get(group.dataset, "")) for group in groups}
+    return {dataset: answer for dataset, answer in found.items() if answer is not None}
+
+
+def _answer(group: DatasetRuns, styles: MethodStyles, about: str) -> Answer | None:
+    metric = headline_metric(group)
+    if metric.higher_is_better:
+        return None
+    sides, note, picture = _sides(group, styles)
+    errors = [side.errors[region].mean for side in sides for region in _TITLES]
+    if not np.isfinite(errors).all():
+        return None
+    decimals, unit = shown_decimals(metric, errors), unit_of(metric, group)
+
+    def text(error: float) -> str:
+        return f"{number_text(error, decimals)} {unit}".strip()
+
+    lines = tuple(_line(group, region, sides, text=text, longest=max(errors) or 1.0) for region in _TITLES)
+    title = f"{group.dataset}: {sides[-1].name}"
+    if len(sides) == 1:
+        few, many = (line.bars[0].text for line in lines)
+        sentence = f"Rare labels are missed by {few}, common ones by {many}."
+    else:
+        title += f" instead of {sides[0].name}"
+        few, many = (_movement(line) for line in lines)
+        sentence = f"The error on rare labels {few}, on common ones it {many}."
+    return Answer(title, about, sentence, lines, f"{metric.title}, lower is better; {note}", picture)
+
+
+def _sides(group: DatasetRuns, styles: MethodStyles) -> tuple[list[_Side], str, Picture | None]:
+    """The models to compare, what their numbers are, and the picture of the comparison."""
+    runs = next(iter(group.methods.values()))
+    choice = read_choice(runs[0].folder) if len(group.methods) == len(runs) == 1 else None
+    rows = {} if choice is None else {row["name"]: row for row in choice["leaderboard"]}
+    if choice is not None and BEFORE in rows and len(rows) > 1:
+        before, after = rows[BEFORE], choice["leaderboard"][0]
+        names = "boosting alone", "RareRegressor"
+        sides = [
+            _Side(name, color, {region: _one(row[region]) for region in _TITLES})
+            for name, color, row in zip(names, (BASELINE_COLOR, _CHOICE_COLOR), (before, after), strict=True)
+        ]
+        drawn = _drawn(trade_off_picture(choice, group.first.label["unit"]))
+        return sides, "on training rows that the model in question has not seen.", drawn
+    name = headline_metric(group).name
+    shown = [row for row in group.rows if row.method in group.highlighted]
+    sides = [
+        _Side(row.method, styles.color(row.method), {region: row.metrics[region][name] for region in _TITLES})
+        for row in shown
+    ]
+    seeds = {row.seeds for row in shown}
+    note = f"on the test split, means of {seeds_text(max(seeds))}."
+    if seeds == {1}:
+        note = "on the test split. One seed: how much of a difference is chance is unknown."
+    drawn = _drawn(error_picture(group, group.highlighted, styles)) if len(group.edges) == 1 else None
+    return sides, note, drawn
+
+
+def _drawn(picture: Picture) -> Picture | None:
+    """A picture, None if it says why there is none, which belongs further down."""
+    return picture if picture.svg else None
+
+
+def _line(
+    group: DatasetRuns, region: str, sides: Sequence[_Side], *, text: Callable[[float], str], longest: float
+) -> Line:
+    errors = [side.errors[region] for side in sides]
+    bars = tuple(
+        Bar(side.name, text(one.mean), 100 * one.mean / longest, side.color)
+        for side, one in zip(sides, errors, strict=True)
+    )
+    change, verdict = "", ""
+    if len(errors) > 1 and errors[0].mean:
+        before, after = errors
+        change = percent_text(after.mean / before.mean - 1)
+        # NaN for a single seed or a single choice, which is within nothing.
+        if abs(after.mean - before.mean) > np.nan_to_num(np.hypot(before.std, after.std)):
+            verdict = "better" if after.mean < before.mean else "worse"
+    return Line(_TITLES[region], _which(group, region), bars, change, verdict)
+
+
+def _movement(line: Line) -> str:
+    if line.change[:1] not in "+\N{MINUS SIGN}":
+        return "stays the same"
+    size = line.change[1:]
+    within = "" if line.verdict else " (within the spread of seeds)"
+    return f"{'rises' if line.change[0] == '+' else 'falls'} by {size}{within}"
+
+
+def _which(group: DatasetRuns, region: str) -> str:
+    """The labels of a region in words: where they are, and how many of the training samples they have."""
+    bins = group.first.bins
+    inside = np.asarray(bins["regions"]) == region
+    counts = np.asarray(bins["train_counts"])
+    share = f"{counts[inside].sum() / counts.sum():.0%} of the training samples"
+    spans = [(low, high) for low, high, one in region_spans(group) if one == region] if len(group.edges) == 1 else []
+    if not 0 < len(spans) <= _MOST_SPANS:
+        return f"{inside.sum()} of {len(inside)} label bins, {share}"
+    places = join_words([f"{low:g} to {high:g}" for low, high in spans])
+    return f"{group.first.label['name']} {places}, {share}"
+
+
+def _one(value: float | None) -> Spread:
+    mean = float("nan") if value is None else value
+    return Spread(mean, float("nan"), mean, mean, 1)
