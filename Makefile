@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check slow gpu bench grid faces digits docs results clean
+.PHONY: help demo test check slow gpu bench grid rare-tables faces digits docs results clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +41,11 @@ bench: $(INSTALLED) ## time conr_loss against the plain form and write benchmark
 # DATA is a folder of yours with imbalanced-tabular/, uci/ and sts-b-dir/.
 grid: $(INSTALLED) ## compare 14 methods on nine datasets, five seeds: make grid DATA=FOLDER (two hours)
 	$(BIN)/python -m benchmarks.grid --data $(DATA)
+
+# DATA is a folder of yours with imbalanced-tabular/ and uci/.
+rare-tables: $(INSTALLED) ## RareRegressor against its candidates and others on seven tables: make rare-tables DATA=FOLDER (5 hours on 1 core)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks.rare_tables --data $(DATA)
 
 # DATA is the folder or the zip archive of UTKFace.
 faces: $(INSTALLED) ## does ConR help on real faces? searched settings, 15 methods, frontiers: make faces DATA=ROOT

@@ -4,9 +4,10 @@ A table stands between ``<!-- KIND: PATHS -->`` and ``<!-- /KIND -->``; PATHS ar
 project's root. KIND is ``table`` (headline metric of each dataset), one of the tables of a comparison (``grid``,
 ``paired``, ``where``, ``ranks``, ``cost``, ``published``), ``trade-off`` for a picture per dataset, which goes to
 ``docs/images/PAGE/``, one of the tables of a single page, whose path is a file or folder (``estimator``,
-``estimator-search``, ``memory``, ``sts-b-metrics``, ``sts-b-tuning``, ``dense-memory``, ``start``, ``claims`` and its
-kin), or ``engines``, a table of `benchmarks.engines_page` by its name. A number within a sentence stands between
-``<!-- change: PATH DATASET METHOD METHOD -->`` and ``<!-- /change -->``; see `docs.page_tables.change`.
+``estimator-search``, ``memory``, ``sts-b-metrics``, ``sts-b-tuning``, ``dense-memory``, ``start``, ``claims`` and
+``rare-means`` and their kin), or ``engines``, a table of `benchmarks.engines_page` by its name. A number within a
+sentence stands between ``<!-- change: PATH DATASET METHOD METHOD -->`` and ``<!-- /change -->``; see
+`docs.page_tables.change`.
 ``--check`` changes nothing and fails if a table is not what its files say.
 """
 
@@ -19,7 +20,7 @@ from benchmarks import engines_page
 
 from conr.report import comparison_markdown, load_runs, summary_markdown, trade_off_pictures
 from conr.report.comparison import TABLES
-from docs import claims_tables, estimator_tables, memory_table, page_tables
+from docs import claims_tables, estimator_tables, memory_table, page_tables, rare_tables
 
 ROOT = Path(__file__).parents[1]
 _PICTURES = "trade-off"
@@ -36,6 +37,7 @@ _OF_FILES = {
     "claims-frontiers": claims_tables.frontier,
     "claims-features": claims_tables.features,
     "claims-ablations": claims_tables.ablations,
+    **rare_tables.KINDS,
 }
 _KINDS = "|".join(("table", *TABLES, *_OF_FILES, _PICTURES))
 _TABLE = re.compile(
