@@ -110,6 +110,12 @@ def test_identifiers_and_counters_are_left_out(tmp_path: Path) -> None:
     }
 
 
+def test_columns_without_name_and_value_are_left_out(tmp_path: Path) -> None:
+    columns, left_out = columns_of(tmp_path / "a.csv", ["x,,Unnamed: 2,", *(f"{row},,," for row in range(9))])
+    assert list(columns.values) == ["x"]
+    assert left_out == dict.fromkeys(("column-2", "Unnamed: 2"), "no name and no value")
+
+
 def test_all_columns_that_are_left_out_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("\n".join(["code,row_id,y", *(f"c{row},{row},{row % 9}" for row in range(30))]))

@@ -1,5 +1,7 @@
+import bz2
 import gzip
 import io
+import lzma
 import re
 import zipfile
 from datetime import date
@@ -79,6 +81,11 @@ def test_names_below_a_title_and_a_sum(tmp_path: Path) -> None:
     table = read(write(tmp_path, "Report,,\nSum,5,17\n,,\na,b,c\n" + "1,x,2\n" * 9))
     assert table.names == ["a", "b", "c"]
     assert [note.partition(": ")[2] for note in table.notes] == ["2 lines above the header passed over"]
+
+
+def test_formulas_that_keep_a_text_are_that_text(tmp_path: Path) -> None:
+    table = read(write(tmp_path, '="size",kind\n="1.5","=""007"""\n2,="x"\n'))
+    assert as_lists(table) == {"size": ["1.5", "2"], "kind": ["007", "x"]}
 
 
 def test_apostrophes_are_no_quotes_where_cells_only_hold_some(tmp_path: Path) -> None:
@@ -164,6 +171,10 @@ def test_rows_of_a_wrong_length_are_named_or_left_out(tmp_path: Path) -> None:
         (b"PK\x03\x04rest", "expected a complete archive, got one that breaks"),
         (b"\x1f\x8b\x08rest", "expected a complete archive, got one that breaks"),
         (b"\xd0\xcf\x11\xe0rest", "got a spreadsheet: export it as CSV first"),
+        ('[{"a": 1, "b": 2},\n {"a": 3, "b": 4}]', "expected a CSV or Parquet file, got JSON: export it as CSV first"),
+        ("<!DOCTYPE html>\n<table><tr><td>1, 2", "expected a CSV or Parquet file, got HTML: export it as CSV first"),
+        (b"SQLite format 3\0", "got a database: export it as CSV first"),
+        (b"BZhrest", "expected a complete archive, got one that breaks"),
         (b"a,b\n1,\x00\n", "expected a text file, but it holds zero bytes"),
         ('a,b\n1,"' + "x" * 200_000, "row 2: expected a row of a table, got one that breaks: field larger than"),
     ],
@@ -194,11 +205,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_compressed_files_are_read(tmp_path: Path) -> None:
     content = b"a,b\n1,x\n2,y\n"
     expected = {"a": ["1", "2"], "b": ["x", "y"]}
-    assert as_lists(read(write(tmp_path, gzip.compress(content), "a.csv.gz"))) == expected
+    for packed in (gzip.compress(content), bz2.compress(content), lzma.compress(content)):
+        assert as_lists(read(write(tmp_path, packed, "a.csv.gz"))) == expected
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("folder/a.csv", content)
         file.writestr("__MACOSX/a.csv", b"")
+        file.writestr("folder/.DS_Store", b"")
     assert as_lists(read(write(tmp_path, archive.getvalue(), "a.zip"))) == expected
     for names, message in ((["a.csv", "b.csv"], "one file in the archive, got 2"), (["[Content_Types].xml"], "spread")):
         archive = io.BytesIO()

@@ -28,6 +28,13 @@ from conr.tables.numbers import UnclearError, Writing, detected_writing, looks_l
         ("5%|0", [5, 0], Writing(unit="%")),
         ("Rs 5|Rs 7", [5, 7], Writing(unit="Rs")),
         ("1.2M|3M", [1.2, 3], Writing(unit="M")),
+        ("55 m2|7.5m2", [55, 7.5], Writing(unit="m2")),
+        ("5 m^2|7", [5, 7], Writing(unit="m^2")),
+        ("9.8 kg/m3|7 kg/m3", [9.8, 7], Writing(unit="kg/m3")),
+        ("1,200 sq ft|1,350.5 sq ft", [1200, 1350.5], Writing(".", ",", "sq ft")),
+        ("\uff11\uff12\uff0e\uff15|7", [12.5, 7], Writing()),
+        ("\u0661\u0662\u066b\u0665|\u0667", [12.5, 7], Writing()),
+        ("\u096b%|7%", [5, 7], Writing(unit="%")),
     ],
 )
 def test_a_column_is_read_as_it_is_written(texts: str, numbers: list[float], writing: Writing) -> None:
@@ -39,7 +46,21 @@ def test_a_column_is_read_as_it_is_written(texts: str, numbers: list[float], wri
 
 @pytest.mark.parametrize(
     "texts",
-    ["1_2 3", "A4 B5", "1.2.3", "0x10", "12:30", "5 kg|7 lb", "1.2M|7", "1 two", "5 (or 6)", "1,2,3", "1,23,45"],
+    [
+        "1_2 3",
+        "A4 B5",
+        "1.2.3",
+        "0x10",
+        "12:30",
+        "5 kg|7 lb",
+        "5 m2|7 m3",
+        "12a2|13b2",
+        "1.2M|7",
+        "1 two",
+        "5 (or 6)",
+        "1,2,3",
+        "1,23,45",
+    ],
 )
 def test_other_texts_are_no_numbers(texts: str) -> None:
     assert detected_writing(texts.split("|" if "|" in texts else " ")) is None

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conr.tables.bad_rows import BadRows
-from conr.tables.dialect import MISSING, Dialect, broken, records
+from conr.tables.dialect import MISSING, Dialect, broken, records, unformatted
 
 _ROWS = 500  # of a block: fewer lists than the garbage collector waits for
 _MOST_SHARED = 100_000  # texts of a column that rows share
@@ -157,7 +157,7 @@ class _Known(dict[str, str | None]):
     """Cells of a column to their texts, which rows share."""
 
     def __missing__(self, cell: str) -> str | None:
-        text = cell.strip()
+        text = unformatted(cell.strip())
         found = None if text.lower() in MISSING else text
         self[cell] = found
         return found

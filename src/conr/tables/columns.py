@@ -168,9 +168,10 @@ def sort_columns(table: RawTable, names: Sequence[str], bad: BadRows, *, categor
             unusable[name] = str(error)
             continue
         reason = None if name in categorical else identifier(table, name, kind)
-        if reason:
-            left_out[name] = reason
-        elif missing(column).all():
+        is_empty = missing(column).all()
+        if reason or (is_empty and (name in table.unnamed or _UNNAMED.fullmatch(name))):
+            left_out[name] = reason or "no name and no value"
+        elif is_empty:
             unusable[name] = "expected values, got none in any row"
         else:
             found = read_column(table, name, kind, bad)
@@ -256,6 +257,7 @@ def read_column(table: RawTable, name: str, kind: Kind, bad: BadRows) -> Column:
 
 
 _IDENTIFIER = re.compile(r"(?:.*[_ .-])?(?:id|ids|index|key|uuid|guid|unnamed: \d+|row|nr|no)|.*[a-z]Id", re.ASCII)
+_UNNAMED = re.compile(r"Unnamed: \d+", re.ASCII)  # as pandas writes it
 _FEWEST_IDENTIFIED = 20
 
 

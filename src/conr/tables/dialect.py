@@ -168,6 +168,11 @@ def fields_of(line: str, mark: str, quote: str) -> list[str]:
     return next(csv.reader([line], delimiter=mark, quotechar=quote, skipinitialspace=True), [])
 
 
+def unformatted(text: str) -> str:
+    """A cell without the formula around it that keeps a text in a spreadsheet as it is: ``="007"`` is 007."""
+    return text[2:-1] if len(text) > 2 and text.startswith('="') and text.endswith('"') else text
+
+
 def broken(path: Path, number: int, error: csv.Error) -> ValueError:
     """The error for a row that cannot be cut into fields."""
     return ValueError(f"{path}, row {number}: expected a row of a table, got one that breaks: {error}")
@@ -235,7 +240,7 @@ def _dialect(
     notes: tuple[str, ...] = ()
     if header:
         chosen = _header(path, rows, [one for one in sample if one.marked], numeric)
-        names = [name.lstrip("\ufeff") for name in chosen.fields]
+        names = [unformatted(name.lstrip("\ufeff").strip()) for name in chosen.fields]
         rows = [record for record in rows if record.first > chosen.first]
         _check_header(path, chosen, rows)
         last = chosen.last
@@ -298,7 +303,7 @@ def _may_be_names(record: Record) -> bool:
 
 def _is_value(text: str) -> bool:
     """Tell if a cell is a number, something like a date, or missing."""
-    text = text.strip()
+    text = unformatted(text.strip())
     return text.lower() in MISSING or looks_like_number(text) or _DATE.fullmatch(text) is not None
 
 

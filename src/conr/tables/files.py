@@ -1,7 +1,10 @@
 """Tables in files: CSV, also compressed, and Parquet."""
 
+import bz2
+import codecs
 import gzip
 import io
+import lzma
 import re
 import zipfile
 import zlib
@@ -11,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from numbers import Number
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +32,25 @@ FEWEST_BYTES = 2**20
 
 _REMARK = re.compile(rb"(?:^|[\r\n])[ \t\0]*#")
 _MOST_BYTES = 2**32  # of a compressed file's content
+_COMPRESSED: dict[bytes, Callable[..., IO[bytes]]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
+_OTHERS = {
+    **dict.fromkeys((b'{"', b"[{", b"[["), "JSON"),
+    **dict.fromkeys((b"<!doctype html", b"<html", b"<table"), "HTML"),
+    b"<?xml": "XML",
+    b"%pdf": "a PDF",
+    b"sqlite format 3": "a database",
+    b"arrow1": "a Feather file",
+    b"\x89png": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"(\xb5/\xfd": "a file packed by Zstandard",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"rar!": "a RAR archive",
+}
+"""Beginnings, in lower case, of files of other kinds."""
 
 Column = NDArray[Any]
 """Shape (n,): float64 with NaN for what is missing, or Python strings with None for it."""
@@ -112,9 +134,10 @@ def read_table(
     *,
     texts: Callable[[list[str]], Collection[str]] = lambda _: (),
 ) -> RawTable:
-    """Read a CSV or Parquet file; its content shows which of them it is. A CSV file may be compressed (gzip, zip).
+    """Read a CSV or Parquet file; its content shows which of them it is.
 
-    Lines above the header, such as ``sep=;``, remarks that begin with # and titles, are passed over.
+    A CSV file may be compressed (gzip, bzip2, xz, zip). Lines above the header, such as ``sep=;``, remarks that begin
+    with # and titles, are passed over.
 
     Args:
         path: the file.
@@ -173,22 +196,35 @@ def read_table(
 def _unpacked(path: Path, content: bytes) -> bytes:
     """The content of a file, or of the one file in an archive."""
     try:
-        if content.startswith(b"\x1f\x8b"):
-            with gzip.open(io.BytesIO(content)) as file:
-                return _limited(path, file.read(_MOST_BYTES + 1))
+        for mark, opened in _COMPRESSED.items():
+            if content.startswith(mark):
+                with opened(io.BytesIO(content)) as file:
+                    return _limited(path, file.read(_MOST_BYTES + 1))
         if content.startswith(b"PK"):
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 names = [one.filename for one in archive.infolist() if not one.is_dir()]
                 if "[Content_Types].xml" not in names and "mimetype" not in names:
-                    names = [name for name in names if not name.startswith("__MACOSX/")]
+                    names = [name for name in names if not re.search(r"^__MACOSX/|(?:^|/)\.[^/]*$", name)]
                     if len(names) != 1:
                         raise ValueError(f"{path}: expected one file in the archive, got {len(names)}")
                     with archive.open(names[0]) as file:
                         return _limited(path, file.read(_MOST_BYTES + 1))
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        lzma.LZMAError,
+        zipfile.BadZipFile,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
         raise ValueError(f"{path}: expected a complete archive, got one that breaks: {error}") from error
     if content.startswith((b"PK", b"\xd0\xcf\x11\xe0")):
         raise ValueError(f"{path}: expected a CSV or Parquet file, got a spreadsheet: export it as CSV first")
+    start = content.removeprefix(codecs.BOM_UTF8).lstrip()[:20].lower()
+    for mark, kind in _OTHERS.items():
+        if start.startswith(mark):
+            raise ValueError(f"{path}: expected a CSV or Parquet file, got {kind}: export it as CSV first")
     return content
 
 

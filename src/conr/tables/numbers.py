@@ -18,11 +18,16 @@ _PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?inf(?:inity)?"
 _LIKE = re.compile(  # a number between two units, of which one at most is there
     r"(?P<before>[^\d\s.,()+-]{1,4}|[A-Z]{3} )? ?(?P<sign>[+-]?) ?"
     r"(?P<digits>\d(?:[\d.,' ]*\d)?\.?|[.,]\d+)(?P<power>[eE][+-]?\d+)?"
-    r" ?(?P<after>%|‰|[^\d\s.,()+-][^\d\s,()]{0,9})?",
+    r" ?(?P<after>%|‰|(?:sq\.? )?[^\d\s.,()+-][^\d\s,()]{0,9}(?:(?<=[mtndisMTN])\^?[23])?)?",
     re.ASCII,
 )
 _MARKS = ((".", ","), (",", "."), (",", ""), (".", " "), (",", " "), (".", "'"), (",", "'"))  # decimal, thousands
-_SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "\u2019": "'"})
+_ZEROS = "\u0660\u06f0\u0966\u09e6\uff10"  # of Arabic, Persian, Hindi and Bengali, and as wide as a letter of Chinese
+_SPACES = str.maketrans(
+    {"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2007": " ", "\u2212": "-", "\u2019": "'"}
+    | {"\u066b": ".", "\u066c": ",", "\uff0e": ".", "\uff0c": ",", "\uff0d": "-", "\uff05": "%", "\u066a": "%"}
+    | {chr(ord(zero) + digit): str(digit) for zero in _ZEROS for digit in range(10)}
+)
 _CURRENCIES = frozenset((
     "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "ILS", "INR", "JPY", "KRW", "MXN",
     "NOK", "NZD", "PLN", "RON", "RUB", "SEK", "SGD", "THB", "TRY", "USD", "ZAR", "kr", "Kr", "Rs", "Fr", "z\u0142",
@@ -37,8 +42,8 @@ _SAMPLE = 10_000  # texts that the way of writing is guessed from
 class Writing:
     """The way in which the numbers of a column are written.
 
-    A minus may be Unicode's, stand at the end, or be brackets; spaces may be such that do not break. Groups may be
-    those of India: 1,23,456.
+    A minus may be Unicode's, stand at the end, or be brackets; spaces may be such that do not break, and digits those
+    of other scripts. Groups may be those of India: 1,23,456.
 
     Args:
         decimal: decimal mark, "." or ",".
