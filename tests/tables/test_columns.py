@@ -110,6 +110,16 @@ def test_identifiers_and_counters_are_left_out(tmp_path: Path) -> None:
     }
 
 
+def test_the_decimal_mark_of_a_later_file_may_be_another(tmp_path: Path) -> None:
+    columns, _ = columns_of(tmp_path / "a.csv", ["x,k", *(f"{row}.5,a" for row in range(9))])
+    (tmp_path / "b.csv").write_text("x;k\n4,5;a\n")
+    with pytest.raises(ValueError, match="column 'x': expected a number, got '4,5'"):
+        read_rows(tmp_path / "b.csv", columns.kinds)
+    found = read_rows(tmp_path / "b.csv", columns.kinds, written=FileFormat(decimal=","))
+    assert found.inputs.values["x"].tolist() == [4.5]
+    assert found.inputs.kinds == columns.kinds
+
+
 def test_columns_without_name_and_value_are_left_out(tmp_path: Path) -> None:
     columns, left_out = columns_of(tmp_path / "a.csv", ["x,,Unnamed: 2,", *(f"{row},,," for row in range(9))])
     assert list(columns.values) == ["x"]

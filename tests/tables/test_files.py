@@ -46,6 +46,8 @@ EXPECTED = {"size": ["1.5", "-20", "3e-2"], "kind": ["a, b", None, "c"]}
         '# exported, 2024\nsize;kind\n1.5;"a, b"\n-20;null\n3e-2;c\n',
         'Export of today\nAll in EUR\n\nsize,kind\n1.5,"a, b"\n-20,NA\n3e-2,c\n',
         "'size','kind'\n'1.5','a, b'\n'-20','NA'\n'3e-2','c'\n",
+        "size~kind\n1.5~a, b\n-20~0000-00-00\n3e-2~c\n",
+        "size\x01kind\n1.5\x01a, b\n-20\x01NA\n3e-2\x01c\n",
         "'size';'kind'\n1.5;'a, b'\n-20;'NA'\n3e-2;'c'\n",
     ],
 )
@@ -120,13 +122,24 @@ def test_white_space_separates_columns_of_varying_width(tmp_path: Path) -> None:
     assert table.row_numbers.tolist() == [1, 2, 4]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-32", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252"]
+)
 def test_encodings_are_detected(tmp_path: Path, encoding: str) -> None:
     table = read(write(tmp_path, "größe,ort\n1,Zürich\n2,Malmö\n".encode(encoding)))
     assert as_lists(table) == {"größe": ["1", "2"], "ort": ["Zürich", "Malmö"]}
     assert [note.partition(": ")[2] for note in table.notes] == (
         ["no UTF-8, and read as Windows-1252 (encoding says what it is)"] if encoding in {"latin-1", "cp1252"} else []
     )
+
+
+def test_any_character_may_be_named_as_separator(tmp_path: Path) -> None:
+    path = write(tmp_path, "a:b\n1:2\n3:4\n")
+    assert read(path).names == ["a:b"]
+    assert as_lists(read(path, separator=":")) == {"a": ["1", "3"], "b": ["2", "4"]}
+    with pytest.raises(ValueError, match="separator: expected one of 'tab'"):
+        read(path, separator="x")
+    assert read(write(tmp_path, "about\n~5\n~6\n~7\n")).names == ["about"]
 
 
 def test_a_named_encoding_is_used(tmp_path: Path) -> None:
@@ -205,7 +218,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_compressed_files_are_read(tmp_path: Path) -> None:
     content = b"a,b\n1,x\n2,y\n"
     expected = {"a": ["1", "2"], "b": ["x", "y"]}
-    for packed in (gzip.compress(content), bz2.compress(content), lzma.compress(content)):
+    once = gzip.compress(content)
+    for packed in (once, gzip.compress(once), bz2.compress(content), lzma.compress(content)):
         assert as_lists(read(write(tmp_path, packed, "a.csv.gz"))) == expected
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:

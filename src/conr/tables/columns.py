@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +46,13 @@ class Kind:
     def state(self) -> dict[str, str]:
         """The kind as JSON holds it."""
         return {"kind": self.name, **asdict(self.writing), "order": self.order}
+
+    def with_decimal(self, mark: str | None) -> "Kind":
+        """The kind with another decimal mark, if one is given."""
+        if mark is None or self.name != "number" or mark == self.writing.decimal:
+            return self
+        thousands = "" if self.writing.thousands == mark else self.writing.thousands
+        return replace(self, writing=replace(self.writing, decimal=mark, thousands=thousands))
 
     @classmethod
     def from_state(cls, state: Mapping[str, str]) -> "Kind":
@@ -198,7 +205,8 @@ def same_columns(path: Path, table: RawTable, kinds: Mapping[str, Kind], bad: Ba
     gone = [name for name in kinds if name not in table.names]
     if gone:
         raise ValueError(f"{path}: expected the columns of the training file, found no {', '.join(map(repr, gone))}")
-    values = {name: read_column(table, name, kind, bad) for name, kind in kinds.items()}
+    mark = table.written.decimal
+    values = {name: read_column(table, name, kind.with_decimal(mark), bad) for name, kind in kinds.items()}
     return Columns(values, table.row_numbers, kinds)
 
 

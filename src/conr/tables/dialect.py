@@ -15,8 +15,11 @@ from conr.tables.numbers import looks_like_number
 # In this order: a comma may be a decimal mark, and a space stands in many a text.
 SEPARATORS = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma", " ": "space"}
 
+_RARE_SEPARATORS = "\x01\x1f~^"
+
 MISSING = frozenset((
-    "", "na", "n/a", "n.a.", "#n/a", "<na>", "nan", "null", "none", "nil", "?", "-", "--", "\u2013", "\u2014", ".",
+    "", "0000-00-00", "0000-00-00 00:00:00",
+    "na", "n/a", "n.a.", "#n/a", "<na>", "nan", "null", "none", "nil", "?", "-", "--", "\u2013", "\u2014", ".",
     "..", "#div/0!", "#value!", "#ref!", "#num!", "#name?",
 ))  # fmt: skip
 """Texts of cells, in lower case, that stand for no value."""
@@ -24,7 +27,13 @@ MISSING = frozenset((
 MOST_LINES = 2000
 """Lines at the top of a file that the dialect is detected from."""
 
-_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 _SAMPLE = 200  # rows
 _CONSISTENT = 0.9  # share of them that must have equally many fields
 _MOST_ABOVE = 20  # lines above the header
@@ -94,7 +103,7 @@ def found_dialect(path: Path, lines: Sequence[str], *, separator: str | None, he
     Args:
         path: the file, as messages name it.
         lines: its first ones.
-        separator: a name or character of ``SEPARATORS``; detected if None.
+        separator: a name or character of ``SEPARATORS``, or another character; detected if None.
         header: whether a row holds the names.
 
     Raises:
@@ -102,7 +111,7 @@ def found_dialect(path: Path, lines: Sequence[str], *, separator: str | None, he
     """
     named = _NAMED_MARK.fullmatch(lines[0]) if lines else None
     start = 0 if named is None else 1
-    marks = [*SEPARATORS] if named is None else [named[1]]
+    marks = [*SEPARATORS, *_RARE_SEPARATORS] if named is None else [named[1]]
     if separator is not None:
         marks = [_named_separator(separator)]
     quote = _quote(lines[start:])
@@ -113,11 +122,13 @@ def found_dialect(path: Path, lines: Sequence[str], *, separator: str | None, he
         raise ValueError(f"{path}: expected rows, got fields without any text")
     for most_above in (0, _MOST_ABOVE) if header else (0,):
         for mark, sample in samples.items():
+            if most_above and mark in _RARE_SEPARATORS and len(marks) > 1:
+                continue
             found = _fitting(_rows(sample), most_above, header=header)
             if found is not None:
                 return _dialect(path, mark, sample, *found, header=header, start=start)._replace(quote=quote)
     top = {mark: [record.fields for record in _rows(sample)[: _MOST_ABOVE + 1]] for mark, sample in samples.items()}
-    single = all(len(fields) == 1 for mark in marks if mark != " " for fields in top[mark])
+    single = all(len(fields) == 1 for mark in SEPARATORS if mark in marks and mark != " " for fields in top[mark])
     if single or len(marks) == 1:
         mark = "," if "," in marks else marks[0]
         found = 0, len(top[mark][0])
@@ -340,6 +351,8 @@ def _named_separator(name: str) -> str:
     for mark, known in SEPARATORS.items():
         if name in (mark, known):
             return mark
+    if len(name) == 1 and not name.isalnum() and name not in "\"'\r\n.":
+        return name
     check_choice("separator", name, SEPARATORS.values())
     raise AssertionError
 

@@ -62,7 +62,7 @@ class FileFormat:
 
     Args:
         header: whether the first row holds the names; if not, they are ``column-1``, ``column-2``, ...
-        separator: a name or character of ``SEPARATORS``; detected if None.
+        separator: a name or character of ``SEPARATORS``, or another character; detected if None.
         encoding: if None, what its byte order mark says, else UTF-8, else Windows-1252 (Latin-1's letters are part of
             it).
         decimal: decimal mark, "." or ","; detected if None.
@@ -153,7 +153,7 @@ def read_table(
     if not path.is_file():
         raise FileNotFoundError(f"expected a CSV or Parquet file, found none at {path}")
     written = written or FileFormat()
-    content = _unpacked(path, path.read_bytes())
+    content = _unpacked(path, _unpacked(path, path.read_bytes()))  # a packed file in an archive, too
     if content.startswith(b"PAR1"):
         return _read_parquet(path, content)
     if not content.strip():

@@ -32,6 +32,11 @@ _CURRENCIES = frozenset((
     "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "ILS", "INR", "JPY", "KRW", "MXN",
     "NOK", "NZD", "PLN", "RON", "RUB", "SEK", "SGD", "THB", "TRY", "USD", "ZAR", "kr", "Kr", "Rs", "Fr", "z\u0142",
 ))  # fmt: skip
+_WITH_POINT = frozenset((
+    "$", "US$", "USD", "\u00a3", "GBP", "\u00a5", "JPY", "CNY", "\u20b9", "INR", "Rs", "\u20a9", "KRW", "\u20aa",
+    "ILS", "A$", "AUD", "NZ$", "NZD", "HK$", "HKD", "S$", "SGD", "MXN", "\u0e3f", "THB",
+))  # fmt: skip
+"""Currencies of countries where a comma groups thousands."""
 _BRACKETS = re.compile(r"([^()\d]*)\(([^()]*\d[^()]*)\)([^()\d]*)", re.ASCII)
 _FACTORS = frozenset({"k", "K", "M", "B", "bn", "Mio", "mio", "mn", "Mrd", "Cr", "lakh", "crore"})  # 5 is not 5 M
 _FEW_TEXTS = 20
@@ -134,12 +139,9 @@ def detected_writing(texts: Sequence[str], *, decimal: str | None = None, likely
 
 
 def _detected(texts: Sequence[str], decimal: str | None, likely: str | None) -> Writing | None:
-    found = []
-    for text in texts:
-        like = _like(text.strip())
-        if like is None:
-            return None
-        found.append(like)
+    found = _all_like(texts)
+    if found is None:
+        return None
     units = sorted({like.unit for like in found})
     units = units[1:] if units[:1] == [""] and not _FACTORS.intersection(units) else units  # some have none
     if len(units) > 1:
@@ -149,6 +151,7 @@ def _detected(texts: Sequence[str], decimal: str | None, likely: str | None) -> 
             f"expected numbers in one unit, got {_example(texts, found, units[0])!r} and "
             f"{_example(texts, found, units[1])!r}"
         )
+    likely = likely or ("." if _WITH_POINT.intersection(units) else None)
     bodies = {like.digits for like in found}
     fitting = [
         (mark, thousands)
@@ -214,6 +217,16 @@ def _like(text: str) -> _Like | None:
     if (before and after) or (before and not _is_currency(before)):
         return None
     return _Like("-" if negative else outer or match["sign"], match["digits"], match["power"] or "", before or after)
+
+
+def _all_like(texts: Iterable[str]) -> list[_Like] | None:
+    found = []
+    for text in texts:
+        like = _like(text.strip())
+        if like is None:
+            return None
+        found.append(like)
+    return found
 
 
 def _is_currency(text: str) -> bool:

@@ -249,7 +249,7 @@ def read_rows(
         path: a CSV or Parquet file.
         kinds: of the columns by name, as `conr.tables.columns.Columns.kinds`.
         targets: kinds of the labels' columns by name; not read if None.
-        written: how the file is written.
+        written: how the file is written; a decimal mark that it names holds in the place of that of the kinds.
         skip_bad: leave out rows that cannot be used, with a warning that counts them, instead of raising at the first.
 
     Raises:
@@ -262,7 +262,10 @@ def read_rows(
     columns = same_columns(path, table, kinds, bad)
     labels = None
     if targets is not None:
-        found = {column_name(path, table.names, "target", name): kind for name, kind in targets.items()}
+        mark = table.written.decimal
+        found = {
+            column_name(path, table.names, "target", name): one.with_decimal(mark) for name, one in targets.items()
+        }
         labels = _labels(path, table, found, bad)
     keep = _usable_rows(table, bad)
     return TableRows(columns.take(keep), None if labels is None else labels[keep])
