@@ -85,6 +85,14 @@ def test_names_below_a_title_and_a_sum(tmp_path: Path) -> None:
     assert [note.partition(": ")[2] for note in table.notes] == ["2 lines above the header passed over"]
 
 
+def test_a_first_column_of_row_names_may_have_no_name(tmp_path: Path) -> None:
+    table = read(write(tmp_path, '"size","kind"\n"1",5,"x"\n"2",7,"y"\n'))
+    assert as_lists(table) == {"column-1": ["1", "2"], "size": ["5", "7"], "kind": ["x", "y"]}
+    assert table.unnamed == {"column-1"}
+    assert table.notes == ()
+    assert read(write(tmp_path, "Report, made by\na,b,c\n1,2,3\n4,5,6\n")).names == ["a", "b", "c"]
+
+
 def test_formulas_that_keep_a_text_are_that_text(tmp_path: Path) -> None:
     table = read(write(tmp_path, '="size",kind\n="1.5","=""007"""\n2,="x"\n'))
     assert as_lists(table) == {"size": ["1.5", "2"], "kind": ["007", "x"]}

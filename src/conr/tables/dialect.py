@@ -1,6 +1,5 @@
-"""The dialect of a CSV file: its encoding, its separator, where its header stands, and which lines are remarks."""
+"""The dialect of a CSV file: its separator, where its header stands, and which lines are remarks."""
 
-import codecs
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,13 +26,6 @@ MISSING = frozenset((
 MOST_LINES = 2000
 """Lines at the top of a file that the dialect is detected from."""
 
-_MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 _SAMPLE = 200  # rows
 _CONSISTENT = 0.9  # share of them that must have equally many fields
 _MOST_ABOVE = 20  # lines above the header
@@ -245,12 +237,15 @@ def _fitting(rows: list[Record], most_above: int, *, header: bool) -> tuple[int,
 def _dialect(
     path: Path, mark: str, sample: list[Record], above: int, width: int, *, header: bool, start: int
 ) -> Dialect:
-    rows = _rows(sample)[above:]
+    before, rows = _rows(sample)[:above][-1:], _rows(sample)[above:]
     numeric = frozenset(column for column in range(width) if _is_numeric(column, rows))
     names, last = [""] * width, start
     notes: tuple[str, ...] = ()
     if header:
-        chosen = _header(path, rows, [one for one in sample if one.marked], numeric)
+        if before and _lacks_first_name(before[0], rows[0], numeric):
+            chosen = before[0]._replace(fields=["", *before[0].fields])
+        else:
+            chosen = _header(path, rows, [one for one in sample if one.marked], numeric)
         names = [unformatted(name.lstrip("\ufeff").strip()) for name in chosen.fields]
         rows = [record for record in rows if record.first > chosen.first]
         _check_header(path, chosen, rows)
@@ -308,6 +303,14 @@ def _names_below(top: list[Record], is_text: Callable[[Record], bool], numeric: 
     return []
 
 
+def _lacks_first_name(record: Record, row: Record, numeric: frozenset[int]) -> bool:
+    """Tell if a line holds the names of all columns of the row below but the first, as R writes names of rows."""
+    fits = (
+        len(record.fields) == len(row.fields) - 1 and _may_be_names(record) and not any(map(_is_value, record.fields))
+    )
+    return fits and bool(numeric) and all(_is_value(row.fields[one]) for one in numeric)
+
+
 def _may_be_names(record: Record) -> bool:
     return all(map(str.strip, record.fields)) and len(set(record.fields)) == len(record.fields)
 
@@ -355,35 +358,3 @@ def _named_separator(name: str) -> str:
         return name
     check_choice("separator", name, SEPARATORS.values())
     raise AssertionError
-
-
-def found_encoding(path: Path, content: bytes, encoding: str | None) -> str:
-    """The name of the encoding of a file's bytes.
-
-    Args:
-        path: the file, as messages name it.
-        content: its bytes.
-        encoding: name; if None, what the byte order mark says, else UTF-8, else Windows-1252.
-
-    Raises:
-        ValueError: an unknown encoding, one that does not fit, or no text.
-    """
-    if encoding is None:
-        wide = {0: ["utf-16-be"], 1: ["utf-16-le"]}.get(content[:2].find(b"\0"), []) if len(content) % 2 == 0 else []
-        candidates = [name for mark, name in _MARKS.items() if content.startswith(mark)] or wide or ["utf-8", "cp1252"]
-    else:
-        try:
-            candidates = [codecs.lookup(encoding).name]
-        except LookupError:
-            raise ValueError(f"encoding: expected the name of an encoding, got {encoding!r}") from None
-    plain = encoding is None and content.isascii() and b"\0" not in content
-    problem = "it holds zero bytes"
-    for candidate in candidates:
-        try:
-            if not plain and "\0" in content.decode(candidate):
-                break
-        except UnicodeDecodeError as error:
-            problem = f"byte {error.start} does not fit {candidate}"
-        else:
-            return candidate
-    raise ValueError(f"{path}: expected a text file, but {problem} ({option('encoding')} names what it is written in)")

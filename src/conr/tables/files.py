@@ -25,7 +25,8 @@ from conr._hints import option
 from conr.tables.bad_rows import BadRows
 from conr.tables.blocks import read_columns
 from conr.tables.dates import FIRST
-from conr.tables.dialect import MOST_LINES, found_dialect, found_encoding
+from conr.tables.dialect import MOST_LINES, found_dialect
+from conr.tables.text_encoding import found_encoding
 
 FEWEST_BYTES = 2**20
 """A smaller file keeps all texts as they are written; of a larger one, columns of plain numbers are only numbers."""
