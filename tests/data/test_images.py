@@ -238,8 +238,16 @@ def test_files_without_rows_are_refused(root: Path) -> None:
     with pytest.raises(ValueError, match=r"agedb\.csv: expected samples in train, val, test, got none in train, val"):
         Faces(root).load()
     _table(root).write_text("")
-    with pytest.raises(ValueError, match=r"agedb\.csv: column: expected one of , got 'path'"):
+    with pytest.raises(ValueError, match=r"agedb\.csv: expected a header with path, age, split, got none"):
         Faces(root).load()
+
+
+@pytest.mark.parametrize("mark", [";", "\t", " , "])
+def test_lists_may_have_other_separators_and_spaces(root: Path, mark: str) -> None:
+    plain = Faces(root)
+    paths = plain.splits.train.ids
+    _table(root).write_text(_table(root).read_text().replace(",", mark))
+    assert Faces(root).splits.train.ids == paths
 
 
 def test_an_unknown_column_is_answered_with_the_nearest(root: Path) -> None:

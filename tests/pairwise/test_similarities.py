@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from conr import conr_loss
+from conr.losses import rank_n_contrast_loss
 from conr.pairwise import cosine_similarities, euclidean_distances, unit_vectors
 from conr.pairwise.similarities import both_ways, products
 
@@ -82,6 +83,16 @@ def test_length_does_not_matter(scale: float) -> None:
     assert not rows.grad.isnan().any()
     if scale > 1e-40:  # else the gradient itself is larger than float32 can hold
         torch.testing.assert_close(rows.grad.double() * scale, exact.grad * scale, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e20, 1e30])
+def test_distances_of_features_of_any_length_are_right(scale: float) -> None:
+    rows = (scale * features(9, 4)).float().requires_grad_()
+    exact = rows.detach().double().requires_grad_()
+    losses = [rank_n_contrast_loss(one, torch.arange(9) % 4, temperature=2 * scale) for one in (rows, exact)]
+    found, expected = (torch.autograd.grad(loss, one)[0] for loss, one in zip(losses, (rows, exact), strict=True))
+    torch.testing.assert_close(losses[0].double(), losses[1], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.double() * scale, expected * scale, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("engine", ["dense", "blockwise", "windowed"])

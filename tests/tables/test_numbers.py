@@ -79,7 +79,7 @@ def test_a_mark_that_may_be_either_is_asked_for_or_follows_other_columns() -> No
     assert [writing and writing.number("1,234") for writing in writings] == [1234, 1.234, 1234, 1.234]
     assert detected_writing(["1.234", "5.678"]) == Writing()
     assert detected_writing(["$1,234", "$917"]) == Writing(".", ",", "$")
-    assert detected_writing(["$1,234", "$917"], likely=",") == Writing(",", unit="$")
+    assert detected_writing(["$1,234", "$917"], likely=",") == Writing(",", ".", "$")
     assert detected_writing(["1.234", "5.678"], likely=",") == Writing(",", ".")
     assert detected_writing(["0.234", "5.678"], likely=",") == Writing()
     many = [f"{number} {'kg' if number % 2 else 'lb'}" for number in range(40)]

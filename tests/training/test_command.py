@@ -157,7 +157,7 @@ def test_what_cannot_be_found_is_said(options: list[str], message: str) -> None:
     ("option", "message"),
     [
         ("--trainer.max_epochs=-5", "trainer.max_epochs: expected a number of at least -1, got -5"),
-        ("--trainer.limit_train_batches=-3", "trainer: You have passed invalid value -3 for limit_train_batches"),
+        ("--trainer.limit_train_batches=-3", "trainer.limit_train_batches: expected a number of at least 0, got -3"),
         ("--data.batch_size=0", "batch_size: expected a number of at least 1, got 0"),
         ("--model.criterion_lr=-1", "criterion_lr: expected a number of at least 0, got -1"),
     ],

@@ -92,7 +92,7 @@ class ImageTable:
 
 
 def read_image_table(source: Path, columns: Columns, bad: BadRows, locate: Callable[[str], Path]) -> ImageTable:
-    """Read a CSV file with a header line; rows that cannot be used go to ``bad``.
+    """Read a CSV file with a header line; rows that cannot be used go to ``bad``. Semicolons or tabs may be its commas.
 
     Args:
         source: the file, UTF-8.
@@ -130,8 +130,14 @@ def read_image_table(source: Path, columns: Columns, bad: BadRows, locate: Calla
 def _csv_rows(source: Path, names: Sequence[str], bad: BadRows) -> Iterator[tuple[int, list[str]]]:
     try:
         with source.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
+            for mark in ";\t,":
+                file.seek(0)
+                reader = csv.reader(file, delimiter=mark)
+                header = [name.strip() for name in next(reader, [])]
+                if set(names) <= set(header):
+                    break
+            if not any(header):
+                raise ValueError(f"{source}: expected a header with {', '.join(names)}, got none")
             for name in names:
                 if name not in header:
                     check_choice(f"{source}: column", name, header)

@@ -123,21 +123,30 @@ def euclidean_distances(features: Tensor) -> Tensor:
 class _EuclideanDistances(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:
+        wide = features if _squares_fit(features) else features.double()  # (n, d)
         # Not by products: these lose the small distances, and the zeros, to rounding.
-        distances = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")  # (n, n)
-        ctx.save_for_backward(features, distances)
-        return distances
+        distances = torch.cdist(wide, wide, compute_mode="donot_use_mm_for_euclid_dist")  # (n, n)
+        ctx.save_for_backward(wide, distances)
+        return distances.to(features.dtype)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         features, distances = ctx.saved_tensors
-        slopes = both_ways(torch.where(distances == 0, 0, grad / distances))  # (n, n)
+        slopes = both_ways(torch.where(distances == 0, 0, grad.to(distances.dtype) / distances))  # (n, n)
         with torch.autocast(grad.device.type, enabled=False):
             # Distances do not see a shift; centred features lose less to rounding in the difference below.
             centred = features - features.mean(dim=0)  # (n, d)
             grad_features: Tensor = slopes.sum(dim=1, keepdim=True) * centred - slopes @ centred  # (n, d)
-        return grad_features
+        return grad_features.to(grad.dtype)
+
+
+def _squares_fit(features: Tensor) -> bool:
+    """Tell if squares of differences neither overflow nor vanish; True where a GPU would have to wait to know."""
+    if len(features) == 0 or not can_look(features):
+        return True
+    largest = float(torch.linalg.vector_norm(features, ord=torch.inf))
+    return largest == 0 or ORDINARY[0] < largest < ORDINARY[1]
 
 
 def products(unit: Tensor, others: Tensor | None = None, *, scale: float = 1.0) -> Tensor:

@@ -13,7 +13,7 @@ MOST_NAMES = 20
 Name = int | str
 """A column, by name or position (from 0, or from -1 at the end)."""
 
-_POSITION = re.compile(r"-?\d+")
+_POSITION = re.compile(r"-?(?:0|[1-9]\d*)", re.ASCII)  # 007 is a name
 _LISTED = re.compile(r"""\s*(?:'([^']*)'\s*(?=,|$)|"([^"]*)"\s*(?=,|$)|([^,\s][^,]*))""")  # a name of a list
 _OPTION = re.compile(r"--data\.(?:init_args\.)?(?:target|ignore|categorical)")
 _NUMBER = re.compile(r"[-+]?\d+[.,]\d*")  # not a whole number, such as a year, which may well be a name
@@ -68,6 +68,8 @@ def column_name(path: Path, names: Sequence[str], argument: str, wanted: Name) -
         if -len(names) <= wanted < len(names):
             return names[wanted]
         raise ValueError(f"{argument}: expected a position in the {len(names)} columns of {path}, got {wanted}")
+    if f"[{wanted}]" in names:  # typed as a list of one
+        return f"[{wanted}]"
     near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     if any(_NUMBER.fullmatch(name) for name in names):
