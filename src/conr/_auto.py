@@ -28,7 +28,7 @@ def number(name: str, value: T | Auto) -> T:
     """
     if isinstance(value, str):
         raise ValueError(  # noqa: TRY004  a word that its argument takes
-            f"{name}: expected a number, got {value!r}; RegressionModule, AddRegularizers and ConRRegressor take one "
-            "from the training labels, a loop of your own calls conr.methods.resolve(module, labels, bins) first"
+            f"{name}: expected a number, got {value!r}; RegressionModule, AddRegularizers and ConRRegressor set one "
+            "from the training labels, in your own loop call conr.methods.resolve(module, labels, bins) first"
         )
     return value

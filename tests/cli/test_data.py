@@ -41,7 +41,7 @@ def test_describe_says_what_files_are_needed(capsys: pytest.CaptureFixture[str])
     assert main(["data", "describe", "table"]) == 0
     printed = capsys.readouterr().out
     assert "licence: yours" in printed
-    assert "Its labels are shown when its files are named: --path, --target" in printed
+    assert "To see its labels, give its files: --path, --target" in printed
 
 
 def test_describe_draws_the_labels(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -132,7 +132,7 @@ def test_a_file_without_names_of_columns_is_recognised(capsys: pytest.CaptureFix
     path = fish(60)
     path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[1:]), encoding="utf-8")
     assert main(["inspect", "fish.csv", "--target", "gewicht"]) == 2
-    assert "a file without names needs --header false, and positions instead" in capsys.readouterr().err
+    assert "for a file without names set --header false and give positions" in capsys.readouterr().err
 
 
 def test_many_problems_are_listed_or_skipped(capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,7 +59,7 @@ def test_ctrl_c_ends_without_a_traceback(capsys: pytest.CaptureFixture[str], mon
     monkeypatch.setattr("conr.cli.tune.search", press)
     monkeypatch.setattr("conr.cli.report.report", press)
     assert main(["tune"]) == main(["report"]) == 130
-    assert capsys.readouterr().err == "\nconr tune: stopped; the same command goes on\n\nconr report: stopped\n"
+    assert capsys.readouterr().err == "\nconr tune: stopped; repeat the command to continue\n\nconr report: stopped\n"
 
 
 def test_a_training_that_ctrl_c_has_stopped_says_how_it_goes_on(
@@ -71,7 +71,7 @@ def test_a_training_that_ctrl_c_has_stopped_says_how_it_goes_on(
     assert main(["fit", "--config=abalone-vanilla", *quick, callback, f"--output.root={tmp_path}"]) == 130
     assert signal.getsignal(signal.SIGINT) is before
     run = tmp_path / "abalone" / "vanilla" / "seed-0"
-    assert capsys.readouterr().err.endswith(f"\nconr fit: stopped; conr fit --resume {run} goes on\n")
+    assert capsys.readouterr().err.endswith(f"\nconr fit: stopped; to continue: conr fit --resume {run}\n")
     assert main(["fit", "--resume", str(run), "--trainer.enable_progress_bar=false"]) == 0
     assert "1" in {row.partition(",")[0] for path in run.rglob("metrics.csv") for row in path.read_text().split()}
 

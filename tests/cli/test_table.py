@@ -88,7 +88,7 @@ def test_labels_beyond_those_of_training_are_mentioned(
     path = written(tmp_path / "dear.csv", [*rows(5, seed=2), "90;town;1;99999"])
     assert main(["table", "evaluate", str(model), str(path), "--out", str(tmp_path / "evaluation")]) == 0
     note = capsys.readouterr().out.splitlines()[0]
-    assert note.startswith("note: 1 of 6 labels of price lie outside of those of training (")
+    assert note.startswith("note: 1 of 6 labels of price lie outside the range of training (")
     assert note.endswith("), the first in row 7")
 
 

@@ -92,9 +92,7 @@ def test_the_miniature_is_read_whole(tmp_path: Path) -> None:
 
 def test_the_csv_file_is_made_from_the_names_of_the_images(tmp_path: Path) -> None:
     data = AgeDB(root=write_agedb(tmp_path, table=False), size=16)
-    with pytest.raises(
-        FileNotFoundError, match=r"agedb\.csv, found none; take the published .* prepare_files\(\) make"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"agedb\.csv, found none; use the published .* prepare_files\(\) make"):
         data.load()
     assert data.prepare_files() == [tmp_path / "agedb.csv"]
     counts = _counts(data)

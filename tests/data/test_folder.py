@@ -149,8 +149,8 @@ def test_copies_that_a_list_itself_splits_apart_are_counted(tmp_path: Path) -> N
     assert data.problems() == [
         (
             f"{tmp_path / 'labels.csv'}: 2 of 8 rows list a picture (path or content) again, first row 8, after row 2; "
-            "1 of them lie in another split than before (1 in train and test), where a test knows its answers from "
-            "training: leave them out of one of the two, or let the split be drawn, which keeps copies together"
+            "1 of them lie in another split than before (1 in train and test), so training sees test answers: "
+            "leave them out of one of the two, or let the split be drawn, which keeps copies together"
         )
     ]
 

@@ -261,7 +261,7 @@ def test_an_unknown_column_is_answered_with_the_nearest(root: Path) -> None:
 
 def test_a_file_that_is_no_text_is_refused(root: Path) -> None:
     _table(root).write_bytes(b"age,path,split\n5,\xff\xfe,train\n")
-    with pytest.raises(ValueError, match=r"agedb\.csv: expected a CSV file in UTF-8, got one that breaks"):
+    with pytest.raises(ValueError, match=r"agedb\.csv: expected a CSV file in UTF-8, got a broken one"):
         Faces(root).load()
 
 

@@ -244,7 +244,7 @@ def damage(root: Path, kind: str) -> tuple[int, str]:
     if kind in ("truncated", "no matlab", "empty"):
         held = day_path.read_bytes()
         day_path.write_bytes({"truncated": held[: len(held) // 2], "no matlab": b"damage" * 99, "empty": b""}[kind])
-        return 4, f"expected a complete MATLAB file, got {day_path}, which breaks: "
+        return 4, f"expected a complete MATLAB file, got {day_path}, which is broken: "
     what = ""
     gaze, pose = np.array([0.1, 0.2]), np.array([0.0, 0.0])
     if kind == "nan gaze":

@@ -164,7 +164,7 @@ def test_training_pixels_are_counted_at_the_size_of_the_images(root: Path) -> No
     with pytest.raises(ValueError, match=r"nyu2_train.csv, row \d+: expected a readable image at"):
         small(root, short_side=50).train_counts  # noqa: B018  of another size: counted anew
     (root / "data/nyu2_train_depth_counts.npz").write_bytes(b"broken")
-    with pytest.raises(ValueError, match=r"npz: expected a complete NumPy archive, got one that breaks"):
+    with pytest.raises(ValueError, match=r"npz: expected a complete NumPy archive, got a broken one"):
         small(root).train_counts  # noqa: B018
 
 
@@ -286,7 +286,7 @@ def test_files_that_are_missing_or_wrong_as_a_whole(root: Path) -> None:
         small(root).load()
     assert "expected a mask of shape" in small(root).problems()[-1]
     mask.write_bytes(b"no array")
-    with pytest.raises(ValueError, match=r"expected the balanced test mask in .*npy, got a file that breaks"):
+    with pytest.raises(ValueError, match=r"expected the balanced test mask in .*npy, got a broken file"):
         small(root).load()
     mask.unlink()
     train, test = (root / f"data/nyu2_{split}.csv" for split in ("train", "test"))
@@ -300,7 +300,7 @@ def test_files_that_are_missing_or_wrong_as_a_whole(root: Path) -> None:
     with pytest.raises(ValueError, match=r"nyu2_test.csv: expected samples in test, got none"):
         small(root).load()
     test.write_bytes(b"\xff\xfe" + content.encode("utf-16-le"))
-    with pytest.raises(ValueError, match=r"nyu2_test.csv: expected a CSV file in UTF-8, got one that breaks"):
+    with pytest.raises(ValueError, match=r"nyu2_test.csv: expected a CSV file in UTF-8, got a broken one"):
         small(root).load()
     test.unlink()
     with pytest.raises(FileNotFoundError, match=r"expected the list of images and depths at .*nyu2_test.csv"):

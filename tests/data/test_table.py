@@ -87,7 +87,7 @@ def test_numbers_may_be_named_categories_and_columns_ignored(tmp_path: Path) -> 
     data = Table(path=path, target="y", categorical=["code"], ignore=["name"])
     assert held_inputs(data.splits.train).shape[1] == 1 + 3
     assert held_inputs(Table(path=path, target="y", ignore=[1]).splits.train).shape[1] == 2
-    with pytest.warns(UserWarning, match="column 'name' left out: every row has another text"):
+    with pytest.warns(UserWarning, match="column 'name' left out: every row has a different text"):
         assert held_inputs(Table(path=path, target="y").splits.train).shape[1] == 2
     lines = ["name,x,y"] + [f"person {row % 150},{row},{row % 5}" for row in range(200)]
     path = write(tmp_path, lines)
@@ -182,9 +182,13 @@ def test_a_check_lists_every_bad_row_and_column(tmp_path: Path) -> None:
         (shells(), {"target": []}, "target: expected the name or position of a column, got none"),
         (shells(), {"target": "rings", "ignore": ["sex", "length"]}, "expected columns beside the target, got none"),
         (["x,y"] + ["1,5"] * 9, {"target": "y"}, "column 'y': expected labels that differ, got 5 in all 9 rows"),
-        (["x,y", "1,1e300", *["1,5"] * 8], {"target": "y"}, "32-bit numbers hold and tell apart, got 5 to 1e+300"),
-        (["x,y", "1,1e-300", *["1,0"] * 8], {"target": "y"}, "32-bit numbers hold and tell apart, got 0 to 1e-300"),
-        (["x,y", "1,16777216.5", *["1,16777216"] * 8], {"target": "y"}, "32-bit numbers hold and tell apart"),
+        (["x,y", "1,1e300", *["1,5"] * 8], {"target": "y"}, "32-bit numbers can hold and distinguish, got 5 to 1e+300"),
+        (
+            ["x,y", "1,1e-300", *["1,0"] * 8],
+            {"target": "y"},
+            "32-bit numbers can hold and distinguish, got 0 to 1e-300",
+        ),
+        (["x,y", "1,16777216.5", *["1,16777216"] * 8], {"target": "y"}, "32-bit numbers can hold and distinguish"),
         (["x,y,z", "1,2,", "2,3,"], {"target": "y"}, "column 'z': expected values, got none in any row (ignore leaves"),
         (["x,y", "1,2", "2,3"], {"target": "y"}, "shells.csv: labels: expected a bin of at least 3 samples"),
         (

@@ -165,7 +165,7 @@ def test_a_category_without_values_in_training_stays_one(rows: tuple[Array, Arra
     assert {name: kind.name for name, kind in model.kinds_.items()} == {"size": "number", "colour": "category"}
     assert encoding(model).known == {"colour": ["(missing)"]}
     with pytest.warns(
-        UserWarning, match=r"column 'colour': .* 'red' and 19 more \(rows 0, 1, 2, 3, 4, \.\.\.\): taken"
+        UserWarning, match=r"column 'colour': .* 'red' and 19 more \(rows 0, 1, 2, 3, 4, \.\.\.\): treated"
     ):
         assert np.isfinite(model.predict(frame)).all()
 
@@ -342,7 +342,7 @@ def test_the_window_matters(rows: tuple[Array, Array]) -> None:
         ({"window": "atuo"}, "window: expected 'auto' or a number, got 'atuo'"),
         ({"window": 0}, "window: expected a number above 0"),
         ({"method": "lsd"}, "did you mean 'lds'"),
-        ({"method": "mlp+conr"}, "method: expected one of training, got 'mlp\\+conr' with another network"),
+        ({"method": "mlp+conr"}, "method: expected a training method, got 'mlp\\+conr', which names a network"),
         ({"method": "mse+bmc"}, "contradict each other"),
         ({"scaling": "quantiles"}, "did you mean 'quantile'"),
         ({"embedding": "piecewize"}, "did you mean 'piecewise'"),

@@ -20,10 +20,10 @@ MERGED = "a0: &a0 {x: 1}\n" + "".join(f"a{one}: &a{one} {{<<: [*a{one - 1}, *a{o
         (BOMB, "expected at most 100000 values, got 12345"),
         (MERGED, "expected at most 100000 values, got "),
         ("a: &a [*a]\n", "expected at most 100000 values, got "),
-        ("a: " + "[" * 5000, "expected YAML, got a file that breaks: "),
+        ("a: " + "[" * 5000, "expected YAML, got a broken file: "),
         ("a: 1\n" + "#" * MOST_CONFIG_BYTES, "expected at most 1048576 bytes, got 1048581"),
-        ("a: [1\n", "expected YAML, got a file that breaks: "),
-        ("a: !!python/object/apply:os.getcwd []\n", "expected YAML, got a file that breaks: could not determine"),
+        ("a: [1\n", "expected YAML, got a broken file: "),
+        ("a: !!python/object/apply:os.getcwd []\n", "expected YAML, got a broken file: could not determine"),
     ],
 )
 def test_yaml_that_is_too_large_or_broken(text: str, message: str, tmp_path: Path) -> None:

@@ -40,9 +40,9 @@ def test_both_ways_of_reading_agree(
     assert set(wrong) == {8, 10, 11, 12, 13, 1116}
     assert fast.notes == slow.notes
     assert [note.removeprefix(f"{path}: ") for note in fast.notes] == [
-        *(["no UTF-8, and read as Windows-1252 (encoding says what it is)"] if encoding == "cp1252" else []),
-        "1 line above the header passed over",
-        *(["1 line that begins with # passed over, the first is line 9"] if remark else []),
+        *(["not UTF-8, so read as Windows-1252 (encoding sets another)"] if encoding == "cp1252" else []),
+        "1 line above the header skipped",
+        *(["1 line that begins with # skipped, the first is line 9"] if remark else []),
     ]
     assert columns.unusable == others.unusable
     assert fast.column("kind")[[1, 4]].tolist() == ["y, ü", "two\r\nlines"]

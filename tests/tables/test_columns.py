@@ -104,9 +104,9 @@ def test_identifiers_and_counters_are_left_out(tmp_path: Path) -> None:
     columns, left_out = columns_of(tmp_path / "a.csv", [",code,customer_id,size,x", *lines])
     assert list(columns.values) == ["size", "x"]
     assert left_out == {
-        "column-1": "a counter of the rows without a name",
-        "code": "every row has another text",
-        "customer_id": "an identifier by its name, and every row has another number",
+        "column-1": "a row counter without a name",
+        "code": "every row has a different text",
+        "customer_id": "an identifier by its name, and every row has a different number",
     }
 
 
@@ -130,8 +130,8 @@ def test_all_columns_that_are_left_out_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("\n".join(["code,row_id,y", *(f"c{row},{row},{row % 9}" for row in range(30))]))
     message = (
-        "expected usable columns, got none of 2: 'code' (every row has another text), 'row_id' (an identifier by its "
-        "name, and every row has another number)"
+        "expected usable columns, got none of 2: 'code' (every row has a different text), 'row_id' (an identifier by "
+        "its name, and every row has a different number)"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         TableFile(path, ["y"]).content()
@@ -159,7 +159,7 @@ def test_distinct_dates_are_inputs_and_new_ones_are_read_so(tmp_path: Path) -> N
     (tmp_path / "c.csv").write_text("\n".join(["digits,y", *target]))
     (note,) = TableFile(tmp_path / "c.csv", ["y"]).content().notes
     assert "dates, year-month-day, from 2020-01-01 to 2021-10-25 become year, month" in note
-    assert note.endswith("; dates: none keeps numbers such as 20200101")
+    assert note.endswith("; set dates: none to keep numbers such as 20200101")
     kept = TableFile(tmp_path / "c.csv", ["y"], written=FileFormat(dates="none")).content()
     assert kinds_of(kept.inputs) == {"digits": "number"}
     assert TableFile(tmp_path / "c.csv", ["digits"]).content().labels[0] == 20200101  # a label stays a number
@@ -172,7 +172,7 @@ def test_distinct_dates_are_inputs_and_new_ones_are_read_so(tmp_path: Path) -> N
         (["1,234", "12,345", "0.5"], "'12,345' is read as 12345"),
         (["1,234", "1,234,567"], "'1,234,567' is read as 1234567"),
         (["$5", "$(1,200.5)"], "'$(1,200.5)' is read as -1200.5"),
-        (["01234", "10115"], "'01234' is read as 1234 (categorical keeps such codes as they are)"),
+        (["01234", "10115"], "'01234' is read as 1234 (name the column in categorical to keep such codes)"),
     ],
 )
 def test_one_line_says_what_was_understood(cells: list[str], sentence: str | None, tmp_path: Path) -> None:
@@ -187,10 +187,10 @@ def test_a_lone_thousand_or_fraction_is_asked_for(tmp_path: Path) -> None:
     rows = [f'"{1 + row},234",{row}' for row in range(40)]
     path.write_text("\n".join(["a,y", *rows]))
     with pytest.raises(
-        ValueError, match=r"column 'a': .* got '1,234', .* \(decimal: '.' or ',' says that it is 1234 or"
+        ValueError, match=r"column 'a': .* got '1,234', .* \(set decimal: '.' for 1234 or ',' for 1.234"
     ):
         TableFile(path, ["y"]).content()
-    with pytest.raises(ValueError, match=r"column 'a': expected one kind of decimal mark"):
+    with pytest.raises(ValueError, match=r"column 'a': expected a clear decimal mark"):
         TableFile(path, ["a"]).content()
     for decimal, number in ((".", 1234), (",", 1.234)):
         content = TableFile(path, ["y"], written=FileFormat(decimal=decimal)).content()
@@ -198,6 +198,4 @@ def test_a_lone_thousand_or_fraction_is_asked_for(tmp_path: Path) -> None:
     path.write_text("\n".join(["a,y", *(f"{row}.5" for row in rows)]))
     content = TableFile(path, ["y"]).content()  # as the other column has it, which is said
     assert content.inputs.values["a"][0] == 1234
-    assert content.notes == [
-        f"{path}, column 'a': '10,234' is read as 10234 (decimal: '.' or ',' says what its mark is)"
-    ]
+    assert content.notes == [f"{path}, column 'a': '10,234' is read as 10234 (set its mark with decimal: '.' or ',')"]

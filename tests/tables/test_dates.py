@@ -49,7 +49,7 @@ def test_what_is_no_date(texts: list[str]) -> None:
 
 def test_day_and_month_are_told_by_the_whole_column_or_asked_for() -> None:
     open_ = ["1/2/2021", "3/4/2021"]
-    message = r"got '1/2/2021', which may be day\.month\.year or month/day/year \(dates: day-first or"
+    message = r"got '1/2/2021', which may be day\.month\.year or month/day/year \(set dates: day-first or"
     with pytest.raises(UnclearError, match=message):
         order_of(open_)
     assert order_of(open_, "day-first") == "day.month.year"

@@ -119,8 +119,8 @@ def test_a_cell_may_begin_with_a_hash(tmp_path: Path) -> None:
 def test_remarks_are_counted(tmp_path: Path) -> None:
     path = write(tmp_path, "# made here\n# twice\na,b\n1,2\n# later\n3,4\n")
     assert [note.removeprefix(f"{path}: ") for note in read(path).notes] == [
-        "2 lines above the header passed over",
-        "1 line that begins with # passed over, the first is line 5",
+        "2 lines above the header skipped",
+        "1 line that begins with # skipped, the first is line 5",
     ]
 
 
@@ -137,7 +137,7 @@ def test_encodings_are_detected(tmp_path: Path, encoding: str) -> None:
     table = read(write(tmp_path, "größe,ort\n1,Zürich\n2,Malmö\n".encode(encoding)))
     assert as_lists(table) == {"größe": ["1", "2"], "ort": ["Zürich", "Malmö"]}
     assert [note.partition(": ")[2] for note in table.notes] == (
-        ["no UTF-8, and read as Windows-1252 (encoding says what it is)"] if encoding in {"latin-1", "cp1252"} else []
+        ["not UTF-8, so read as Windows-1252 (encoding sets another)"] if encoding in {"latin-1", "cp1252"} else []
     )
 
 
@@ -186,18 +186,18 @@ def test_rows_of_a_wrong_length_are_named_or_left_out(tmp_path: Path) -> None:
         ("Report, made by\na,b\n1,2\n3,4\n", "got rows 1 (Report, made by) and 2 (a, b): delete one"),
         ("made,7\na,b\n1,2\n3,4\n", "got rows 1 (made, 7) and 2 (a, b): delete one"),
         ("2024,17\na,b\n1,2\n3,4\n", "got rows 1 (2024, 17) and 2 (a, b): delete one"),
-        ("area,price\nm2,EUR\n1,2\n3,4\n", "expected one row with names of columns, got rows 1 (area, price) and 2"),
-        ("Report\narea\n1\n2\n", "expected one row with names of columns, got rows 1 (Report) and 2 (area)"),
-        ("1.5,2\n3,4\n", "expected names of columns, got numbers (1.5, 2); header: false says that"),
-        (b"PK\x03\x04rest", "expected a complete archive, got one that breaks"),
-        (b"\x1f\x8b\x08rest", "expected a complete archive, got one that breaks"),
+        ("area,price\nm2,EUR\n1,2\n3,4\n", "expected one row of column names, got rows 1 (area, price) and 2"),
+        ("Report\narea\n1\n2\n", "expected one row of column names, got rows 1 (Report) and 2 (area)"),
+        ("1.5,2\n3,4\n", "expected column names, got numbers (1.5, 2); for a file without names"),
+        (b"PK\x03\x04rest", "expected a complete archive, got a broken one"),
+        (b"\x1f\x8b\x08rest", "expected a complete archive, got a broken one"),
         (b"\xd0\xcf\x11\xe0rest", "got a spreadsheet: export it as CSV first"),
         ('[{"a": 1, "b": 2},\n {"a": 3, "b": 4}]', "expected a CSV or Parquet file, got JSON: export it as CSV first"),
         ("<!DOCTYPE html>\n<table><tr><td>1, 2", "expected a CSV or Parquet file, got HTML: export it as CSV first"),
         (b"SQLite format 3\0", "got a database: export it as CSV first"),
-        (b"BZhrest", "expected a complete archive, got one that breaks"),
-        (b"a,b\n1,\x00\n", "expected a text file, but it holds zero bytes"),
-        ('a,b\n1,"' + "x" * 200_000, "row 2: expected a row of a table, got one that breaks: field larger than"),
+        (b"BZhrest", "expected a complete archive, got a broken one"),
+        (b"a,b\n1,\x00\n", "expected a text file, but it contains zero bytes"),
+        ('a,b\n1,"' + "x" * 200_000, "row 2: expected a table row, got a broken one: field larger than"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path: Path, content: str | bytes, message: str) -> None:
@@ -256,7 +256,7 @@ def test_the_header_fits_the_separator(tmp_path: Path) -> None:
 
 def test_years_are_names_unless_the_rows_are_years_too(tmp_path: Path) -> None:
     assert read(write(tmp_path, "2019,2020\n1.5,2\n3,4\n")).names == ["2019", "2020"]
-    with pytest.raises(ValueError, match="expected names of columns, got numbers"):
+    with pytest.raises(ValueError, match="expected column names, got numbers"):
         read(write(tmp_path, "2019,2020\n2021,2022\n"))
 
 
@@ -284,7 +284,7 @@ def test_parquet_columns_keep_their_kinds(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table.columns[3], [1, 0, np.nan])
     assert table.row_numbers.tolist() == [1, 2, 3]
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match="expected a complete Parquet file, got one that breaks"):
+    with pytest.raises(ValueError, match="expected a complete Parquet file, got a broken one"):
         read(path)
 
 

@@ -70,8 +70,8 @@ def test_other_texts_are_no_numbers(texts: str) -> None:
 def test_a_mark_that_may_be_either_is_asked_for_or_follows_other_columns() -> None:
     with pytest.raises(
         UnclearError,
-        match=r"got '1,234', whose mark may be one or group the thousands "
-        r"\(decimal: '.' or ',' says that it is 1234 or 1.234\)",
+        match=r"got '1,234', whose mark may be decimal or group thousands "
+        r"\(set decimal: '.' for 1234 or ',' for 1.234\)",
     ):
         detected_writing(["1,234", "5,678"])
     readings = [{"likely": "."}, {"likely": ","}, {"decimal": "."}, {"decimal": ","}]

@@ -25,7 +25,7 @@ from conr.training.options import RunOptions, expand_presets
 
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*no UTF-8, and read as Windows-1252:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*not UTF-8, so read as Windows-1252:UserWarning")
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_predict_gives_prices(run: Path) -> None:
 def test_predict_takes_other_rows_without_a_target(run: Path, prices: Path) -> None:
     new = prices.with_name("neu.csv")
     new.write_text("ort;fläche\nAachen;80,5\nBonn;\n", encoding="latin-1")
-    with pytest.warns(UserWarning, match=r"column 'ort': .*, got 'Bonn' \(row 3\): taken as none of them"):
+    with pytest.warns(UserWarning, match=r"column 'ort': .*, got 'Bonn' \(row 3\): treated as none of them"):
         assert main(["predict", "--run", str(run), f"--data.predict_path={new}", *QUIET]) == 0
     rows = latest_rows(run)
     assert [row["id"] for row in rows] == ["row-2", "row-3"]

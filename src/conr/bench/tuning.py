@@ -243,7 +243,7 @@ def _naming_the_study(path: Path) -> Iterator[None]:
         text = str(error.__cause__ or error).splitlines()[0]
         if any(word in text for word in ("full", "readonly", "unable to open", "I/O")):
             raise OSError(f"{path}: {text}") from error
-        raise ValueError(f"{path}: expected a study that conr tune wrote, got a file that breaks: {text}") from error
+        raise ValueError(f"{path}: expected a study that conr tune wrote, got a broken file: {text}") from error
 
 
 def _open_study(tuning: Tuning) -> Any:

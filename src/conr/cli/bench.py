@@ -11,17 +11,17 @@ from conr.cli.parsing import parse, split_settings, verb_parser
 
 DESCRIPTION = """Train and test every method on every dataset with every seed, print the table, write the report.
 
-A method is a name that `conr presets` lists after the dataset, or several joined with +, as lds+conr. On tables it
-may be MODEL[+WEIGHTS][>MAP], as hgb+sqinv or 'catboost+inv>isotonic': hgb, lightgbm, catboost, tabm, realmlp, or the
-blend of RareRegressor, rare or rare-boosting. Settings of the runs can follow as for `conr fit`, and hold for all:
---trainer.max_epochs 5. --data.NAME.OPTION holds for one dataset: --data.sts-b-dir.root DIR. --settings FILE holds what
-was tuned for a method on a dataset. What is finished is not repeated: a killed grid goes on with the same command.
+A method is a name that `conr presets` lists after the dataset, or several joined with +, such as lds+conr. On tables it
+can also be MODEL[+WEIGHTS][>MAP], such as hgb+sqinv or 'catboost+inv>isotonic': hgb, lightgbm, catboost, tabm, realmlp,
+or the blend of RareRegressor, rare or rare-boosting. Add settings as for `conr fit`; they apply to all runs:
+--trainer.max_epochs 5. --data.NAME.OPTION applies to one dataset: --data.sts-b-dir.root DIR. --settings FILE has the
+settings tuned for a method on a dataset. Finished runs are not repeated: to continue a killed grid, repeat the command.
 
 --grid varies settings of ConR (window, temperature, beta, distance_scale, views, push) one at a time around each
-preset that has it, and draws the error over each; the preset's own value is always among the points. beta is ConR's
+preset that has it, and plots the error over each; the preset's own value is always among the points. beta is ConR's
 coefficient in the loss, views the mode of the module (two, original+two, three, one), push the form of the push (exp,
-linear). power varies the weights of any method that has some by counts, which are then N^-power (sqinv is 0.5), and
-sampling the power of balanced sampling; with and without ConR (--methods sqinv sqinv+conr) they make a frontier.
+linear). power varies the weights of any method that weights by counts, which become N^-power (sqinv is 0.5); sampling
+varies the power of balanced sampling. With and without ConR (--methods sqinv sqinv+conr) these two give a frontier.
 """
 
 
@@ -102,10 +102,10 @@ def _parser() -> ArgumentParser:
         help="names of datasets; table:FILE:TARGET is a CSV or Parquet file",
     )
     parser.add_argument(
-        "--methods", "--method", type=str, nargs="+", required=True, help="names of methods, or several joined with +"
+        "--methods", "--method", type=str, nargs="+", required=True, help="names of methods, single or joined with +"
     )
     parser.add_argument(
-        "--grid", type=str, nargs="+", default=[], help="NAME=VALUE,VALUE,..., as window=0.5,1,2 push=exp,linear"
+        "--grid", type=str, nargs="+", default=[], help="NAME=VALUE,VALUE,..., such as window=0.5,1,2 push=exp,linear"
     )
     parser.add_argument("--seeds", type=int, default=5, help="runs of each method")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="runs at the same time")

@@ -21,8 +21,8 @@ from conr.report.tables import TextTable
 
 ACTIONS = {
     "list": "all datasets",
-    "describe": "what a dataset is, where its files are to be had, how its labels are distributed",
-    "check": "whether a dataset's files are complete and right; exit status 1 if not",
+    "describe": "show what a dataset is, where to get its files, and how its labels are distributed",
+    "check": "check that a dataset's files are complete and valid; exit status 1 if not",
     "prepare": "make the files that a dataset's protocol derives from the raw ones",
 }
 
@@ -49,12 +49,12 @@ def data(options: Sequence[str]) -> int:
     needed = _needed(name)
     if action == "describe" and needed and not given:
         _print_card(console, dataset)
-        console.print(f"\nIts labels are shown when its files are named: {', '.join(needed)}", markup=False)
+        console.print(f"\nTo see its labels, give its files: {', '.join(needed)}", markup=False)
         return 0
     parser = verb_parser(f"data {action} {name}", f"{name}: {ACTIONS[action]}.")
     parser.add_class_arguments(dataset)
     parser.set_defaults(_preset_options(name))
-    parser.add_argument("--protocol", type=Protocol | None, default=None, help="draws the splits anew")
+    parser.add_argument("--protocol", type=Protocol | None, default=None, help="redraw the splits")
     if action == "describe":
         parser.add_argument("--picture", type=str | None, default=None, help="write the histogram to this file (.png)")
     parameters = inspect.signature(dataset).parameters

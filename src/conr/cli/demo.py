@@ -16,9 +16,9 @@ FULL = {
 def demo(options: Sequence[str]) -> int:
     """Train, test, print the table and write the page and the picture; the exit status is 1 if a run failed."""
     parser = verb_parser("demo", "Train with and without ConR on real digits; write a report.")
-    parser.add_argument("--full", action="store_true", help="also reweighting (SQINV), and the abalone table")
+    parser.add_argument("--full", action="store_true", help="also run reweighting (SQINV) and the abalone table")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each method")
-    parser.add_argument("--epochs", type=int | None, default=None, help="of each run; the preset's if not given")
+    parser.add_argument("--epochs", type=int | None, default=None, help="epochs of each run (default: the preset's)")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="runs at the same time")
     parser.add_argument(
         "--out", type=str, default="runs/demo", help="folder of the runs; finished ones are not repeated"

@@ -10,7 +10,7 @@ DESCRIPTION = """Show what the network of a run does with rare labels, as one HT
   conr explain runs/rotated-digits/conr/seed-0
   conr explain runs/abalone/conr/seed-0 --beside runs/abalone/vanilla/seed-0 --split val
 
-The page has labels against predictions, feature maps before and after training, the measure of collapse over training,
+The page shows labels against predictions, feature maps before and after training, the collapse measure over training,
 the neighbours of rare samples in feature space, and the worst errors with their inputs.
 """
 
@@ -19,10 +19,14 @@ def explain(options: Sequence[str]) -> int:
     """Print how near the labels of neighbours are and write the page; exit status 0."""
     parser = verb_parser("explain", DESCRIPTION)
     parser.add_argument("run", type=str, help="folder of the run")
-    parser.add_argument("--beside", type=str | None, default=None, help="another run on the same dataset to compare")
-    parser.add_argument("--split", choices=("test", "val"), default="test", help="samples that are explained")
-    parser.add_argument("--most", type=int, default=2000, help="samples of each split at most, evenly spread")
-    parser.add_argument("--out", type=str | None, default=None, help="the file (default: RUN/explanation.html)")
+    parser.add_argument(
+        "--beside", type=str | None, default=None, help="another run on the same dataset, for comparison"
+    )
+    parser.add_argument("--split", choices=("test", "val"), default="test", help="which samples to explain")
+    parser.add_argument("--most", type=int, default=2000, help="largest number of samples of each split, evenly spread")
+    parser.add_argument(
+        "--out", type=str | None, default=None, help="the file to write (default: RUN/explanation.html)"
+    )
     chosen = parse(parser, options)
 
     from rich.console import Console

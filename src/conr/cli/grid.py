@@ -43,7 +43,7 @@ def show_failures(console: Console, folders: Sequence[Path]) -> int:
     console.print(TextTable.of(title, header, rows, words=header).terminal())
     for folder, _ in failures:
         console.print(f"why: {folder / 'failure.json'}", markup=False, soft_wrap=True)
-    console.print("the same command tries them again", markup=False)
+    console.print("repeat the command to try them again", markup=False)
     return 1
 
 

@@ -10,7 +10,7 @@ from conr.tables.typed import typed_columns
 DESCRIPTION = """Look at the labels of a CSV or Parquet file before any training.
 
 Prints their histogram by shot region, how imbalanced they are, which bins are too empty to test, and suggested bins,
-weights and settings of ConR; writes inspection.json, inspection.png and settings.yaml, which conr fit takes:
+weights and ConR settings; writes inspection.json, inspection.png and settings.yaml, a configuration for conr fit:
 
   conr inspect houses.csv --target price
   conr inspect concrete.data --header false --target -1 --out runs/concrete
@@ -19,13 +19,17 @@ weights and settings of ConR; writes inspection.json, inspection.png and setting
 
 _WIDTHS: Any = float | list[float] | None
 _OPTIONS = (  # of `conr.data.Table`, which has the defaults
-    ("split_column", int | str | None, 'column with "train", "val" or "test" (default: balanced splits are drawn)'),
+    ("split_column", int | str | None, 'column with "train", "val" or "test" (default: draw balanced splits)'),
     ("bin_width", _WIDTHS, "width of the label bins, in label units, one number or one per target (default: chosen)"),
     ("bin_count", int | None, "number of label bins of equal width, instead of their width"),
-    ("most", int | None, "rows of a bin in val, and in test (default: so many that each gets a tenth of all rows)"),
-    ("label_unit", str | None, "for tables and pictures"),
-    ("many", int | None, "training samples from which on a bin is many-shot (default: 100)"),
-    ("few", int | None, "training samples below which a bin is few-shot (default: 20)"),
+    (
+        "most",
+        int | None,
+        "largest number of rows per bin in val and in test (default: each gets about a tenth of all rows)",
+    ),
+    ("label_unit", str | None, "unit of the label, for tables and pictures"),
+    ("many", int | None, "a bin with more training samples is many-shot (default: 100)"),
+    ("few", int | None, "a bin with fewer training samples is few-shot (default: 20)"),
     ("data_seed", int | None, "seed of the split (default: 0)"),
 )
 
@@ -35,17 +39,19 @@ def inspect(options: Sequence[str]) -> int:
     parser = verb_parser("inspect", DESCRIPTION)
     parser.add_argument("path", type=str, help="the file")
     parser.add_argument(
-        "--target", type=str, nargs="+", required=True, help="column of the label, by name or position; or several"
+        "--target",
+        type=str,
+        nargs="+",
+        required=True,
+        help="column of the label, by name or position; several are possible",
     )
-    parser.add_argument("--ignore", type=str, nargs="+", default=[], help="columns that are no inputs")
-    parser.add_argument(
-        "--categorical", type=str, nargs="+", default=[], help="columns that are categories although they hold numbers"
-    )
+    parser.add_argument("--ignore", type=str, nargs="+", default=[], help="columns to leave out")
+    parser.add_argument("--categorical", type=str, nargs="+", default=[], help="numeric columns to treat as categories")
     for name, kind, summary in _OPTIONS:
         parser.add_argument(f"--{name}", type=kind, default=None, help=summary)
     add_file_format(parser)
     parser.add_argument(
-        "--out", type=str | None, default=None, help="folder of the files (default: runs/inspection/NAME)"
+        "--out", type=str | None, default=None, help="folder to write to (default: runs/inspection/NAME)"
     )
     chosen = vars(parse(parser, options))
     out = chosen.pop("out")

@@ -15,19 +15,19 @@ from conr.cli.own_classes import find_own_classes
 
 VERBS = {
     "demo": "train with and without ConR on real digits and write a report",
-    "fit": "train a model: --config PRESET or FILE; --resume RUN goes on with a killed run",
-    "validate": "print the metrics on the validation split: --run RUN takes its best checkpoint",
-    "test": "write the metrics on the test split to result.json: --run RUN takes its best checkpoint",
-    "predict": "write predictions.csv: --run RUN takes its best checkpoint",
+    "fit": "train a model: --config PRESET or FILE; --resume RUN continues a killed run",
+    "validate": "print the metrics on the validation split: --run RUN uses its best checkpoint",
+    "test": "write the metrics on the test split to result.json: --run RUN uses its best checkpoint",
+    "predict": "write predictions.csv: --run RUN uses its best checkpoint",
     "data": "list, describe, check and prepare datasets",
-    "inspect": "look at the labels of a table, and suggest settings: FILE --target COLUMN",
+    "inspect": "show the labels of a table and suggest settings: FILE --target COLUMN",
     "bench": "compare methods on datasets with several seeds: --datasets ... --methods ...",
-    "ablate": "bench that varies ConR's settings one at a time: --dataset ... --grid window=0.5,1,2",
+    "ablate": "vary ConR's settings one at a time: --dataset ... --grid window=0.5,1,2",
     "tune": "search for ConR's settings on the validation split, within a budget: --dataset ... --trials 30",
     "explain": "show what a run does with rare labels, as one HTML file: RUN",
-    "table": "train on a CSV file, predict and evaluate others: fit, predict, evaluate",
+    "table": "train on a CSV file, predict and evaluate other files: fit, predict, evaluate",
     "report": "write one HTML file about tested runs",
-    "presets": "list the presets that --config knows",
+    "presets": "list the presets for --config",
 }
 
 _OF_LIGHTNING = ("fit", "validate", "test", "predict")
@@ -67,9 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt as stop:
-        go_on = "; the same command goes on" if words[0] in _GO_ON else ""
+        go_on = "; repeat the command to continue" if words[0] in _GO_ON else ""
         if words[0] == "fit" and stop.args:
-            go_on = f"; conr fit --resume {stop} goes on"
+            go_on = f"; to continue: conr fit --resume {stop}"
         print(f"\nconr {words[0]}: stopped{go_on}", file=sys.stderr)
         return STOPPED
     except (ValueError, TypeError, OSError, ImportError, FloatingPointError, MemoryError) as error:

@@ -68,16 +68,16 @@ def add_file_format(parser: ArgumentParser, header: str = "yes") -> None:
         "--header",
         type=bool | None,
         default=None,
-        help=f"whether a CSV file's first row holds names (default: {header})",
+        help=f"whether the first row of a CSV file holds names (default: {header})",
     )
     for name, summary in (
         ("separator", "comma, semicolon, tab, bar or space (default: detected)"),
         ("encoding", "such as utf-8 or latin-1 (default: detected)"),
         ("decimal", "decimal mark, . or , (default: detected)"),
-        ("dates", "day-first, month-first, year-first, or none for no columns of dates (default: detected)"),
+        ("dates", "day-first, month-first, year-first, or none if no column holds dates (default: detected)"),
     ):
         parser.add_argument(f"--{name}", type=str | None, default=None, help=summary)
-    parser.add_argument("--skip_bad", action="store_true", help="leave out rows that cannot be used, and count them")
+    parser.add_argument("--skip_bad", action="store_true", help="leave out and count rows that cannot be used")
 
 
 def split_settings(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:

@@ -31,5 +31,5 @@ def report(options: Sequence[str]) -> None:
         page = write_report(paths, Path(chosen.out), baseline=chosen.baseline, title=chosen.title)
     failures = find_failures(paths)
     if failures:
-        console.print(f"{len(failures)} runs failed and count nowhere: the page names them")
+        console.print(f"{len(failures)} runs failed and are left out; the page names them")
     console.print(f"report: {page.resolve()}", markup=False, soft_wrap=True)

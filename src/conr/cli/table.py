@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from conr.tables.files import FileFormat
     from conr.tables.source import TableRows
 
-DESCRIPTION = """conr table fit data.csv --target price   finds a model, into a folder with a report on held-out rows
-conr table predict MODEL new.csv         writes a CSV with a prediction for each row (--interval 0.9: and bounds)
+DESCRIPTION = """conr table fit data.csv --target price   finds a model; its folder has a report on held-out rows
+conr table predict MODEL new.csv         writes a CSV with a prediction for each row (--interval 0.9 adds bounds)
 conr table evaluate MODEL labelled.csv   writes metrics per shot region and a report
 
-`conr table VERB --help` explains the options. `conr inspect data.csv --target price` looks at the labels first.
+`conr table VERB --help` explains the options. `conr inspect data.csv --target price` shows the labels first.
 """
 
 
 _FIT = """Find a model for a CSV or Parquet file.
 
-By default boosting and networks with rarity weights are tried, corrected and blended, as rows that the models have not
-seen confirm it (RareRegressor). --model boosting does without networks, --model conr trains one network, and
---model sklearn.ensemble.ExtraTreesRegressor takes a class of yours. Arguments of the model:
+By default it tries boosting and networks with rarity weights, and corrects and blends them if rows that the models have
+not seen confirm it (RareRegressor). --model boosting uses no networks, --model conr trains one network, and
+--model sklearn.ensemble.ExtraTreesRegressor uses any class that you name. Arguments of the model:
 --model.objective few --model.max_loss_on_many 0.1 --model.time_limit 60, or of a network
---model conr --model.method lds+conr --model.max_epochs 200. Ctrl-C goes on with the candidates that are finished.
+--model conr --model.method lds+conr --model.max_epochs 200. Ctrl-C continues with the finished candidates.
 """
 
 
@@ -54,19 +54,17 @@ def _fit(words: list[str]) -> None:
         "--target", type=str, required=True, help="column of the label, by name or position; several as '[a, b]'"
     )
     parser.add_argument("--out", type=str | None, default=None, help="folder of the model (default: models/FILE)")
-    parser.add_argument("--seed", type=int, default=0, help="of the network and of the split")
-    parser.add_argument("--ignore", type=str, default="[]", help="columns that are no inputs: id, or '[id, name]'")
-    parser.add_argument(
-        "--categorical", type=str, default="[]", help="columns that are categories although they hold numbers"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the network and of the split")
+    parser.add_argument("--ignore", type=str, default="[]", help="columns to leave out: id, or '[id, name]'")
+    parser.add_argument("--categorical", type=str, default="[]", help="numeric columns to treat as categories")
     parser.add_argument("--test_share", type=float, default=0.1, help="share of the rows kept to test the model")
     parser.add_argument("--unit", type=str, default="", help="unit of the label, for the report")
     parser.add_argument(
         "--model",
         type=str | None,
         default=None,
-        help="rare, boosting, conr, or the path of a class (default: rare; conr for several targets and for settings "
-        "that it alone has)",
+        help="rare, boosting, conr, or the path of a class (default: rare; conr for several targets or if you give "
+        "settings that only it has)",
     )
     add_file_format(parser)
     own, settings = _model_settings(words)
@@ -119,7 +117,7 @@ def _fit(words: list[str]) -> None:
 
     placed = write_folder(folder, write)
     if placed != folder:
-        console.print(f"{folder} was written by another command meanwhile", markup=False, soft_wrap=True)
+        console.print(f"{folder} was written by another command in the meantime", markup=False, soft_wrap=True)
         folder = placed
     console.print(f"model: {folder}\nreport: {(folder / 'report.html').resolve()}", markup=False, soft_wrap=True)
 
@@ -133,7 +131,7 @@ def _predict(words: list[str]) -> None:
         "--interval",
         type=float | None,
         default=None,
-        help="also write low and high: bounds that cover this share of labels, rare ones as well",
+        help="also write low and high: bounds that cover this share of labels, rare ones included",
     )
     chosen = parse(parser, words)
 
@@ -185,7 +183,7 @@ def _evaluate(words: list[str]) -> None:
     console = Console()
     if model.is_source(path):
         console.print(
-            f"note: the model was fitted on rows of {path}, and errors over those say little about new ones; the test "
+            f"note: the model was fitted on rows of {path}, so errors on them say little about new rows; the test "
             f"on rows that were kept out of training is in {Path(chosen.model) / RESULT}",
             markup=False,
             soft_wrap=True,
@@ -243,13 +241,13 @@ def _model_parser(verb: str, description: str, file: str) -> "ArgumentParser":
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="refuse categories that training did not have (default: they are taken as none of the known ones)",
+        help="refuse categories that were not in training (default: treat them as none of the known ones)",
     )
     parser.add_argument(
         "--trusted",
         type=str,
         default="[]",
-        help="classes of packages beside scikit-learn that the model may hold: '[lightgbm.sklearn.LGBMRegressor]'",
+        help="classes outside scikit-learn that the model may hold: '[lightgbm.sklearn.LGBMRegressor]'",
     )
     add_file_format(parser)
     return parser
@@ -269,7 +267,9 @@ def _format(chosen: "Namespace", header: bool = True) -> "FileFormat":
 
 def _check_free(path: Path) -> None:
     if path.exists():
-        raise ValueError(f"--out: expected a new file or folder, found {path}: nothing is overwritten, name another")
+        raise ValueError(
+            f"--out: expected a new file or folder, found {path}: nothing is overwritten, choose another name"
+        )
 
 
 def _print_metrics(console: "Console", metrics: Mapping[str, Mapping[str, float]], title: str) -> None:

@@ -14,10 +14,10 @@ DESCRIPTION = """Search for the settings of ConR that have the lowest validation
   conr tune --dataset abalone --space window=1..4 beta=0.1..10 weights=none,sqinv,inv
   conr fit --config runs/tuning/abalone/conr/best.yaml
 
-Searched by default: window, beta and temperature around the preset's values, and the weights of the criterion unless
-the method has some. LOW..HIGH is a range, VALUE,VALUE,... are choices; distance_scale, views and push can be searched
-too. The test split is not evaluated. The same command goes on with a search that was stopped or killed; more --trials
-make it longer. Settings of the runs can follow as for `conr bench`: --trainer.max_epochs 20.
+By default it searches window, beta and temperature around the preset's values, and the weights of the criterion unless
+the method has weights. LOW..HIGH is a range, VALUE,VALUE,... are choices; you can also search distance_scale, views and
+push. The test split is not evaluated. Repeat the command to continue a search that was stopped or killed; more --trials
+make it longer. Add settings of the runs as for `conr bench`: --trainer.max_epochs 20.
 """
 
 
@@ -31,11 +31,11 @@ def search(options: Sequence[str]) -> int:
     parser.add_argument(
         "--metric", type=str | None, default=None, help="validation metric to minimise (default: the preset's monitor)"
     )
-    parser.add_argument("--trials", type=int, default=20, help="points in all, those of earlier calls among them")
-    parser.add_argument("--minutes", type=float | None, default=None, help="no new point after so many minutes")
-    parser.add_argument("--seeds", type=int, default=1, help="runs of each point; more tell luck from merit")
+    parser.add_argument("--trials", type=int, default=20, help="total number of points, including earlier calls")
+    parser.add_argument("--minutes", type=float | None, default=None, help="start no new point after this many minutes")
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each point; more runs separate luck from merit")
     parser.add_argument(
-        "--out", type=str, default="runs", help="folder of the runs, and of tuning/DATASET/METHOD with what was found"
+        "--out", type=str, default="runs", help="folder of the runs and of the results, tuning/DATASET/METHOD"
     )
     chosen = parse(parser, own)
     from rich.console import Console

@@ -31,7 +31,7 @@ class Abalone(RegressionData):
         summary="4,177 sea snails: sex and seven measures in, the number of rings (age) out; old animals are rare.",
         source="comes with scikit-lego; Nash et al. 1994, UCI Machine Learning Repository, data set 1",
         licence="CC BY 4.0",
-        notes=("The split is this library's own: the table has none.",),
+        notes=("The table has no split; this one is the library's own.",),
     )
 
     def __init__(self, *, data_seed: int = 0, batch_size: int = 64, num_workers: int = 0) -> None:

@@ -24,7 +24,7 @@ class AgeDB(AgeData):
     table_name = "agedb.csv"
     highest_age = 120
     most_per_age = 30
-    table_hint = "; take the published file, or let prepare_files() make one from the images"
+    table_hint = "; use the published file, or let prepare_files() make one from the images"
     card = DatasetCard(
         summary="Faces in the wild, one age in years each; children and the very old are rare in training.",
         source="Images: Moschoglou et al., 'AgeDB: the first manually collected, in-the-wild age database', CVPR "
@@ -32,7 +32,7 @@ class AgeDB(AgeData):
         "into Deep Imbalanced Regression', ICML 2021, in the public code of that paper.",
         licence="Images: non-commercial research only.",
         layout={
-            "agedb.csv": "columns age, path, split (train, val, test); made from the images if it is not there",
+            "agedb.csv": "columns age, path, split (train, val, test); made from the images if it is missing",
             "AgeDB/NUMBER_NAME_AGE_SEX.jpg": "the images, sex m or f",
         },
         counts={"train": 12208, "val": 2140, "test": 2140},

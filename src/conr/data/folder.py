@@ -16,7 +16,7 @@ from conr.density.splits import Positions, balanced_split
 
 
 class ImageFolder(ImageData):
-    """Images of your own: a CSV file has a column of paths and one or several columns of labels.
+    """Your own images: a CSV file has a column of paths and one or several columns of labels.
 
     The file says in a column which images train, validate and test; or, without such a column, validation and test are
     balanced over the bins of the labels: of each bin a third of the images, at most ``per_bin``, goes to each, and all
@@ -46,13 +46,13 @@ class ImageFolder(ImageData):
     name = "folder"
     label_name = "label"
     card = DatasetCard(
-        summary="Images of your own with one or several numbers each.",
+        summary="Your own images with one or several numbers each.",
         source="Yours.",
         licence="Yours.",
         layout={
             "labels.csv": "a header line, then one line per image: path, label, and split if you have one; "
-            "the file and its columns may be called otherwise",
-            "...": "the images, where the paths say",
+            "the file and its columns may have other names",
+            "...": "the images, at the given paths",
         },
     )
 

@@ -148,7 +148,7 @@ def _csv_rows(source: Path, names: Sequence[str], bad: BadRows) -> Iterator[tupl
                 elif cells:  # an empty line is no row
                     bad.add(reader.line_num, f"expected {len(header)} cells like the header, got {len(cells)}")
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{source}: expected a CSV file in UTF-8, got one that breaks: {error}") from error
+        raise ValueError(f"{source}: expected a CSV file in UTF-8, got a broken one: {error}") from error
 
 
 def _label(name: str, cell: str, columns: Columns) -> float:

@@ -338,11 +338,9 @@ def _copies(table: ImageTable, members: Mapping[str, Positions]) -> list[str]:
     if not torn:
         return [sentence]
     where = ", ".join(f"{count} in {splits}" for splits, count in torn.items())
-    sentence += f"; {sum(torn.values())} of them lie in another split than before ({where}), where a test knows its "
-    sentence += (
-        "answers from training: leave them out of one of the two, or let the split be drawn, which keeps copies "
-    )
-    return [f"{sentence}together"]
+    sentence += f"; {sum(torn.values())} of them lie in another split than before ({where}), so training sees test "
+    sentence += "answers: leave them out of one of the two, or let the split be drawn, which keeps copies together"
+    return [sentence]
 
 
 def _readable(table: ImageTable, bad: BadRows) -> ImageTable:

@@ -31,7 +31,7 @@ class ImdbWiki(AgeData):
     table_name = "imdb_wiki.csv"
     highest_age = HIGHEST_AGE
     most_per_age = 150
-    table_hint = "; take the published file, or let prepare_files() make one from the images' metadata"
+    table_hint = "; use the published file, or let prepare_files() make one from the images' metadata"
     card = DatasetCard(
         summary="Faces of well-known people, one age in years each; children and the very old are rare in training.",
         source="Images: Rothe et al., 'Deep expectation of real and apparent age from a single image', IJCV 2018, the "
@@ -39,7 +39,7 @@ class ImdbWiki(AgeData):
         "'Delving into Deep Imbalanced Regression', ICML 2021, in the public code of that paper.",
         licence="Images: academic research only; copyright stays with their owners.",
         layout={
-            "imdb_wiki.csv": "columns age, path, split (train, val, test); made from the metadata if it is not there",
+            "imdb_wiki.csv": "columns age, path, split (train, val, test); made from the metadata if it is missing",
             "imdb_crop/": "images of actors in folders 00 to 99, and imdb.mat, the metadata",
             "wiki_crop/": "images of encyclopaedia entries in folders 00 to 99, and wiki.mat, the metadata",
         },

@@ -20,7 +20,7 @@ from conr.metrics import shot_metrics
 
 
 class RegressionData(LightningDataModule, ABC):
-    """Base of all datasets: a subclass says what it is called and loads its splits.
+    """Base of all datasets: a subclass has a name and loads its splits.
 
     Class attributes of a subclass: ``name`` (as in presets and results), ``label_name`` and ``label_unit`` (for
     tables and pictures; the unit may be empty), ``label_dimensions`` (what each is called, where there are several),
@@ -34,7 +34,7 @@ class RegressionData(LightningDataModule, ABC):
         num_workers: processes that load batches; 0 loads in the training process.
 
     Attributes:
-        protocol: rule that draws the splits anew from all samples; None, as at first, keeps the dataset's own splits.
+        protocol: rule that redraws the splits from all samples; None, the default, keeps the dataset's own splits.
         sampling_power: how evenly training samples are drawn over the bins; set it before training. 0, the start, draws
             each sample once per epoch, 1 fills all bins alike; see `conr.data.sampling.sampling_weights`.
     """

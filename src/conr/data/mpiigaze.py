@@ -86,7 +86,7 @@ class MPIIGaze(RegressionData):
             f"{LISTS}/pNN.txt": f"per person 3,000 lines '{LINE}'",
         },
         notes=(
-            "The split is ours, as that of ConR's authors was never published; see the arguments of MPIIGaze.",
+            "The split is ours, because ConR's authors never published theirs; see the arguments of MPIIGaze.",
             "A line that repeats an earlier one counts once.",
         ),
     )

@@ -214,7 +214,7 @@ def _read_day(path: Path) -> dict[str, dict[str, tuple[Array, Array, Array]]]:
     try:
         content = loadmat(path, squeeze_me=True, struct_as_record=False, variable_names=["data", "filenames"])
     except Exception as error:  # scipy raises whatever the damaged bytes lead it to
-        raise ValueError(f"expected a complete MATLAB file, got {path}, which breaks: {error}") from error
+        raise ValueError(f"expected a complete MATLAB file, got {path}, which is broken: {error}") from error
     try:
         pictures = [str(name) for name in np.atleast_1d(content["filenames"])]
         sides = {side: getattr(content["data"], side) for side in SIDES}

@@ -128,12 +128,12 @@ class NYUD2(RegressionData):
             TEST_LIST: "the same for the test",
             "data/nyu2_train/SCENE_out/N.jpg, N.png": "640 x 480; depth with 8 bits, 255 is 10 m, 0 is no depth",
             "data/nyu2_test/N_colors.png, N_depth.png": "640 x 480; depth with 16 bits in millimetres, 0 is no depth",
-            MASK: "uint8 (654, 228, 304), 1 for an evaluated pixel; made by the published rule if it is not there",
-            COUNTS: "made by prepare_files(): pixels per depth bucket, which would else be counted by every command",
+            MASK: "uint8 (654, 228, 304), 1 for an evaluated pixel; made by the published rule if it is missing",
+            COUNTS: "made by prepare_files(): pixels per depth bucket, which every command would otherwise count again",
         },
         counts=PUBLISHED_PAIRS,
         notes=(
-            "5 % of the training scenes are held out for validation, where the published code selects on the test.",
+            "5 % of the training scenes are held out for validation; the published code selects on the test.",
             "Pixels without a depth, and those that a rotation brings in from outside, are masked, not trained as 0 m.",
             "A test mask made by prepare_files() has the published numbers of pixels, but other ones.",
         ),
@@ -310,7 +310,7 @@ class NYUD2(RegressionData):
         try:
             mask: Array = np.load(file, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
-            raise ValueError(f"expected the balanced test mask in {file}, got a file that breaks: {error}") from error
+            raise ValueError(f"expected the balanced test mask in {file}, got a broken file: {error}") from error
         if mask.shape != expected:
             raise ValueError(f"{file}: expected a mask of shape {expected}, got {mask.shape}")
         return mask

@@ -82,7 +82,7 @@ def read_pairs(source: Path, root: Path, bad: BadRows) -> list[Pair]:
         with source.open(encoding="utf-8-sig", newline="") as file:
             rows = [(row, [cell.strip() for cell in cells]) for row, cells in enumerate(csv.reader(file), 1) if cells]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{source}: expected a CSV file in UTF-8, got one that breaks: {error}") from error
+        raise ValueError(f"{source}: expected a CSV file in UTF-8, got a broken one: {error}") from error
     pairs = []
     for position, (row, cells) in enumerate(rows):
         files = [root / cell for cell in cells]

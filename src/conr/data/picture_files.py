@@ -58,7 +58,7 @@ class ZipMember(NamedTuple):
         except zlib.error as error:
             raise ValueError(f"{self}: expected a member that can be unpacked: {error}") from error
         if zlib.crc32(content) != self.crc:
-            raise ValueError(f"{self}: expected the content that the archive's checksum is of, got another")
+            raise ValueError(f"{self}: expected content that matches the archive's checksum, got another")
         return content
 
 

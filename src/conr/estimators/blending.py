@@ -1,4 +1,4 @@
-"""A blend of candidates: one is added at a time, while rows that did not choose it confirm it."""
+"""A blend of candidates: adds one at a time, as long as rows that did not choose it confirm it."""
 
 from typing import NamedTuple
 

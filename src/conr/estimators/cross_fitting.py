@@ -70,7 +70,7 @@ def _unset(model: Any, argument: str) -> list[str]:
 def predict(model: Any, rows: Any) -> Floats:
     """Predictions of one target, shape (n,); the caller has mentioned new categories."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*taken as none of them")
+        warnings.filterwarnings("ignore", ".*treated as none of them")
         return np.asarray(model.predict(rows), dtype=np.float64).reshape(-1)
 
 
@@ -128,5 +128,5 @@ def cross_fit(
     except KeyboardInterrupt:
         if len(done[first]) < len(held_out):
             raise
-        report("stopped: going on with the candidates that are finished")
+        report("stopped: continuing with the finished candidates")
     return {name: found for name, found in done.items() if len(found) == len(held_out)}

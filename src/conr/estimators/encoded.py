@@ -22,16 +22,16 @@ _MOST_CODES = 254  # of a category, if the regressor does not say
 class EncodedRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
     """A regressor of matrices behind the table reading of `ConRRegressor`.
 
-    Numbers go to it as they are, NaN where they are missing; a date is four numbers; a category is its place in
-    alphabetical order, -1 if training did not have it. A regressor with the argument ``categorical_features``, as
+    It gets numbers unchanged, NaN where they are missing; a date as four numbers; a category as its place in
+    alphabetical order, -1 if it was not in training. A regressor with the argument ``categorical_features``, such as
     scikit-learn's histogram boosting, is told which columns are categories.
 
     Args:
         estimator: regressor that takes NaN, or is given tables without missing values; a clone of it is fitted.
-        categorical: columns that are categories although they hold numbers, by name or position.
-        most_values: a column with more different numbers becomes the position among so many quantiles, at least 2; none
-            does if None. Histogram boosting takes the same quantiles by itself, but sorts anew for each of them where
-            rows have weights.
+        categorical: numeric columns to treat as categories, by name or position.
+        most_values: a column with more distinct numbers is replaced by positions among this many quantiles, at least 2;
+            no column is if None. Histogram boosting uses the same quantiles on its own, but sorts again for each of
+            them if rows have weights.
 
     Attributes:
         estimator_: the fitted regressor.

@@ -1,4 +1,4 @@
-"""`RareRegressor`: one call that finds the best answer to rare labels by itself."""
+"""`RareRegressor`: one call that finds the best model for rare labels."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,34 +36,35 @@ _REPEATS = ((500, 3), (1000, 2))
 
 
 class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
-    r"""Boosting and networks with rarity weights, corrected where that helps, and blended: one call for a table.
+    r"""Boosting and networks with rarity weights, corrected if that helps, and blended: one call for a table.
 
     Each candidate is fitted once per fold (`conr.rare.BinnedKFold`) on the other folds, and predicts the fold that it
-    has not seen. Its predictions stand as they are, and corrected by a linear and an isotonic map with three powers of
-    rarity weights (`conr.rare.Rebalanced` has the derivation), each fold by a map that has not seen it. Of all of these
-    a blend is chosen by greedy selection: the best single one first, then one after the other while the gain on rows
-    that did not choose exceeds its standard error. New rows are predicted by the mean of a candidate's models of all
-    folds, and only by candidates that the blend has.
+    has not seen. Its predictions compete uncorrected, and corrected by a linear and an isotonic map with three powers
+    of rarity weights (`conr.rare.Rebalanced` has the derivation), each fold by a map that has not seen it. Greedy
+    selection chooses a blend of all of these: first the best single one, then one after the other as long as the gain
+    on rows that did not choose exceeds its standard error. New rows are predicted by the mean of a candidate's models
+    of all folds, and only by candidates in the blend.
 
-    A row that is alone in its label bin chooses nothing: the models that predict it have seen no label like it, those
-    for new rows have.
+    A row that is alone in its label bin takes no part in the choice: the models that predict it have seen no label
+    like it, but the models for new rows have.
 
     Args:
-        candidates: "auto" (boosting and networks), "boosting", or estimators by name, as those of `default_candidates`
-            with some added. A pipeline gets the rows as they are given to `fit`; boosting and networks read tables.
-        objective: what the blend is to lower: "bmae" (mean over label bins of the mean absolute error), "mae", or "few"
-            (of few-shot rows).
-        max_loss_on_many: how much larger the mean absolute error of many-shot rows may be than that of the candidate
-            that is best there, as a share: 0.1 is 10 %. The excess and its standard error on held-out rows together
-            stay below it. No limit if None.
+        candidates: "auto" (boosting and networks), "boosting", or estimators by name, such as those of
+            `default_candidates` with some added. A pipeline gets the rows given to `fit`; boosting and networks read
+            tables.
+        objective: the error that the blend lowers: "bmae" (mean over label bins of the mean absolute error), "mae", or
+            "few" (of few-shot rows).
+        max_loss_on_many: how much the mean absolute error of many-shot rows may exceed that of the candidate that is
+            best there, as a share: 0.1 is 10 %. The excess plus its standard error on held-out rows stays below it. No
+            limit if None.
         cv: folds, at least 3. Tables below 1000 rows are cut twice, those below 500 three times.
-        categorical: columns that are categories although they hold numbers, by name or position. Texts and categorical
-            dtypes always are.
+        categorical: numeric columns to treat as categories, by name or position. Texts and categorical dtypes always
+            are.
         bins: of the labels; those of `conr.density.label_bins` if None.
         many: a label's bin with more rows is many-shot.
         few: a label's bin with fewer rows is few-shot.
-        time_limit: seconds after which no further fit starts and the training of a network ends; what is finished then
-            is blended. The first candidate always is.
+        time_limit: seconds after which no further fit starts and the training of a network ends; the candidates
+            finished by then are blended. The first candidate always finishes.
         n_jobs: fits at the same time, as everywhere in scikit-learn.
         random_state: seed, generator or None, of the folds and of each candidate that has none.
         verbose: 1 prints a line per finished candidate.
@@ -75,23 +76,23 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         tradeoff_: the `Frontier` of many-shot against few-shot error by ``max_loss_on_many``; ``plot()`` draws it.
         estimators_: fitted models of the candidates in the blend by name, one per fold.
         blend_: its parts, with ``candidate``, ``correction`` and ``weight``.
-        unfinished_: names of candidates that the time limit or Ctrl-C has left out.
+        unfinished_: names of candidates that the time limit or Ctrl-C left out.
         density_: `conr.LabelDensity` of the labels.
         bins_: of the labels.
-        encoding_: columns as they were understood; None if no candidate reads tables.
+        encoding_: how the columns were read; None if no candidate reads tables.
         held_out_: predictions of the rows given to `fit` by blends that have not seen their fold.
         labels_: of these rows.
 
     Raises:
-        TypeError: an argument that there is not; the message names the nearest.
+        TypeError: an unknown argument; the message names the nearest one.
         ValueError: from `fit`, an argument outside its range, several targets, labels that are not finite, fewer rows
             than folds, no row for the objective, or what a candidate raises.
 
     Notes:
-        Ctrl-C ends the fit with the candidates that are finished; if none is, it interrupts as usual. The map of a fold
-        is fitted on predictions by models that have seen that fold, which is why the blend's own errors are measured
-        once more, without the fold that they are measured on. When it fails: if new rows come from elsewhere, and where
-        each rare bin has one row, of which nobody can tell what helps.
+        Ctrl-C ends the fit with the finished candidates; if none is finished, it interrupts as usual. The map of a fold
+        is fitted on predictions by models that have seen that fold, so the blend's own errors are measured once more,
+        without the fold that they are measured on. When it fails: if new rows come from elsewhere, or if each rare bin
+        has one row, so that no choice can be checked there.
 
     Example:
         >>> import numpy as np
@@ -203,7 +204,7 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         return found
 
     def predict_interval(self, X: Any, *, coverage: float = 0.9) -> Floats:  # noqa: N803
-        """Intervals whose coverage is to hold in every group of labels, shape (n, 2); see `conr.rare.RareIntervals`.
+        """Intervals whose coverage should hold in every group of labels, shape (n, 2); see `conr.rare.RareIntervals`.
 
         Their quantiles are those of the errors on held-out rows.
 
@@ -252,7 +253,7 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         return sets.evaluate(self.predict(X), labels, self.density_)
 
     def save(self, path: str | Path) -> Path:
-        """Save the model into a folder, from which `load` reads it without running anything that is in it.
+        """Save the model into a folder; `load` reads it without running anything in it.
 
         Networks and arrays are written as JSON and safetensors, other models with skops, which stores scikit-learn's
         own classes, and of other packages what it can.

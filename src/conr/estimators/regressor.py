@@ -1,4 +1,4 @@
-"""`ConRRegressor`: the methods of this library behind scikit-learn's fit and predict."""
+"""`ConRRegressor`: the methods of this library with scikit-learn's fit and predict."""
 
 import time
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
             trainings (successive halving).
         window: labels within it count as alike for ConR, in label units; with several targets, in standard deviations.
             "auto" is the rule of `conr.density.suggest_settings` for standardised labels, here and for the next three.
-        beta: coefficient of ConR, beside a criterion on standardised labels.
+        beta: coefficient of ConR, relative to a criterion on standardised labels.
         temperature: of ConR's similarities.
         distance_scale: how fast ConR's push grows with the distance of labels, per label unit.
         bin_width: of the label bins, in label units, one number or one per target; from the labels if None
@@ -61,9 +61,9 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         preprocess: whether to impute, scale and encode the inputs. If not, X must be a matrix of finite numbers, and
             goes to the network as it is.
         scaling: of numbers: "quantile" (to a normal distribution), "standard" (mean 0, deviation 1) or "none".
-        categorical: columns that are categories although they hold numbers, by name or position. Texts and categorical
-            dtypes always are.
-        new_categories: a category that training did not have is taken as none of the known ones with a warning
+        categorical: numeric columns to treat as categories, by name or position. Texts and categorical dtypes always
+            are.
+        new_categories: a category that was not in training counts as none of the known ones with a warning
             ("ignore"), or is an error ("error").
         embedding: of numbers: "piecewise", "periodic" or "none".
         members: of the ensemble.
@@ -73,7 +73,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         learning_rate: at the start; it falls to zero along a cosine over ``max_epochs``.
         weight_decay: of AdamW.
         batch_size: rows per step; "auto" is 128 up to 10,000 training rows and grows to 1024.
-        max_epochs: passes over the training rows at most; "auto" makes about 2500 steps, in 40 to 300 epochs.
+        max_epochs: largest number of passes over the training rows; "auto" makes about 2500 steps, in 40 to 300 epochs.
         early_stopping: whether the epoch with the lowest validation error is kept, and training ends early. The
             validation part is the ``eval_set`` of `fit`, or is taken from the training rows, balanced over label bins
             (`conr.data.balanced_split`); if that would leave fewer than ten rows, the last epoch is kept.
@@ -105,13 +105,13 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         device_: where the network is.
 
     Raises:
-        TypeError: an argument that there is not; the message names the nearest. From `fit`, a value that is neither
-            number nor text.
+        TypeError: an unknown argument; the message names the nearest one. From `fit`, a value that is neither number
+            nor text.
         ValueError: from `fit`, an argument outside its range, an unknown method, infinite values, constant labels, no
             validation rows to choose a method by.
 
     Notes:
-        Predictions are computed in float64, so that they do not depend on how rows are batched. On the CPU the same
+        Predictions are computed in float64, so they do not depend on how rows are batched. On the CPU the same
         ``random_state`` and number of threads give the same model.
 
     Example:

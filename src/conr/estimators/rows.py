@@ -128,8 +128,8 @@ class TableInput(BaseEstimator):  # type: ignore[misc]
     def _mention_unknown(self, columns: Columns) -> None:
         for sentence in () if self.encoding_ is None else self.encoding_.unknown(columns):
             if self.new_categories == "error":
-                raise ValueError(f"{sentence}; new_categories='ignore' takes it as none of them")
-            warnings.warn(f"{sentence}: taken as none of them", stacklevel=4)
+                raise ValueError(f"{sentence}; new_categories='ignore' treats it as none of them")
+            warnings.warn(f"{sentence}: treated as none of them", stacklevel=4)
 
     def _inputs(self, columns: Columns) -> Tensor:
         if self.encoding_ is not None:

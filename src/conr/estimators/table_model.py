@@ -1,4 +1,4 @@
-"""A model of a table: the estimator, and what it needs to read other files like the one it was fitted on."""
+"""A model of a table: the estimator, and what it needs to read files like the one it was fitted on."""
 
 import hashlib
 import time
@@ -83,7 +83,7 @@ class TableModel:
 
         Args:
             rows: of `rows`.
-            strict: refuse categories that training did not have; if not, they are taken as none of the known ones, with
+            strict: refuse categories that were not in training; if not, they count as none of the known ones, with
                 a warning.
 
         Raises:
@@ -137,7 +137,7 @@ class TableModel:
         return errors_by_region(given, labels, self.regressor.density_)
 
     def beyond(self, rows: TableRows) -> list[str]:
-        """A sentence per target with labels outside of the bins of training, about which the model knows little."""
+        """A sentence per target with labels outside the training bins, about which the model knows little."""
         found = []
         labels = np.empty((0, len(self.targets))) if rows.labels is None else rows.labels
         for name, own, edges in zip(self.targets, labels.T, self.regressor.bins_.edges, strict=True):
@@ -145,7 +145,7 @@ class TableModel:
             outside = np.flatnonzero((own < low) | (own > high))
             if len(outside):
                 found.append(
-                    f"{len(outside)} of {len(own)} labels of {name} lie outside of those of training ({low:g} to "
+                    f"{len(outside)} of {len(own)} labels of {name} lie outside the range of training ({low:g} to "
                     f"{high:g}), the first in row {rows.inputs.rows[outside[0]]}"
                 )
         return found
@@ -197,7 +197,7 @@ class TableModel:
     def _check_categories(self, rows: TableRows, *, strict: bool) -> None:
         encoding = self.regressor.encoding_
         for sentence in encoding.unknown(rows.inputs) if strict and encoding is not None else ():
-            raise ValueError(f"{sentence}; without {switch('strict')} it is taken as none of them")
+            raise ValueError(f"{sentence}; without {switch('strict')} it is treated as none of them")
 
 
 def _load_regressor(folder: Path, trusted: Sequence[str]) -> ConRRegressor | RareRegressor:

@@ -23,7 +23,7 @@ def bmc_loss(
     candidates: int | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    r"""Balanced MSE by batch (BMC): tell a sample's label among the labels of the batch.
+    r"""Balanced MSE by batch (BMC): pick a sample's own label among the labels of the batch.
 
     $$\ell_i = 2 \sigma^2 w_i \Big[ \frac{\|\hat y_i - y_i\|^2}{2 \sigma^2}
       + \log \sum_j e^{-\|\hat y_i - y_j\|^2 / 2 \sigma^2} \Big]$$
@@ -261,7 +261,7 @@ class _BalancedMSE(FittedLoss):
 
 
 class BMC(_BalancedMSE):
-    """Balanced MSE by batch as a module with a noise scale of its own; see `bmc_loss`.
+    """Balanced MSE by batch as a module with its own noise scale; see `bmc_loss`.
 
     Args:
         noise_scale: of the prediction error at the start, in label units; positive. The authors start at 10 for ages

@@ -73,7 +73,7 @@ def pixel_rows(values: Tensor) -> Tensor:
 
 
 def masked_rows(predictions: Tensor, labels: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Rows for a criterion whose mean over all rows shall be the mean over the valid pixels.
+    r"""Rows for a criterion, weighted so that its mean over all rows is the mean over the valid pixels.
 
     $$\frac{1}{M} \sum_i \frac{M m_i}{\sum_j m_j} w_i \ell_i = \frac{1}{\sum_j m_j} \sum_{i : m_i = 1} w_i \ell_i$$
 

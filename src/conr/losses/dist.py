@@ -25,7 +25,7 @@ def dist_loss(
     delta: float = 1.0,
     reduction: str = "mean",
 ) -> Tensor:
-    r"""Error of each sample, plus the error to what a prediction of its rank would be under the label distribution.
+    r"""Error of each sample, plus its error to the value that its rank has under the label distribution.
 
     $$\ell_i = w_i \big[ f(\hat y_i - y_i) + \lambda f(\hat y_i - q_{r(i)}) \big], \qquad
       q_r = F^{-1}\Big(\frac{r - 1/2}{n}\Big)$$

@@ -1,4 +1,4 @@
-r"""Criteria that score each sample by itself: L1, MSE and Huber, weighted or not."""
+r"""Criteria that score each sample separately: L1, MSE and Huber, weighted or not."""
 
 from functools import partial
 

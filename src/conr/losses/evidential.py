@@ -74,7 +74,7 @@ def evidential_loss(
     coefficient: float = 0.01,
     reduction: str = "mean",
 ) -> Tensor:
-    r"""Negative log-likelihood of a label under a predicted normal-inverse-gamma, plus a price for evidence of errors.
+    r"""Negative log-likelihood of a label under a predicted normal-inverse-gamma, plus a price for wrong evidence.
 
     $$\ell_i = w_i \, \frac{1}{k} \sum_c \Big[ \frac{1}{2} \log \frac{\pi}{\nu} - \alpha \log \Omega
       + \Big(\alpha + \frac{1}{2}\Big) \log\big(\nu (y - \gamma)^2 + \Omega\big)

@@ -1,4 +1,4 @@
-r"""Focal-R: errors weighted by themselves, so that hard samples count more (Yang et al., ICML 2021)."""
+r"""Focal-R: errors weighted by their own size, so hard samples count more (Yang et al., ICML 2021)."""
 
 import torch
 from torch import Tensor

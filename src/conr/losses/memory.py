@@ -1,4 +1,4 @@
-r"""Cross-batch memory: compare a batch with what earlier batches left (Wang et al., CVPR 2020)."""
+r"""Cross-batch memory: compare a batch with samples of earlier batches (Wang et al., CVPR 2020)."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-r"""Rank-N-Contrast: of two samples, the one nearer by label is to be nearer by features (Zha et al., NeurIPS 2023)."""
+r"""Rank-N-Contrast: samples that are nearer by label should be nearer by features (Zha et al., NeurIPS 2023)."""
 
 import math
 

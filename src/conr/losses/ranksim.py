@@ -1,4 +1,4 @@
-r"""RankSim: neighbours in label space are to be neighbours in feature space (Gong, Mori, Tung, ICML 2022)."""
+r"""RankSim: neighbours in label space should be neighbours in feature space (Gong, Mori, Tung, ICML 2022)."""
 
 import math
 from typing import Any

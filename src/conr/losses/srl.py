@@ -32,7 +32,7 @@ def srl_loss(
     temperature: float = 0.1,
     weights: Tensor | None = None,
 ) -> Tensor:
-    r"""Spread the centroids of the label bins over the sphere, in even steps, and draw samples to their centroid.
+    r"""Spread the centroids of the label bins over the sphere, in even steps, and pull samples to their centroid.
 
     $$L = \lambda_e L_{env} + \lambda_h L_{homo} + \lambda_c L_{con}$$
 

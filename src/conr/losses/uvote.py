@@ -1,4 +1,4 @@
-r"""UVOTE: several heads that learn from differently weighted samples; the surest answers (Jiang et al. 2023)."""
+r"""UVOTE: several heads that learn from differently weighted samples; the surest one answers (Jiang et al. 2023)."""
 
 import math
 from typing import NamedTuple, Self
@@ -172,7 +172,7 @@ class UVOTE(FittedLoss):
         return self
 
     def set_progress(self, progress: float) -> None:
-        """Say which share of the training is done, in [0, 1]."""
+        """Set the share of the training that is done, in [0, 1]."""
         check_share("progress", progress)
         self.progress.fill_(progress)
 

@@ -1,4 +1,4 @@
-"""Moments of a training that a part of it may want to know of."""
+"""Events of a training that its parts can react to."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable

@@ -1,4 +1,4 @@
-"""Length of a training on a table: rows per batch, epochs, and how long to wait for a better one."""
+"""Length of a training on a table: rows per batch, epochs, and patience."""
 
 import math
 

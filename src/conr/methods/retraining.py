@@ -14,7 +14,7 @@ EPOCHS = ("best", "last")
 
 @dataclass
 class RRT:
-    r"""Settings of regressor re-training: a second training, of the head alone.
+    r"""Settings of regressor re-training: a second training of the head alone.
 
     $$\min_{h} \sum_i w_i \, \ell(h(f(x_i)), y_i), \qquad w_i \propto N_{b(i)}^{-p}$$
 
@@ -27,11 +27,11 @@ class RRT:
         lr: learning rate of the second stage, which falls to zero by a cosine, epoch by epoch; the optimizer's own if
             None.
         power: of the weights $N_b^{-p}$, at least 0; 0 is none, 0.5 SQINV, 1 INV.
-        density: gives the weights in the place of the power, as LDS does.
-        new_head: whether the head starts anew, or from what the first stage has learnt.
-        epoch: which epoch of the first stage the encoder is from: "best" by the monitored validation metric, or "last",
-            where no head has learnt whose error could tell.
-        checkpoint: a checkpoint with a trained encoder, or the folder of an earlier run. There is no first stage then.
+        density: gives the weights instead of the power, for example by LDS.
+        new_head: whether to start with a new head or with that of the first stage.
+        epoch: the epoch of the first stage whose encoder is used: "best" by the monitored validation metric, or "last",
+            for a first stage that trains no head and so has no error to compare.
+        checkpoint: a checkpoint with a trained encoder, or the folder of an earlier run; there is then no first stage.
 
     Raises:
         ValueError: less than one epoch, a learning rate that is not positive, a negative power, or another word as

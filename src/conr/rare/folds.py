@@ -1,4 +1,4 @@
-"""Folds and held-out parts that respect the distribution of a continuous label."""
+"""Folds and held-out parts that preserve the distribution of a continuous label."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ class BinnedKFold(BaseCrossValidator):  # type: ignore[misc]
 
     Symbols: $r_i$ position of row i in that order, $K$ folds, $\pi$ a random order of the folds, $s$ a random start. So
     the sizes of folds, and the rows of each bin in them, differ by at most one. A bin with fewer rows than folds has
-    them in different folds, and the next bin goes on at the next fold, so that no fold collects what is rare. Source:
+    them in different folds, and the next bin continues at the next fold, so no fold collects the rare labels. Source:
     ours; scikit-learn's StratifiedKFold takes classes only, and warns about one with fewer rows than folds.
 
     Args:

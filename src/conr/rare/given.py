@@ -1,4 +1,4 @@
-"""Predictions that something else has made, in the place of a model."""
+"""Predictions from elsewhere in place of a model."""
 
 from typing import Any, Self
 
@@ -9,7 +9,7 @@ from conr.rare.labels import Floats
 
 
 class GivenPredictions(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Take the rows for the predictions: for a model that is no estimator, such as a network.
+    """Rows as predictions: stands for a model that is not an estimator, such as a network.
 
     Put it into `Rebalanced` or `RareIntervals` with ``cv="prefit"``, and give them predictions where they ask for rows.
 

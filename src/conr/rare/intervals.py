@@ -1,4 +1,4 @@
-"""`RareIntervals`: prediction intervals whose coverage holds for rare labels, too."""
+"""`RareIntervals`: prediction intervals whose coverage also holds for rare labels."""
 
 from typing import Any, Self
 
@@ -23,29 +23,29 @@ _HELD_OUT = 4  # one of so many rows calibrates
 
 
 class RareIntervals(Wrapped):
-    r"""Intervals around the predictions of any regressor that cover the label in every group of labels.
+    r"""Intervals around the predictions of any regressor, with coverage in every group of labels.
 
     $$C(x) = \bigcup_g \{y \in g : |y - \hat y(x)| \le q_g\}, \qquad
       q_g = \text{the } \lceil (n_g + 1)\, c \rceil\text{-th smallest of } |y_i - \hat y(x_i)|,\ y_i \in g$$
 
     Symbols: $g$ groups of neighbouring label bins, $n_g$ calibration rows in one, $c$ coverage. A plain interval has
-    one quantile for all rows, which the common labels settle; it covers 90 % on average, and of the rare labels
-    perhaps half. Here, if calibration rows and a new row of group g are exchangeable,
+    one quantile for all rows, which the common labels determine; it covers 90 % on average, but perhaps half of the
+    rare labels. Here, if calibration rows and a new row of group g are exchangeable,
     $P(y \in C(x) \mid y \in g) \ge c$, whatever the regressor: its error is one of $n_g + 1$ that are equally likely to
     be the largest. Source: Vovk, "Conditional validity of inductive conformal predictors", Machine Learning 2013, with
     groups of labels for classes.
 
     A finite quantile needs $n_g \ge \lceil 1 / (1 - c) \rceil - 1$ rows, so neighbouring bins are joined until each
-    group has as many (9 for 90 %). The price is width: where the regressor is blind, a set holds all labels that are
-    rare, however common the row.
+    group has that many (9 for 90 %). The price is width: where the regressor is blind, a set holds all rare labels,
+    however common the row.
 
     Args:
         estimator: regressor or pipeline; a clone of it is fitted.
         coverage: c, above 0 and below 1.
         cv: ``"split"`` calibrates on a quarter of the rows of each group, which the regressor does not see: the
             guarantee above. A number of folds calibrates on cross-fitted errors of all rows, and the regressor sees all
-            of them: better predictions, and no proof, although errors of models with fewer rows are rather too large.
-            ``"prefit"``: the estimator is fitted, and the rows given to `fit` are others than it was trained on.
+            of them: better predictions but no proof, although errors of models with fewer rows tend to be too large.
+            ``"prefit"``: the estimator is already fitted; give `fit` rows that it was not trained on.
         bins: of the labels; those of `conr.density.label_bins` if None.
         many: for `evaluate`: a label's bin with more rows is many-shot.
         few: for `evaluate`: a label's bin with fewer rows is few-shot.
@@ -62,9 +62,9 @@ class RareIntervals(Wrapped):
             rows than one group needs.
 
     Notes:
-        When it fails: if new rows come from elsewhere (not exchangeable), and for one bin of a group that holds
-        several: coverage is that of the group, and of one calibration it scatters about c, the more so the fewer rows
-        a group has (with nine rows by 0.09).
+        When it fails: if new rows come from elsewhere (not exchangeable), and for a single bin of a group that holds
+        several: coverage is that of the group. For one calibration it scatters about c, more so the fewer rows a group
+        has (with nine rows by 0.09).
 
     Example:
         >>> import numpy as np

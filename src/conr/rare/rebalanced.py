@@ -1,4 +1,4 @@
-"""`Rebalanced`: predictions of any regressor that shrink to the common labels, corrected."""
+"""`Rebalanced`: corrects predictions of any regressor that shrink towards the common labels."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations_with_replacement
@@ -62,32 +62,32 @@ class Tradeoff(NamedTuple):
 
 
 class Rebalanced(Wrapped):
-    r"""Correct the predictions of any regressor that shrink to the common labels, where held-out rows confirm it.
+    r"""Correct predictions of any regressor that shrink towards the common labels, if held-out rows confirm it.
 
     $$g = \arg\min_{g \text{ monotone}} \sum_i N_{b(i)}^{-p}\, (y_i - g(\hat y_i))^2$$
 
     Symbols: $\hat y_i$ prediction by a model that has not seen row i, $N$ training rows per label bin, $b(i)$ bin of
     row i. Without the weights $g(\hat y)$ would be $E[y \mid \hat y]$. A weight divides the density of labels by
     $N^p$, so with $p = 1$ it is the mean of y given the prediction if labels were uniform over their bins: larger than
-    the prediction where that was drawn down to the common labels. Source: ours; importance weights for a change of the
+    the prediction if that was pulled down to the common labels. Source: ours; importance weights for a change of the
     label distribution, as for label shift (Lipton et al., ICML 2018), on the prediction instead of the inputs.
 
-    Nothing is applied that held-out rows do not confirm. For ``map="auto"`` each fold is predicted by a model that has
-    not seen it, and corrected by maps that have not seen it either: they are fitted on predictions of models without
-    that fold *and* the fold of the row. The map with the lowest balanced error (mean over label bins) is taken if it
-    gains more than its standard error; else predictions stay as they are. Few rows mean few degrees of freedom: the
-    linear map takes 20 effective rows, $(\sum w)^2 / \sum w^2$, the isotonic one 100. A row that is alone in its bin
-    counts neither for maps nor for the choice: the model that predicts it has seen no label like it, the final one has,
-    so that its error promises a correction that is too large. Beyond the predictions that a map was fitted on, the
-    correction stays as large as at the nearest of them.
+    Only corrections that held-out rows confirm are applied. For ``map="auto"`` each fold is predicted by a model that
+    has not seen it, and corrected by maps that have not seen it either: they are fitted on predictions of models
+    without that fold *and* the fold of the row. The map with the lowest balanced error (mean over label bins) is used
+    if it gains more than its standard error; otherwise predictions do not change. Few rows mean few degrees of freedom:
+    the linear map needs 20 effective rows, $(\sum w)^2 / \sum w^2$, the isotonic one 100. A row that is alone in its
+    bin counts neither for maps nor for the choice: the model that predicts it has seen no label like it, but the final
+    model has, so its error would suggest a correction that is too large. Beyond the predictions that a map was fitted
+    on, the correction stays as large as at the nearest of them.
 
     Args:
         estimator: regressor or pipeline; clones of it are fitted.
-        power: p, at least 0: what the rare labels are worth against the common ones.
-        map: ``"linear"``, ``"isotonic"``, ``"none"`` or ``"auto"``. Of a given map, too, few rows leave the next
-            simpler one: ``kind`` of ``corrections_`` tells.
-        cv: folds, at least 3 for ``"auto"``, which fits 1 + cv (cv + 1) / 2 models, where the others fit 1 + cv; or
-            ``"prefit"``: the estimator is fitted, and the rows given to `fit` are others than it was trained on.
+        power: p, at least 0: how much rare labels count against common ones.
+        map: ``"linear"``, ``"isotonic"``, ``"none"`` or ``"auto"``. With few rows even a given map falls back to the
+            next simpler one: see ``kind`` of ``corrections_``.
+        cv: folds, at least 3 for ``"auto"``, which fits 1 + cv (cv + 1) / 2 models (the others fit 1 + cv); or
+            ``"prefit"``: the estimator is already fitted; give `fit` rows that it was not trained on.
         bins: of the labels; those of `conr.density.label_bins` if None.
         many: for `tradeoff`: a label's bin with more rows is many-shot.
         few: for `tradeoff`: a label's bin with fewer rows is few-shot.
@@ -104,9 +104,8 @@ class Rebalanced(Wrapped):
         ValueError: from `fit`, an argument outside its range, labels that are not finite, fewer rows than folds.
 
     Notes:
-        When it fails: where predictions say little about the label, the map moves all of them to the middle of the
-        label range, and common labels pay. `tradeoff` shows how much. Each target gets a map of its own, with bins of
-        its own.
+        When it fails: if predictions say little about the label, the map moves all of them to the middle of the label
+        range, and common labels pay. `tradeoff` shows how much. Each target has its own map and bins.
 
     Example:
         >>> import numpy as np

@@ -1,4 +1,4 @@
-"""`Reweighted`: rows weigh by the rarity of their label, in any regressor."""
+"""`Reweighted`: any regressor, with rows weighted by the rarity of their label."""
 
 import copy
 from typing import Any, Self
@@ -18,18 +18,18 @@ SCHEMES = ("none", "inverse", "sqrt_inverse")
 
 
 class Reweighted(Wrapped):
-    r"""Fit any regressor with rows that weigh by the rarity of their label.
+    r"""Fit any regressor with rows weighted by the rarity of their label.
 
     $$\min_f \sum_i w_i\, \ell(f(x_i), y_i), \qquad w_i \propto 1 / N_{b(i)}^{p}$$
 
     Symbols: $N$ training rows per label bin, $b(i)$ bin of row i, $\ell$ the loss of the regressor. With $p = 1$
     (``"inverse"``) the sum is an estimate of the expected loss if labels were uniform over their bins; with
-    $p = 1/2$ (``"sqrt_inverse"``, the default) bins with single rows do not rule. Source: Yang et al., "Delving into
-    Deep Imbalanced Regression", ICML 2021 (INV and SQINV), here for models of any kind.
+    $p = 1/2$ (``"sqrt_inverse"``, the default) bins with single rows do not dominate. Source: Yang et al., "Delving
+    into Deep Imbalanced Regression", ICML 2021 (INV and SQINV), here for models of any kind.
 
     The weights reach the last step of a Pipeline, and the model inside TransformedTargetRegressor, GridSearchCV and
-    their like, with and without metadata routing. If that model's `fit` takes no ``sample_weight``, as many rows as
-    there are get drawn with these weights (systematic sampling), and it is fitted on them.
+    the like, with and without metadata routing. If that model's `fit` takes no ``sample_weight``, the same number of
+    rows is drawn with these weights (systematic sampling), and the model is fitted on them.
 
     Args:
         estimator: regressor or pipeline; a clone of it is fitted.
@@ -46,7 +46,7 @@ class Reweighted(Wrapped):
         ValueError: from `fit`, an unknown scheme, labels or weights that are not finite, or what the regressor raises.
 
     Notes:
-        When it fails: the common labels pay; see `conr.rare.Rebalanced` for how much. Labels of several targets are
+        When it fails: the common labels pay; `conr.rare.Rebalanced` shows how much. Labels of several targets are
         counted in the cells of their grid, most of which hold few rows.
 
     Example:

@@ -33,7 +33,7 @@ def rare_scorer(
     few: int = 20,
     relevance: Relevance | None = None,
 ) -> Any:
-    """Make a scorer for `cross_val_score` and `GridSearchCV` from an error that regards rare labels.
+    """Make a scorer for `cross_val_score` and `GridSearchCV` from an error that takes rare labels into account.
 
     Which labels are rare is settled by all training labels, once: counted in a fold, as many as the fold has would
     be rare.

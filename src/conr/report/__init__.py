@@ -1,4 +1,4 @@
-"""Tables, pictures and a page that compare runs, out of their result files alone."""
+"""Tables, pictures and a page that compare runs, made only from their result files."""
 
 from conr._lazy import lazy_package
 

@@ -59,7 +59,7 @@ def _whole_lines(path: Path) -> str:
     try:
         text = read_bytes(path).decode()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected a CSV file in UTF-8, got one that breaks: {error}") from error
+        raise ValueError(f"{path}: expected a CSV file in UTF-8, got a broken one: {error}") from error
     return text[: text.rfind("\n") + 1]
 
 

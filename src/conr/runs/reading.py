@@ -77,7 +77,7 @@ def parse_json(source: object, content: bytes) -> Any:
     try:
         return json.loads(content.decode())
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
-        raise ValueError(f"{source}: expected a complete JSON file, got one that breaks: {error}") from error
+        raise ValueError(f"{source}: expected a complete JSON file, got a broken one: {error}") from error
 
 
 def without_nan(value: Any) -> Any:
@@ -104,7 +104,7 @@ def read_yaml(path: Path) -> Any:
         if values <= MOST_CONFIG_VALUES:
             return yaml.load(text, Loader=_Loader)  # noqa: S506  a safe loader
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: expected YAML, got a file that breaks: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{path}: expected YAML, got a broken file: {' '.join(str(error).split())}") from error
     raise ValueError(f"{path}: expected at most {MOST_CONFIG_VALUES} values, got {values} with repeated ones")
 
 
@@ -136,7 +136,7 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
     except _BROKEN_ARCHIVE as error:
-        raise ValueError(f"{path}: expected a complete NumPy archive, got one that breaks: {error}") from error
+        raise ValueError(f"{path}: expected a complete NumPy archive, got a broken one: {error}") from error
     for name in names:
         if name not in found:
             raise ValueError(f"{path}: expected the array {name!r}, got {', '.join(sorted(found)) or 'none'}")

@@ -1,4 +1,4 @@
-"""Layers between encoder and head that use what the features of neighbouring labels have in common."""
+"""Layers between encoder and head that use what features of neighbouring labels have in common."""
 
 from conr._lazy import lazy_package
 

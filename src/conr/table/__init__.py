@@ -1,4 +1,4 @@
-"""Models of tables, under the name that `conr.estimators` had for them before."""
+"""Models of tables, under the former name of `conr.estimators`."""
 
 from conr._lazy import lazy_package
 

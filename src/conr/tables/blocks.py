@@ -67,7 +67,7 @@ def read_columns(
                 parts[position].append(known[position].texts([row[position] for row in rows]))
     columns = [np.concatenate(blocks) if blocks else np.empty(0, dtype=object) for blocks in parts]
     some = f"{len(passed)} line{'s' if len(passed) > 1 else ''} that begin{'' if len(passed) > 1 else 's'} with #"
-    notes = (f"{path}: {some} passed over, the first is line {passed[0]}",) if passed else ()
+    notes = (f"{path}: {some} skipped, the first is line {passed[0]}",) if passed else ()
     return columns, np.concatenate(numbers) if numbers else np.empty(0, dtype=np.int64), notes
 
 

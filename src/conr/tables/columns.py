@@ -270,12 +270,12 @@ _FEWEST_IDENTIFIED = 20
 
 
 def identifier(table: RawTable, name: str, kind: Kind) -> str | None:
-    """Say why a column only names the rows, or nothing: every row has another text, or a counter without a name."""
+    """Say why a column only names the rows, or nothing: every row has a different text, or a counter without a name."""
     column = table.column(name)
     if len(column) < _FEWEST_IDENTIFIED or missing(column).any() or kind.name == "date":
         return None
     if kind == CATEGORY:
-        return "every row has another text" if len(set(column.tolist())) == len(column) else None
+        return "every row has a different text" if len(set(column.tolist())) == len(column) else None
     named = _IDENTIFIER.fullmatch(name) or _IDENTIFIER.fullmatch(name.lower())
     if name not in table.unnamed and not named:
         return None
@@ -283,8 +283,8 @@ def identifier(table: RawTable, name: str, kind: Kind) -> str | None:
     if (numbers != np.round(numbers)).any() or len(np.unique(numbers)) < len(numbers):
         return None
     if name in table.unnamed and (np.diff(numbers) == 1).all():
-        return "a counter of the rows without a name"
-    return "an identifier by its name, and every row has another number" if named else None
+        return "a row counter without a name"
+    return "an identifier by its name, and every row has a different number" if named else None
 
 
 def category_problem(texts: Column) -> str | None:

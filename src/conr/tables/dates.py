@@ -77,8 +77,8 @@ def detected_order(counts: Mapping[str, int], first: str | None = None) -> str |
         differ = (dates[best[0]] != dates[other]) & ~np.isnat(dates[other])
         if differ.any():
             raise UnclearError(
-                f"expected dates that are clear, got {list(counts)[int(differ.argmax())]!r}, which may be {best[0]} or "
-                f"{other} ({option('dates', ' or '.join(FIRST))} says what it is)"
+                f"expected unambiguous dates, got {list(counts)[int(differ.argmax())]!r}, which may be {best[0]} or "
+                f"{other} (set {option('dates', ' or '.join(FIRST))})"
             )
     return best[0] if best else None
 

@@ -128,7 +128,7 @@ def found_dialect(path: Path, lines: Sequence[str], *, separator: str | None, he
     first = next(line for line in lines if line.strip()).strip()
     raise ValueError(
         f"{path}: expected columns between {', '.join(SEPARATORS.values())}, found none of them equally often in most "
-        f"lines; the first line is {first[:80]!r} ({option('separator')} names it)"
+        f"lines; the first line is {first[:80]!r} (set {option('separator')})"
     )
 
 
@@ -178,7 +178,7 @@ def unformatted(text: str) -> str:
 
 def broken(path: Path, number: int, error: csv.Error) -> ValueError:
     """The error for a row that cannot be cut into fields."""
-    return ValueError(f"{path}, row {number}: expected a row of a table, got one that breaks: {error}")
+    return ValueError(f"{path}, row {number}: expected a table row, got a broken one: {error}")
 
 
 class _Lines:
@@ -252,7 +252,7 @@ def _dialect(
         last = chosen.last
         passed = sum(record.first < chosen.first for record in sample)
         if passed:
-            notes = (f"{path}: {passed} line{'s' if passed > 1 else ''} above the header passed over",)
+            notes = (f"{path}: {passed} line{'s' if passed > 1 else ''} above the header skipped",)
     ended = bool(rows) and all(not record.fields[-1].strip() for record in rows)
     if ended and len(names) > 1 and not names[-1].strip() and all(len(one.fields) == len(names) for one in rows):
         names = names[:-1]
@@ -282,7 +282,7 @@ def _header(path: Path, rows: list[Record], marked: list[Record], numeric: froze
         full = _names_below(top, is_text, numeric)
     if len(full) > 1:
         first, second = (f"{one.first} ({', '.join(one.fields)[:60]})" for one in full[:2])
-        raise ValueError(f"{path}: expected one row with names of columns, got rows {first} and {second}: delete one")
+        raise ValueError(f"{path}: expected one row of column names, got rows {first} and {second}: delete one")
     return (full or texts or rows)[0]
 
 
@@ -339,8 +339,8 @@ def _check_header(path: Path, header: Record, rows: list[Record]) -> None:
     if _are_years(names) and len(set(names)) == len(names) and not any(_are_years(one.fields) for one in rows):
         return
     raise ValueError(
-        f"{path}, row {header.first}: expected names of columns, got numbers ({', '.join(names)[:80]}); "
-        f"{option('header', 'false')} says that the file has no names"
+        f"{path}, row {header.first}: expected column names, got numbers ({', '.join(names)[:80]}); for a file without "
+        f"names set {option('header', 'false')}"
     )
 
 

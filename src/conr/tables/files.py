@@ -166,7 +166,7 @@ def read_table(
 
     foreign: tuple[str, ...] = ()
     if encoding == "cp1252" and written.encoding is None:
-        foreign = (f"{path}: no UTF-8, and read as Windows-1252 ({option('encoding')} says what it is)",)
+        foreign = (f"{path}: not UTF-8, so read as Windows-1252 ({option('encoding')} sets another)",)
     lines = list(islice(opened(), MOST_LINES))
     dialect = found_dialect(path, lines, separator=written.separator, header=written.header)
     given = [name.strip() for name in dialect.names]
@@ -219,7 +219,7 @@ def _unpacked(path: Path, content: bytes) -> bytes:
         RuntimeError,
         NotImplementedError,
     ) as error:
-        raise ValueError(f"{path}: expected a complete archive, got one that breaks: {error}") from error
+        raise ValueError(f"{path}: expected a complete archive, got a broken one: {error}") from error
     if content.startswith((b"PK", b"\xd0\xcf\x11\xe0")):
         raise ValueError(f"{path}: expected a CSV or Parquet file, got a spreadsheet: export it as CSV first")
     start = content.removeprefix(codecs.BOM_UTF8).lstrip()[:20].lower()
@@ -249,7 +249,7 @@ def _read_parquet(path: Path, content: bytes) -> RawTable:
     try:
         table = parquet.read_table(pa.BufferReader(content))
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: expected a complete Parquet file, got one that breaks: {error}") from error
+        raise ValueError(f"{path}: expected a complete Parquet file, got a broken one: {error}") from error
     if table.num_rows == 0:
         raise ValueError(f"{path}: expected rows, got none")
     _check_names(path, table.column_names)

@@ -42,7 +42,7 @@ def _of_dates(column: Column, kind: Kind, dates: Column) -> str:
     order = "" if column.dtype.kind == "M" else f", {kind.order},"
     first = column[~missing(column)][0]
     compact = isinstance(first, float) or str(first).isdecimal()
-    advice = f"; {option('dates', 'none')} keeps numbers such as {float(first):.0f}" if compact else ""
+    advice = f"; set {option('dates', 'none')} to keep numbers such as {float(first):.0f}" if compact else ""
     return f"dates{order} from {low} to {high} become year, month, day of the week and days since the first{advice}"
 
 
@@ -53,9 +53,9 @@ def _of_numbers(table: RawTable, column: Column, kind: Kind) -> str:
     codes = [text for text in texts if kind.writing == PLAIN and _CODE.fullmatch(text)]
     if table.written.decimal is None and marked and all(map(_EITHER.fullmatch, marked)):
         mark = option("decimal", "'.'")
-        odd, advice = marked, f" ({mark} or ',' says what its mark is)"
+        odd, advice = marked, f" (set its mark with {mark} or ',')"
     elif codes:
-        odd, advice = codes, f" ({option('categorical')} keeps such codes as they are)"
+        odd, advice = codes, f" (name the column in {option('categorical')} to keep such codes)"
     else:  # a decimal comma alone is what everybody expects
         comma, advice = kind.writing.decimal == ",", ""
         usual = [looks_plain(text.replace(",", ".") if comma and "." not in text else text) for text in texts]

@@ -172,8 +172,8 @@ def _detected(texts: Sequence[str], decimal: str | None, likely: str | None) -> 
             mark = option("decimal", "'.'")
             example = next(body for body in sorted(bodies) if values[other][body] != first[body])
             raise UnclearError(
-                f"expected one kind of decimal mark, got {example!r}, whose mark may be one or group the thousands "
-                f"({mark} or ',' says that it is {_value(example, '.', ',')} or {_value(example, ',', '.')})"
+                f"expected a clear decimal mark, got {example!r}, whose mark may be decimal or group thousands (set "
+                f"{mark} for {_value(example, '.', ',')} or ',' for {_value(example, ',', '.')})"
             )
     return Writing(*fitting[0], unit=units[0] if units else "")
 

@@ -358,8 +358,8 @@ def _check_labels(named: str, labels: NDArray[np.float64]) -> None:
     too_large = max(abs(low), abs(high)) > limits.max / 2  # so that differences fit, too
     if too_large or np.float32(high) - np.float32(low) < limits.tiny:
         raise ValueError(
-            f"{named}: expected labels that 32-bit numbers hold and tell apart, got {low:g} to {high:g}; another unit "
-            "makes them larger or smaller"
+            f"{named}: expected labels that 32-bit numbers can hold and distinguish, got {low:g} to {high:g}; use "
+            "another unit"
         )
 
 

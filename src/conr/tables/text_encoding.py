@@ -34,7 +34,7 @@ def found_encoding(path: Path, content: bytes, encoding: str | None) -> str:
         except LookupError:
             raise ValueError(f"encoding: expected the name of an encoding, got {encoding!r}") from None
     plain = encoding is None and content.isascii() and b"\0" not in content
-    problem = "it holds zero bytes"
+    problem = "it contains zero bytes"
     for candidate in candidates:
         try:
             if not plain and "\0" in content.decode(candidate):
@@ -43,4 +43,4 @@ def found_encoding(path: Path, content: bytes, encoding: str | None) -> str:
             problem = f"byte {error.start} does not fit {candidate}"
         else:
             return candidate
-    raise ValueError(f"{path}: expected a text file, but {problem} ({option('encoding')} names what it is written in)")
+    raise ValueError(f"{path}: expected a text file, but {problem} (set {option('encoding')})")

@@ -74,6 +74,6 @@ def column_name(path: Path, names: Sequence[str], argument: str, wanted: Name) -
     hint = f"; did you mean {near[0]!r}?" if near else ""
     if any(_NUMBER.fullmatch(name) for name in names):
         no_names = option("header", "false")
-        hint = f"; some of these are numbers: a file without names needs {no_names}, and positions instead of names"
+        hint = f"; some of these are numbers: for a file without names set {no_names} and give positions"
     some = ", ".join(map(repr, names[:MOST_NAMES])) + (", ..." if len(names) > MOST_NAMES else "")
     raise ValueError(f"{argument}: expected a column of {path} ({some}), got {wanted!r}{hint}")

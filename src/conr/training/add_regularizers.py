@@ -18,11 +18,11 @@ from conr.training.module import epoch_share
 
 
 class AddRegularizers(Callback):
-    r"""Adds regularizers such as ConR to the loss of an existing LightningModule, which stays as it is.
+    r"""Adds regularizers such as ConR to the loss of an existing LightningModule without changing it.
 
-    While the trainer fits, the loss that ``training_step`` returns becomes $L + \sum_r \beta_r L_r$. What goes into the
-    head of the network are the features of the regularizers, what comes out of it their predictions. When fitting ends
-    nothing is left in the module.
+    While the trainer fits, the loss that ``training_step`` returns becomes $L + \sum_r \beta_r L_r$. The input of the
+    network's head are the features for the regularizers, its output the predictions. When fitting ends, nothing is
+    left in the module.
 
     Args:
         regularizers: by name, as the name is logged (``train/NAME``); each with its coefficient $\beta$ and its own

@@ -50,7 +50,7 @@ def _content(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # what torch raises for a damaged file depends on where it is damaged
         raise ReadError(
-            f"{path}: expected a checkpoint of tensors and plain values, got one that breaks: {first_line(error)}"
+            f"{path}: expected a checkpoint of tensors and plain values, got a broken one: {first_line(error)}"
         ) from error
     state = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(

@@ -21,13 +21,13 @@ class ConfusionLogger(Callback):
     line: ``--trainer.callbacks+=conr.training.ConfusionLogger``.
 
     Args:
-        every: of so many batches one is looked at.
+        every: one batch in this many is measured.
 
     Raises:
         ValueError: ``every`` below 1; at the start of training, a module without `conr.ConRLoss`.
 
     Notes:
-        Costs one dense ConR forward pass per batch that is looked at. Of several processes each counts its own batches.
+        Costs one dense ConR forward pass per measured batch. With several processes each counts its own batches.
     """
 
     def __init__(self, every: int = 1) -> None:

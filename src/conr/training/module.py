@@ -39,8 +39,8 @@ class RegressionModule(LightningModule):
     per shot region.
 
     With dense labels, maps (n, k, h, w) that are NaN where there is no label, features (n, d, h, w) and predictions
-    (n, k, h, w) are maps too. The criterion then sees each pixel with a label as a row, its mean is over these; a
-    regularizer, as `conr.losses.DenseConR`, sees the maps, with weights (n, h, w).
+    (n, k, h, w) are maps too. The criterion then sees each labelled pixel as a row and averages over these; a
+    regularizer such as `conr.losses.DenseConR` sees the maps, with weights (n, h, w).
 
     Lazy layers (`torch.nn.LazyLinear`, or ``MLP()`` without ``in_features``) take their size from the dataset.
 
@@ -49,20 +49,21 @@ class RegressionModule(LightningModule):
             rows, regularizers two members drawn anew at each step as the two views of a row, and predictions are means
             over the members. It has ``out_features``, or give a head. A method ``fit_inputs(inputs)`` is called with
             all training inputs before anything else.
-        head: features to predictions (n,) or (n, k), or what makes such a head of the number of features and, for
-            several label dimensions, of ``out_features=k``: its class, if the rest has defaults. A linear layer by
-            default. A head whose outputs say more than a prediction, for a criterion that expects such outputs, has a
-            method ``point(outputs)`` that turns them into the predictions for regularizers, metrics and users.
+        head: features to predictions (n,) or (n, k), or a function that makes such a head from the number of features
+            and, for several label dimensions, ``out_features=k``: its class, if the rest has defaults. A linear layer
+            by default. If the outputs hold more than a prediction, for a criterion that expects them, the head has a
+            method ``point(outputs)`` that returns the predictions for regularizers, metrics and users.
         criterion: called as ``criterion(predictions, labels, weights)`` with what the head returns. It may have
             parameters. Head, criterion, regularizers and smoothing may have the methods of `conr.methods.Hooks`.
-        criterion_coefficient: factor of the criterion in the total loss (alpha of ConR), at least 0. With 0 the
-            regularizers alone train the encoder, and the head learns nothing: for a first stage before `RRT`.
+        criterion_coefficient: factor of the criterion in the total loss (alpha of ConR), at least 0. With 0 only the
+            regularizers train the encoder, and the head learns nothing: for a first stage before `RRT`.
         criterion_lr: constant learning rate of the criterion's own parameters, without weight decay.
         criterion_density: gives the criterion's weights; unweighted if None.
         regularizers: by name, as the name is logged; each with its coefficient and its own weights.
-        smoothing: a layer between encoder and head, as `conr.smoothing.FDS`, called as ``smoothing(features, labels)``
-            while training; or a function of the number of features that makes it. It sees labels in label units. What
-            regularizers get as predictions is the head's of the features before smoothing, as in ConR's released code.
+        smoothing: a layer between encoder and head such as `conr.smoothing.FDS`, called as
+            ``smoothing(features, labels)`` while training; or a function of the number of features that makes it. It
+            sees labels in label units. Regularizers get the head's predictions from the features before smoothing, as
+            in ConR's released code.
         views: makes one random view of a batch of inputs; none if None.
         view_mode: "two": both terms on two views; "original+two": criterion on the inputs, regularizers on two views;
             "three": criterion on one view, regularizers on two others; "one": both terms on one view.

@@ -44,7 +44,7 @@ _BATCHES = (
 
 @dataclass
 class Output:
-    """Folder of a run, and its name in tables.
+    """Folder of a run and its name in tables.
 
     Args:
         root: folder of all runs; a run goes to ROOT/DATASET/METHOD/seed-SEED, or the next free name.
@@ -164,20 +164,20 @@ class RunOptions(LightningCLI):
         """Add ``--output``, ``--rrt``, ``--sampling_power`` and ``--protocol``, and ``--interval`` of ``predict``."""
         parser.add_class_arguments(Output, "output")
         parser.add_argument(
-            "--rrt", type=RRT | None, default=None, help="trains the head again, on the frozen encoder (default: not)"
+            "--rrt", type=RRT | None, default=None, help="train the head again on the frozen encoder (default: no)"
         )
         parser.add_argument(
             "--sampling_power",
             type=float,
             default=0.0,
-            help="training samples are drawn by the power of their bin's inverse count: 0 as they are, 1 evenly over "
-            "the bins; as they are in the second stage of --rrt",
+            help="draw training samples by this power of their bin's inverse count: 0 leaves them as they are, 1 draws "
+            "evenly over the bins; the second stage of --rrt always leaves them as they are",
         )
         parser.add_argument(
             "--protocol",
             type=Protocol | None,
             default=None,
-            help="draws the splits anew from all samples of the dataset: BlindSpot, Extrapolation, Interpolation, "
+            help="redraw the splits from all samples of the dataset: BlindSpot, Extrapolation, Interpolation, "
             "with their options as --protocol.OPTION (default: the dataset's own splits)",
         )
         if self._verb == "predict":
