@@ -195,7 +195,7 @@ def test_squared_errors_are_named_by_the_criterion(houses: Path, tmp_path: Path)
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["hgb"]["loss"] == "squared_error"
 
 
-@pytest.mark.filterwarnings("ignore:.*got 'moon' .row 4.. taken as none of them:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*got 'moon' .row 4.. treated as none of them:UserWarning")
 def test_the_blend_is_that_of_rare_regressor_on_the_training_rows(
     houses: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

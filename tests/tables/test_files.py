@@ -153,7 +153,7 @@ def test_any_character_may_be_named_as_separator(tmp_path: Path) -> None:
 def test_a_named_encoding_is_used(tmp_path: Path) -> None:
     path = write(tmp_path, "a,b\n1,Ж\n".encode("koi8-r"))
     assert as_lists(read(path, encoding="koi8-r"))["b"] == ["Ж"]
-    with pytest.raises(ValueError, match=r"table.csv: expected a text file, but byte 6 does not fit ascii \(set encoding"):
+    with pytest.raises(ValueError, match=r"expected a text file, but byte 6 does not fit ascii \(set encoding"):
         read(path, encoding="ascii")
     with pytest.raises(ValueError, match="encoding: expected the name of an encoding, got 'utf-99'"):
         read(path, encoding="utf-99")
