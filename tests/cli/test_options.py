@@ -70,9 +70,9 @@ def test_a_metric_to_monitor_that_there_is_not_is_a_line(capsys: pytest.CaptureF
         (["inspect", "t.csv", "--target", "price"], "(--skip_bad leaves such rows and columns out, --ignore names"),
         (["fit", *TABLE], "(--data.skip_bad true leaves such rows out)"),
         (["bench", "--datasets=table:t.csv:price", "--methods=vanilla"], "(--data.skip_bad true leaves such rows out)"),
-        (["table", "fit", "n.csv", "--target", "-1"], "--header false says that the file has no names"),
-        (["fit", "--config=table-vanilla", "--data.path=n.csv", "--data.target=-1"], "--data.header false says that"),
-        (["table", "fit", "d.csv", "--target", "b"], "(--decimal '.' or ',' says that it is"),
+        (["table", "fit", "n.csv", "--target", "-1"], "for a file without names set --header false"),
+        (["fit", "--config=table-vanilla", "--data.path=n.csv", "--data.target=-1"], "set --data.header false"),
+        (["table", "fit", "d.csv", "--target", "b"], "(set --decimal '.' for"),
     ],
 )
 def test_hints_name_options_as_they_are_typed(words: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:

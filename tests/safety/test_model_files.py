@@ -120,7 +120,7 @@ def test_a_file_of_skops_that_breaks_is_refused_whatever_its_digest(blend: Path)
     write_sealed(blend / "model.json", described)
     message = refusal(lambda: RareRegressor.load(blend))
     assert message is not None
-    assert f"{file}: expected a model that RareRegressor.save wrote, got one that breaks" in message
+    assert f"{file}: expected a model that RareRegressor.save wrote, got a broken one" in message
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -82,7 +82,7 @@ def test_lines_above_the_header_and_remarks_are_passed_over(tmp_path: Path, cont
 def test_names_below_a_title_and_a_sum(tmp_path: Path) -> None:
     table = read(write(tmp_path, "Report,,\nSum,5,17\n,,\na,b,c\n" + "1,x,2\n" * 9))
     assert table.names == ["a", "b", "c"]
-    assert [note.partition(": ")[2] for note in table.notes] == ["2 lines above the header passed over"]
+    assert [note.partition(": ")[2] for note in table.notes] == ["2 lines above the header skipped"]
 
 
 def test_a_first_column_of_row_names_may_have_no_name(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ def check_network_settings(settings: Any) -> None:
     """
     if "mlp" in str(settings.method).split("+"):
         raise ValueError(
-            f"method: expected one of training, got {settings.method!r} with another network: members=1 and "
-            "embedding='none' make a plain one"
+            f"method: expected a training method, got {settings.method!r}, which names a network: for a plain one "
+            "set members=1 and embedding='none'"
         )
     if settings.method != AUTO:
         criterion_kind(settings.method)

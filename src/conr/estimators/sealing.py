@@ -59,7 +59,7 @@ def read_sealed(path: Path, kind: Mapping[Any, Any]) -> dict[str, Any]:
 def broken_model(folder: Path, saver: str, error: Exception) -> ValueError:
     """The error for a model whose parts do not fit together."""
     text = " ".join(f"{error}".split())
-    return ValueError(f"{folder}: expected a model that {saver} wrote, got one that breaks: {text:.400}")
+    return ValueError(f"{folder}: expected a model that {saver} wrote, got a broken one: {text:.400}")
 
 
 def _digest(description: Mapping[str, Any]) -> str:
