@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check slow gpu bench grid rare-tables faces digits docs results clean
+.PHONY: help demo test check slow gpu bench grid rare-tables faces digits wheel lowest docs results clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -54,6 +54,22 @@ faces: $(INSTALLED) ## does ConR help on real faces? searched settings, 15 metho
 digits: $(INSTALLED) ## the same on rotated digits, which come along
 	$(BIN)/python -m benchmarks.claims digits
 
+# The wheel is tried in an environment of its own, which has torch and numpy alone.
+wheel: ## build the package, check its files and try the wheel in an empty environment
+	rm -rf dist $(VENV)-wheel
+	$(PYTHON) -m venv $(VENV)-build
+	$(VENV)-build/bin/python -m pip install --disable-pip-version-check -c constraints.txt build twine
+	$(VENV)-build/bin/python -m build
+	$(VENV)-build/bin/python -m twine check --strict dist/*
+	$(PYTHON) -m venv $(VENV)-wheel
+	$(VENV)-wheel/bin/python -m pip install --disable-pip-version-check -c constraints.txt dist/*.whl
+	cd dist && $(abspath $(VENV)-wheel)/bin/python ../tests/package/check_wheel.py .
+
+lowest: ## run the tests with the lowest versions that the package allows
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --disable-pip-version-check -c constraints-lowest.txt -e '.[all]'
+	$(VENV)-lowest/bin/python -m pytest -n 2 --dist loadscope
+
 docs: $(INSTALLED) ## build the documentation into site/ and check its links (warnings are errors)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	$(BIN)/python -m docs.check_site site
@@ -62,4 +78,4 @@ results: $(INSTALLED) ## rebuild every table of the README and the docs from the
 	$(BIN)/python -m docs.tables
 
 clean: ## remove the virtual environment and all caches (never runs/)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis site
+	rm -rf $(VENV) $(VENV)-build $(VENV)-wheel $(VENV)-lowest dist .mypy_cache .ruff_cache .pytest_cache .hypothesis site

@@ -2,6 +2,6 @@
 
 from conr._lazy import lazy_package
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __getattr__, __dir__, __all__ = lazy_package(__name__, __file__)

@@ -6,6 +6,7 @@ _EXTRA_OF = {
     "lightning": "train",
     "torchmetrics": "train",
     "jsonargparse": "train",
+    "yaml": "train",
     "rich": "train",
     "sklearn": "train",
     "matplotlib": "train",

@@ -98,6 +98,7 @@ def _run_verb(words: list[str]) -> int:
     verb, *options = words
     check_choice("verb", verb, VERBS)
     if verb == "presets":
+        require("conr presets", "yaml")
         from conr.methods.presets import preset_names
 
         print("\n".join(preset_names()))
