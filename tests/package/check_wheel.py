@@ -15,7 +15,12 @@ from conr import ConRLoss, LabelDensity
 from conr.density import Bins
 
 ABSENT = ("lightning", "pandas", "pytest", "scipy", "sklearn")
-IN_WHEEL = ("conr/py.typed", "conr/__init__.pyi", "conr/configs/methods/conr.yaml", "conr/report/templates/report.html.j2")
+IN_WHEEL = (
+    "conr/py.typed",
+    "conr/__init__.pyi",
+    "conr/configs/methods/conr.yaml",
+    "conr/report/templates/report.html.j2",
+)
 
 
 def check(holds: object, what: str) -> None:
@@ -34,7 +39,14 @@ def check_contents(dist: Path) -> None:
     check(not missing, f"{missing} in the wheel")
     with tarfile.open(source) as archive:
         files = [name.partition("/")[2] for name in archive.getnames()]
-    for part in ("src/conr/__init__.py", "tests/test_package.py", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff"):
+    for part in (
+        "src/conr/__init__.py",
+        "tests/test_package.py",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "CITATION.cff",
+    ):
         check(part in files, f"{part} in the source distribution")
 
 
