@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from numbers import Number
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ FEWEST_BYTES = 2**20
 
 _REMARK = re.compile(rb"(?:^|[\r\n])[ \t\0]*#")
 _MOST_BYTES = 2**32  # of a compressed file's content
-_COMPRESSED: dict[bytes, Callable[..., IO[bytes]]] = {
+_COMPRESSED: dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ\0": lzma.open,
