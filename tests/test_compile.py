@@ -53,3 +53,14 @@ def test_a_compiled_loss_decides_the_windows_edge_as_eager_does() -> None:
     loss = partial(conr_loss, window=0.1, temperature=0.1, distance="angular", reduction="none")
     batch = features, angles, torch.zeros_like(angles)
     torch.testing.assert_close(torch.compile(loss)(*batch), loss(*batch), rtol=1e-4, atol=1e-4)
+
+
+def test_a_compiled_loss_takes_settings_that_only_float64_holds() -> None:
+    torch.compiler.reset()
+    generator = torch.Generator().manual_seed(0)
+    features, labels, predictions = (torch.rand(20, size, generator=generator) for size in (5, 2, 2))
+    loss = partial(conr_loss, window=4e-43, temperature=0.1, distance_scale=1e42)
+    batch = features, (1e-42 * labels.double()).float(), (1e-42 * predictions.double()).float()
+    expected = loss(*batch)
+    assert 0 < expected < torch.inf
+    torch.testing.assert_close(torch.compile(loss, backend="aot_eager", fullgraph=True)(*batch), expected)
