@@ -88,5 +88,19 @@ def start(path: Path) -> str:
     return _table(["line", "processor seconds", "ratio", "aim"], rows)
 
 
+def demo_epochs(path: Path) -> str:
+    """Validation errors of short and long trainings on digits, a row per length and rate.
+
+    Args:
+        path: file of ``benchmarks/demo_epochs.py``.
+    """
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for case in json.loads(path.read_text(encoding="utf-8"))["cases"]:
+        row = rows.setdefault((case["schedule"], f"{case['rate']:g}", str(case["epochs"])), [])
+        row += [f"{case['val_mae']:.1f}", f"{case['val_mae_few']:.1f}"]
+    header = ["schedule", "learning rate", "epochs", "vanilla, all angles", "rare", "conr, all angles", "rare"]
+    return _table(header, [[*key, *row] for key, row in rows.items()])
+
+
 def _table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows])

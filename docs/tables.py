@@ -4,8 +4,8 @@ A table stands between ``<!-- KIND: PATHS -->`` and ``<!-- /KIND -->``; PATHS ar
 project's root. KIND is ``table`` (headline metric of each dataset), one of the tables of a comparison (``grid``,
 ``paired``, ``where``, ``ranks``, ``cost``, ``published``), ``trade-off`` for a picture per dataset, which goes to
 ``docs/images/PAGE/``, one of the tables of a single page, whose path is a file or folder (``estimator``,
-``estimator-search``, ``memory``, ``sts-b-metrics``, ``sts-b-tuning``, ``dense-memory``, ``start``, ``claims`` and
-``rare-means`` and their kin), or ``engines``, a table of `benchmarks.engines_page` by its name. A number within a
+``estimator-search``, ``memory``, ``sts-b-metrics``, ``sts-b-tuning``, ``dense-memory``, ``start``, ``demo-epochs``,
+``claims`` and ``rare-means`` and their kin), or ``engines``, a table of `benchmarks.engines_page` by its name. A number within a
 sentence stands between ``<!-- change: PATH DATASET METHOD METHOD -->`` and ``<!-- /change -->``; see
 `docs.page_tables.change`.
 ``--check`` changes nothing and fails if a table is not what its files say.
@@ -32,6 +32,7 @@ _OF_FILES = {
     "sts-b-tuning": page_tables.sts_b_tuning,
     "dense-memory": page_tables.dense_memory,
     "start": page_tables.start,
+    "demo-epochs": page_tables.demo_epochs,
     "claims": claims_tables.comparison,
     "claims-added": claims_tables.added,
     "claims-frontiers": claims_tables.frontier,

@@ -5,6 +5,7 @@ import re
 
 from docs.tables import ROOT
 
+from conr.cli.demo import EPOCHS, SEEDS, SHORT
 from conr.methods.presets import preset_config
 from conr.runs.runs import Run, read_runs
 
@@ -15,13 +16,17 @@ def named(run: Run) -> tuple[str, str]:
     return run.result.dataset, run.result.method
 
 
-def test_the_demo_ran_with_the_presets_and_names_no_folder_of_a_machine() -> None:
-    for run in read_runs([DEMO]):
+def test_the_demo_ran_with_its_settings_and_the_presets_and_names_no_folder_of_a_machine() -> None:
+    runs = read_runs([DEMO])
+    assert len(runs) == 4 * SEEDS
+    for run in runs:
         config, preset = run.config, preset_config("-".join(named(run)))
         assert config is not None
         assert not re.search(r"[ '\"]/\w", json.dumps(config))
-        assert config["trainer"]["max_epochs"] == preset["trainer"]["max_epochs"]
+        assert config["trainer"]["max_epochs"] == EPOCHS
         model, wanted = config["model"], preset["model"]
-        assert model["optimizer"]["init_args"]["lr"] == wanted["optimizer"]["init_args"]["lr"]
+        short = dict(SHORT)
+        assert model["scheduler"] == short["model.scheduler"]
+        assert model["optimizer"]["init_args"]["lr"] == short["model.optimizer.init_args.lr"]
         for name, term in wanted.get("regularizers", {}).items():
             assert model["regularizers"][name]["coefficient"] == term["coefficient"]

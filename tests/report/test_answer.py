@@ -46,11 +46,11 @@ def choose(run: Path, *rows: dict[str, Any]) -> None:
 def test_two_methods(two_methods: Path) -> None:
     answer = answers(two_methods, digits="Digits, turned.")["digits"]
     assert answer.title == "digits: conr instead of vanilla"
-    assert answer.sentence == "The error on rare labels falls by 21.2 %, on common ones it rises by 5.0 %."
+    assert answer.sentence == "The error on rare labels falls by 21 %, on common ones it rises by 5 %."
     rare, common = answer.lines
-    assert (rare.change, rare.verdict) == (f"{MINUS}21.2 %", "better")
-    assert (common.change, common.verdict) == ("+5.0 %", "worse")
-    assert rare.detail == "angle 20 to 40, 7% of the training samples"  # 15 of 215, in two bins side by side
+    assert (rare.change, rare.verdict) == (f"{MINUS}21 %", "better")
+    assert (common.change, common.verdict) == ("+5 %", "worse")
+    assert rare.detail == "angle 20 to 40, 7% of training"  # 15 of 215, in two bins side by side
     assert [(bar.name, bar.text) for bar in rare.bars] == [("vanilla", "33.00 degrees"), ("conr", "26.00 degrees")]
     shares = [bar.share for line in answer.lines for bar in line.bars]
     np.testing.assert_allclose(shares, [100, 78.8, 12.1, 12.7], atol=0.05)
@@ -66,7 +66,7 @@ def test_a_difference_within_the_spread_is_no_verdict(make_run: MakeRun, tmp_pat
         make_run("conr", seed, (10.0, 4.0, 8.0, after), kept=False)
     answer = answers(tmp_path)["digits"]
     assert answer.sentence == (
-        "The error on rare labels falls by 3.1 % (within the spread of seeds), on common ones it stays the same."
+        "The error on rare labels falls by 3 % (within the spread of seeds), on common ones it stays the same."
     )
     assert answer.lines[0].verdict == ""
     assert answer.picture is None  # no predictions were kept
@@ -86,14 +86,14 @@ def test_a_choice_is_compared_with_boosting_alone(make_run: MakeRun, tmp_path: P
     (run / "csv/version_0/metrics.csv").unlink()
     choose(run, row("blend", 1.4, 3.0, 1.0), row("hgb+inv>linear", 1.5, 3.1, 1.0), row("hgb", 1.25, 4.0))
     answer = answers(tmp_path)["digits"]
-    assert answer.title == "digits: RareRegressor instead of boosting alone"
-    assert answer.sentence == "The error on rare labels falls by 25.0 %, on common ones it rises by 12.0 %."
+    assert answer.title == "digits: RareRegressor instead of boosting"
+    assert answer.sentence == "The error on rare labels falls by 25 %, on common ones it rises by 12 %."
     assert "training rows that the model in question has not seen" in answer.note
     page = write_report([run], tmp_path / "report.html").read_text(encoding="utf-8")
     titles = re.findall(r"<h4>(.*?)</h4>", page)
     assert titles[0] == "Common against rare labels"
     assert titles.count(titles[0]) == 1  # not once more where the choice is explained
-    assert ">hgb</text>" in page
+    assert ">boosting</text>" in page
     assert "Epochs count from 1." not in page
     assert "Not drawn" not in page
     choose(run, row("blend", 1.4, 3.0, 1.0), row("mine", 1.4, 3.0, 1.0))  # nobody's boosting: the test is all there is
@@ -116,18 +116,18 @@ def test_many_rare_places_are_counted(make_run: MakeRun, tmp_path: Path) -> None
     edges = [[float(edge) for edge in range(7)]]
     regions = ["few", "many", "few", "many", "few", "many"]
     make_run("vanilla", bins={"edges": edges, "train_counts": [10, 110] * 3, "regions": regions}, kept=False)
-    assert answers(tmp_path)["digits"].lines[0].detail == "3 of 6 label bins, 8% of the training samples"
+    assert answers(tmp_path)["digits"].lines[0].detail == "3 ranges of angle between 0 and 5, 8% of training"
 
 
 def test_the_table_of_a_terminal(two_methods: Path) -> None:
     table = answers_table(load_runs([two_methods]))
     ((title, (before, after)),) = table.parts
-    assert title == "digits: conr instead of vanilla"
+    assert title == "digits"
     assert [entry.text for entry in before] == ["vanilla", "33.00 degrees", "4.00 degrees"]
-    assert [entry.detail for entry in after] == ["", f"{MINUS}21.2 %", "+5.0 %"]
+    assert [entry.detail for entry in after] == ["", f"{MINUS}21 %", "+5 %"]
 
 
-@pytest.mark.parametrize("text", ["Rare labels", "angle 20 to 40", "falls by 21.2 %"])
+@pytest.mark.parametrize("text", ["Rare labels", "angle 20 to 40", "falls by 21"])
 def test_it_stands_before_everything_else(two_methods_page: Path, text: str) -> None:
     page = two_methods_page.read_text(encoding="utf-8")
     assert 0 < page.index(text) < page.index('id="dataset-1"')

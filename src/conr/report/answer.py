@@ -10,14 +10,14 @@ from conr.report.choice import BEFORE, trade_off_picture
 from conr.report.pictures import error_picture
 from conr.report.style import BASELINE_COLOR, MethodStyles, Picture
 from conr.report.summary import headline_metric, shown_decimals, unit_of
-from conr.report.tables import Entry, TextTable, join_words, number_text, percent_text, seeds_text
+from conr.report.tables import Entry, TextTable, join_words, number_text, seeds_text, signed_text
 from conr.runs.choice import read_choice
 
 MOST_ANSWERED = 4
 """Datasets of a page that has such a screen; with more, its tables come first."""
 
 _TITLES = {"few": "Rare labels", "many": "Common labels"}
-_MOST_SPANS = 2
+_MOST_SPANS, _MOSTLY = 2, 0.8
 _CHOICE_COLOR = "#1f83cb"
 
 
@@ -54,7 +54,7 @@ class Answer(NamedTuple):
 def answers_table(groups: Sequence[DatasetRuns]) -> TextTable:
     """The answers as a table: a part per dataset, a row per model, and below an error its change."""
     parts = []
-    for answer in find_answers(groups, MethodStyles(groups)).values():
+    for dataset, answer in find_answers(groups, MethodStyles(groups)).items():
         rows: list[list[Entry | str]] = []
         for position, bars in enumerate(zip(*(line.bars for line in answer.lines), strict=True)):
             entries = [
@@ -62,7 +62,7 @@ def answers_table(groups: Sequence[DatasetRuns]) -> TextTable:
                 for bar, line in zip(bars, answer.lines, strict=True)
             ]
             rows.append([bars[0].name, *entries])
-        parts.append((answer.title, rows))
+        parts.append((dataset, rows))
     return TextTable.of("What happened to the rare labels", ("error", *_TITLES.values()), parts=parts)
 
 
@@ -80,7 +80,7 @@ def find_answers(
     """The answers of a page by dataset; without those that have no error over rare or over common labels.
 
     Where a dataset has several methods, the baseline is compared with the one that is best on rare labels; a single
-    model that chose among candidates is compared with boosting alone.
+    model that chose among candidates is compared with boosting.
 
     Args:
         groups: all datasets of the page.
@@ -128,7 +128,7 @@ def _sides(group: DatasetRuns, styles: MethodStyles) -> tuple[list[_Side], str, 
     rows = {} if choice is None else {row["name"]: row for row in choice["leaderboard"]}
     if choice is not None and BEFORE in rows and len(rows) > 1:
         before, after = rows[BEFORE], choice["leaderboard"][0]
-        names = "boosting alone", "RareRegressor"
+        names = "boosting", "RareRegressor"
         sides = [
             _Side(name, color, {region: _one(row[region]) for region in _TITLES})
             for name, color, row in zip(names, (BASELINE_COLOR, _CHOICE_COLOR), (before, after), strict=True)
@@ -165,7 +165,7 @@ def _line(
     change, verdict = "", ""
     if len(errors) > 1 and errors[0].mean:
         before, after = errors
-        change = percent_text(after.mean / before.mean - 1)
+        change = f"{signed_text(100 * (after.mean / before.mean - 1), 0)} %"
         # NaN for a single seed or a single choice, which is within nothing.
         if abs(after.mean - before.mean) > np.nan_to_num(np.hypot(before.std, after.std)):
             verdict = "better" if after.mean < before.mean else "worse"
@@ -185,12 +185,18 @@ def _which(group: DatasetRuns, region: str) -> str:
     bins = group.first.bins
     inside = np.asarray(bins["regions"]) == region
     counts = np.asarray(bins["train_counts"])
-    share = f"{counts[inside].sum() / counts.sum():.0%} of the training samples"
+    share = f"{counts[inside].sum() / counts.sum():.0%} of training"
+    name = group.first.label["name"]
     spans = [(low, high) for low, high, one in region_spans(group) if one == region] if len(group.edges) == 1 else []
-    if not 0 < len(spans) <= _MOST_SPANS:
+    if not spans:
         return f"{inside.sum()} of {len(inside)} label bins, {share}"
-    places = join_words([f"{low:g} to {high:g}" for low, high in spans])
-    return f"{group.first.label['name']} {places}, {share}"
+    first, last = np.flatnonzero(inside)[[0, -1]]
+    low, high = spans[0][0], spans[-1][1]
+    if inside[first : last + 1].mean() >= _MOSTLY:
+        return f"{'mostly ' if len(spans) > 1 else ''}{name} {low:g} to {high:g}, {share}"
+    if len(spans) > _MOST_SPANS:
+        return f"{len(spans)} ranges of {name} between {low:g} and {high:g}, {share}"
+    return f"{name} {join_words([f'{low:g} to {high:g}' for low, high in spans])}, {share}"
 
 
 def _one(value: float | None) -> Spread:

@@ -89,9 +89,8 @@ def trade_off_picture(choice: Mapping[str, Any], unit: str) -> Picture:
     """
     return page_picture(
         "Common against rare labels",
-        "Lower left is better. The line joins blends that may lose so much on common (many-shot) labels against the "
-        "candidate that is best there; the full point is the model. Squares are candidates alone. All on training rows "
-        "that the model in question has not seen.",
+        "Lower left is better. Each ring is a blend that may lose so much on common (many-shot) labels against the "
+        "candidate that is best there. All on training rows that the model in question has not seen.",
         "Few-shot error over many-shot error, by the limit on the loss of many-shot labels",
         partial(_draw, choice, unit),
     )
@@ -103,19 +102,15 @@ def _draw(choice: Mapping[str, Any], unit: str, figure: Figure) -> None:
     if any(value is None for value in (*many, *few)):
         raise ValueError("the table has no many-shot or no few-shot rows that share their label bin")
     axes = draw_tradeoff(many, few, limit_names(columns["limit"]), figure.subplots())
-    axes.plot(many[chosen], few[chosen], "o", color=axes.lines[-1].get_color(), markersize=9)
-    for row in _alone(choice["leaderboard"]):
-        axes.plot(row["many"], row["few"], "s", color=BASELINE_COLOR, markersize=6)
-        axes.annotate(row["name"], (row["many"], row["few"]), xytext=(5, 4), textcoords="offset points")
+    color = axes.lines[-1].get_color()
+    axes.plot(many[chosen], few[chosen], "o", color=color, markersize=9, label="the model")
+    for row in choice["leaderboard"]:
+        if row["name"] == BEFORE:
+            axes.plot(row["many"], row["few"], "s", color=BASELINE_COLOR, markersize=8, label="boosting")
+    axes.legend()
     end = f" in {unit}" if unit else ""
     axes.set(xlabel=f"error on common labels (many-shot MAE{end})", ylabel=f"on rare ones (few-shot MAE{end})")
     axes.margins(0.12)
-
-
-def _alone(leaderboard: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Candidates without correction that have an error in both regions."""
-    candidates = (row for row in leaderboard[1:] if ">" not in row["name"])
-    return [row for row in candidates if row["many"] is not None and row["few"] is not None]
 
 
 def _text(value: float | None) -> str:
