@@ -5,8 +5,8 @@ project's root. KIND is ``table`` (headline metric of each dataset), one of the 
 ``paired``, ``where``, ``ranks``, ``cost``, ``published``), ``trade-off`` for a picture per dataset, which goes to
 ``docs/images/PAGE/``, one of the tables of a single page, whose path is a file or folder (``estimator``,
 ``estimator-search``, ``memory``, ``sts-b-metrics``, ``sts-b-tuning``, ``dense-memory``, ``start``, ``demo-epochs``,
-``claims`` and ``rare-means`` and their kin), or ``engines``, a table of `benchmarks.engines_page` by its name. A number within a
-sentence stands between ``<!-- change: PATH DATASET METHOD METHOD -->`` and ``<!-- /change -->``; see
+``claims`` and ``rare-means`` and their kin), or ``engines``, a table of `benchmarks.engines_page` by its name. A
+number within a sentence stands between ``<!-- change: PATH DATASET METHOD METHOD -->`` and ``<!-- /change -->``; see
 `docs.page_tables.change`.
 ``--check`` changes nothing and fails if a table is not what its files say.
 """
