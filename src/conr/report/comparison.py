@@ -46,8 +46,8 @@ class Ranking(NamedTuple):
 
 
 def compare(groups: Sequence[DatasetRuns]) -> Comparison | None:
-    """Compare the methods of all datasets; None for fewer than ``FEWEST_METHODS`` methods."""
-    if len(grid_methods(groups)) < FEWEST_METHODS:
+    """Compare the methods of all datasets; None if no dataset has ``FEWEST_METHODS`` methods."""
+    if max(len(group.methods) for group in groups) < FEWEST_METHODS:
         return None
     paired, ranks = paired_table(groups), ranks_table(groups)
     missing = [] if paired else [NO_PAIRS]

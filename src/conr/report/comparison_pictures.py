@@ -82,10 +82,10 @@ def family_looks(groups: Sequence[DatasetRuns]) -> dict[str, Look]:
 
 
 def trade_off_gallery(groups: Sequence[DatasetRuns]) -> list[Picture]:
-    """Draw the trade-off between frequent and rare labels for the page, one picture per dataset."""
+    """Draw the trade-off between common and rare labels for the page, one picture per dataset with several methods."""
     looks = family_looks(groups)
     pictures = []
-    for group in groups:
+    for group in [one for one in groups if len(one.methods) >= FEWEST_POINTS]:
         found = trade_off(group)
         missing = ", ".join(found.missing)
         caption = f"Not shown, because an error is undefined: {missing}." if missing else ""
