@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean, geometric_mean, stdev
 
+from benchmarks.rare_tables import METHODS, SEEDS, TABLES
+
 from conr.runs.runs import read_runs
 
 BLEND, PLAIN = "rare", "hgb+mse"
@@ -48,8 +50,10 @@ def means(folder: Path) -> str:
         places = [f"{ranks[measure][method]:.1f}" if method in ranked else "" for measure in ranks]
         rows.append([f"`{method}`", f"{len({dataset for dataset, _ in cells})}", f"{len(cells)}", *changes, *places])
     header = ["method", "tables", "runs", *_MEASURES, "rank, few-shot", "rank, balanced"]
+    tables = len({dataset for dataset, _ in common})
     note = (
-        f"Ranks are over {len(ranked)} methods on the {len(common)} pairs of table and seed that all of them have run."
+        f"{_missing(found)}Ranks are over {len(ranked)} methods on {tables} tables, in all {len(common)} pairs of "
+        "table and seed that each of them has run."
     )
     return f"{_table(header, rows)}\n\n{note}"
 
@@ -65,7 +69,7 @@ def values(folder: Path) -> str:
             entries = [_entry([found[one][measure] for one in found if one[:2] == (data, method)]) for data in datasets]
             rows.append([f"`{method}`", *entries])
         parts += [f"{measure[0].upper()}{measure[1:]} MAE in label units:", "", _table(["method", *datasets], rows), ""]
-    return "\n".join(parts).rstrip()
+    return "\n".join(parts)  # a blank line ends the table
 
 
 def losses(folder: Path) -> str:
@@ -124,6 +128,16 @@ def grid(folder: Path) -> str:
     return f"{_table(header, rows)}\n\nOn the {len(cells)} tables that `{BLEND}` has run with seed 0."
 
 
+def _missing(found: Found) -> str:
+    """Which methods have not run on all tables with all seeds."""
+    planned = len(TABLES) * SEEDS
+    counts = {method: sum(one == method for _, one, _ in found) for method in METHODS}
+    some = ", ".join(f"`{method}` {count}" for method, count in counts.items() if 0 < count < planned)
+    none = ", ".join(f"`{method}`" for method, count in counts.items() if not count)
+    parts = [f"of {planned} runs there are of {some}" if some else "", f"there are none yet of {none}" if none else ""]
+    return f"**Not finished: {'; '.join(filter(None, parts))}.** " if some or none else ""
+
+
 def _found(folder: Path) -> Found:
     """Errors by dataset, method and seed, those of networks on the same splits among them."""
     found = {
@@ -170,9 +184,10 @@ def _change(found: Found, cells: Sequence[tuple[str, int]], method: str, measure
 
 
 def _ranked(found: Found, methods: Sequence[str]) -> tuple[list[str], list[tuple[str, int]]]:
-    """Methods that have run on all tables, and the pairs of table and seed that all of them have."""
+    """Methods that have run on all tables but one or more, and the pairs of table and seed that all of them have."""
     datasets = {dataset for dataset, _, _ in found}
-    ranked = [method for method in methods if {dataset for dataset, one, _ in found if one == method} == datasets]
+    tables = {method: {dataset for dataset, one, _ in found if one == method} for method in methods}
+    ranked = [method for method in methods if len(tables[method]) >= len(datasets) - 1]
     pairs = {(dataset, seed) for dataset, _, seed in found}
     return ranked, sorted(pair for pair in pairs if all((pair[0], method, pair[1]) in found for method in ranked))
 

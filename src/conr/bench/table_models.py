@@ -245,7 +245,7 @@ def _frame(encoding: Encoding, columns: Columns, *, filled: bool) -> Any:
     for name, kind in encoding.kinds.items():
         if kind == CATEGORY:
             codes = frame[f"x{position}"].astype(int) + 1  # 0 is a new one
-            categories = list(range(len(encoding.known[name]) + 1))
+            categories = pd.RangeIndex(len(encoding.known[name]) + 1)
             frame[f"x{position}"] = pd.Categorical.from_codes(codes, categories=categories)
         position += encoding.width_of(kind)
     return frame
