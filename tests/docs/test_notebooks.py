@@ -1,0 +1,51 @@
+"""The notebooks run from top to bottom as they are, and are kept with what they show."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from docs.notebook_pages import NOTEBOOKS, page
+
+ROOT = Path(__file__).parents[2]
+
+
+def code_of(path: Path) -> list[str]:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+
+
+def outputs_of(path: Path) -> list[list[str]]:
+    """Kinds of the outputs of each cell."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return [[output["output_type"] for output in cell.get("outputs", [])] for cell in cells]
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_runs_and_is_kept_with_its_outputs(path: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "docs.notebook_pages", str(path), "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert code_of(path) == code_of(tmp_path / path.name)
+    assert outputs_of(path) == outputs_of(tmp_path / path.name), "run `python -m docs.notebook_pages`"
+    assert "/tmp" not in path.read_text(encoding="utf-8")  # noqa: S108  no folder of a machine
+    assert path.stat().st_size < 400_000
+
+
+def test_a_page_has_text_code_tables_and_pictures() -> None:
+    outputs = [
+        {"output_type": "stream", "name": "stdout", "text": ["two\n", "lines\n"]},
+        {"output_type": "execute_result", "data": {"text/html": "<style>x</style><table>\n <tr></tr></table>"}},
+        {"output_type": "display_data", "data": {"image/png": "QUJD\n", "text/plain": "<Figure>"}},
+        {"output_type": "execute_result", "data": {"text/plain": "(1, 2)"}},
+    ]
+    cells = [
+        {"cell_type": "markdown", "source": ["# One\n", "text"]},
+        {"cell_type": "code", "source": "1, 2", "outputs": outputs},
+    ]
+    assert page({"cells": cells}, "one.ipynb") == (
+        "# One\ntext\n\n```python\n1, 2\n```\n\n```text\ntwo\nlines\n```\n\n<table>\n<tr></tr></table>\n\n"
+        '<div class="picture"><img alt="picture of the code above" src="data:image/png;base64,QUJD"></div>\n\n'
+        "```text\n(1, 2)\n```\n\n[The notebook of this page](one.ipynb).\n"
+    )
