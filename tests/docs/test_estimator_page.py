@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.estimator_speed import summary
 from benchmarks.estimator_tables import (
     BASELINES,
     CANDIDATES,
@@ -75,3 +76,15 @@ def test_ranks_means_and_what_is_not_complete(tmp_path: Path) -> None:
     path.write_text(json.dumps({"runs": runs[:1] + runs[-1:] + [_run("four", "b", 0, 1.0)]}))
     with pytest.raises(ValueError, match="expected a table and seed that all methods have run"):
         comparison(path)
+
+
+def test_speed_is_a_ratio_of_versions_and_the_worst_table_is_named() -> None:
+    def case(table: str, old: float, new: float) -> dict[str, Any]:
+        both = ({"seconds": seconds, "bmae": error, "few": 1.0, "mae": 1.0} for seconds, error in ((8, old), (2, new)))
+        return {"table": table, "method": "sqinv", **dict(zip(("old", "new"), both, strict=True))}
+
+    found = summary([case("one", 1.0, 2.0), case("one", 1.0, 0.5), case("two", 1.0, 4.0)])["sqinv"]
+    assert found["cases"] == 3
+    assert (found["times_as_fast"], found["least_times_as_fast"]) == (pytest.approx(4), 4)
+    assert found["bmae"] == {"ratio": pytest.approx(2), "worst": pytest.approx(4), "worst_table": "two"}
+    assert found["few"]["ratio"] == pytest.approx(1)

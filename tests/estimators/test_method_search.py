@@ -48,7 +48,7 @@ def test_validation_rows_alone_judge() -> None:
         again = ConRRegressor(found["method"], **settings).fit(*train, eval_set=validation)
         errors = torch.from_numpy(np.abs(again.predict(validation[0]) - validation[1]))
         index = again.bins_.index(torch.from_numpy(validation[1]))
-        balanced = np.mean([errors[index == one].mean() for one in index.unique()])
+        balanced = np.mean([errors[index == one].mean() for one in set(index.tolist())])
         assert found["bmae"] == pytest.approx(balanced / train[1].std(), rel=1e-4)
 
 

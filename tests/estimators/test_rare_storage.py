@@ -118,7 +118,12 @@ def test_classes_of_others_are_made_if_they_are_trusted(tmp_path: Path) -> None:
 def test_a_file_of_skops_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
     original = skops.io.loads
-    monkeypatch.setattr("skops.io.loads", lambda data, trusted: [read.append(len(data)), original(data, trusted)][1])
+
+    def loads(data: bytes, trusted: list[str]) -> Any:
+        read.append(len(data))
+        return original(data, trusted)
+
+    monkeypatch.setattr("skops.io.loads", loads)
     monkeypatch.setattr("skops.io.get_untrusted_types", lambda **_: pytest.fail("read twice"))
     RareRegressor.load(folder)
     assert len(read) == len(list(folder.rglob("*.skops")))

@@ -369,7 +369,8 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
     def _train(self, task: TableTask, schedule: Schedule) -> None:
         self._targets = task.targets  # what some heads need to be made again
         with torch_threads_for(len(task.train.labels)):
-            self.method_, self.search_ = self.method, []
+            self.method_ = self.method
+            self.search_: list[dict[str, Any]] = []
             if self.method == AUTO:
                 self.method_, self.search_ = search_method(task, schedule)
             network, fitted = task.trained(self.method_, schedule)

@@ -163,7 +163,7 @@ class TableEncoder(nn.Module):
             for layer in others:
                 features = layer(features)
             if position == 0:
-                features = features.unflatten(1, (self.members, -1)).transpose(0, 1)  # (members, n, width)
+                features = torch.unflatten(features, 1, (self.members, -1)).transpose(0, 1)  # (members, n, width)
         return features.transpose(0, 1)
 
     def _embedding(self, layout: Layout) -> nn.Module | None:
