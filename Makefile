@@ -23,7 +23,7 @@ $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 # What the demo needs, and nothing else; `make test` installs the rest on top. Python compiles what the demo imports, a
 # part of what pip would.
 $(DEMO_INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --no-compile -e '.[train,data]'
+	$(PIP) --no-compile -e '.[train,data,tabular]'
 	touch $@
 
 demo: $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(DEMO_INSTALLED)) ## what ConR and RareRegressor do for rare labels, with a report (2 minutes on 2 cores)

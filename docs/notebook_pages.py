@@ -18,7 +18,7 @@ NOTEBOOKS = Path(__file__).parent / "notebooks"
 SECONDS = 240
 """Most that a cell may take."""
 
-_STYLE = re.compile(r"<style.*?</style>", re.DOTALL)
+_STYLE = re.compile(r"<style.*?</style>|(?<=<table)[^>]*|(?<=<tr) style=[^>]*", re.DOTALL)
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -63,7 +63,7 @@ def execute(path: Path) -> dict[str, Any]:
     import nbformat  # noqa: PLC0415  not needed to show notebooks
     from nbclient import NotebookClient  # noqa: PLC0415
 
-    notebook = nbformat.read(path, as_version=4)
+    notebook: Any = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
             notebook, timeout=SECONDS, coalesce_streams=True, resources={"metadata": {"path": folder}}
@@ -73,7 +73,7 @@ def execute(path: Path) -> dict[str, Any]:
         cell.metadata = {}
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    content: dict[str, Any] = json.loads(nbformat.writes(notebook).replace(f"{folder}/", ""))
+    content: dict[str, Any] = json.loads(nbformat.writes(notebook).replace(f"{folder}/", ""))  # type: ignore[no-untyped-call]
     return content
 
 

@@ -36,7 +36,10 @@ def test_a_notebook_runs_and_is_kept_with_its_outputs(path: Path, tmp_path: Path
 def test_a_page_has_text_code_tables_and_pictures() -> None:
     outputs = [
         {"output_type": "stream", "name": "stdout", "text": ["two\n", "lines\n"]},
-        {"output_type": "execute_result", "data": {"text/html": "<style>x</style><table>\n <tr></tr></table>"}},
+        {
+            "output_type": "execute_result",
+            "data": {"text/html": '<style>x</style><table border="1">\n <tr></tr></table>'},
+        },
         {"output_type": "display_data", "data": {"image/png": "QUJD\n", "text/plain": "<Figure>"}},
         {"output_type": "execute_result", "data": {"text/plain": "(1, 2)"}},
     ]

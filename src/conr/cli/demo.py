@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from conr._extras import require
 from conr.cli.parsing import parse, verb_parser
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def demo(options: Sequence[str]) -> int:
     seeds, epochs = (QUICK_SEEDS, QUICK_EPOCHS) if chosen.quick else (SEEDS, EPOCHS)
     seeds = seeds if chosen.seeds is None else chosen.seeds
     root = Path(chosen.out or ("runs/demo-quick" if chosen.quick else "runs/demo"))
+    require("conr demo", "mlxtend", "sklego", "pandas", "tabm", "safetensors")
     print(f"Two remedies for rare labels, each beside the same model without it. All files go to {root}.", flush=True)
     print("1. A network, with ConR: the angle of handwritten digits", flush=True)
     from rich.console import Console
@@ -95,9 +97,6 @@ def _boost(root: Path) -> Path:
     if (folder / "result.json").is_file():
         print("   (is there already)", flush=True)
         return folder
-    from conr._extras import require
-
-    require("conr demo", "mlxtend", "sklego", "pandas")
     from sklego.datasets import load_abalone
 
     from conr.estimators import RareRegressor, fit_table, write_run
