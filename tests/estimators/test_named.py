@@ -67,4 +67,5 @@ def test_wrong_settings_are_refused_before_any_file_is_read(name: str, settings:
 def test_settings_of_the_network_alone_mean_the_network() -> None:
     assert meant_regressor([]) == meant_regressor(["random_state"]) == meant_regressor(["time_limit"]) == "rare"
     assert meant_regressor(["max_epochs", "random_state"]) == meant_regressor([], targets=2) == "conr"
-    assert meant_regressor(["max_epochs", "time_limit"]) == meant_regressor(["max_epoch"]) == "rare"
+    assert meant_regressor(["max_epochs", "time_limit"]) == "conr"
+    assert meant_regressor(["max_epochs", "candidates"]) == meant_regressor(["max_epoch"]) == "rare"

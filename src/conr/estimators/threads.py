@@ -1,4 +1,4 @@
-"""How many threads a fit may use: several take up to 20 times as long on a busy machine if each has little to do."""
+"""Number of threads that a fit uses: several take up to 20 times as long on a busy machine if each has little to do."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
