@@ -3,6 +3,7 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ class Page(HTMLParser):
         return sum(name == tag for name, _ in self.elements)
 
 
-def report(folder: Path, **arguments: str) -> Page:
+def report(folder: Path, **arguments: Any) -> Page:
     return Page(write_report([folder], folder / "out" / "report.html", **arguments))
 
 

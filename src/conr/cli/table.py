@@ -219,7 +219,7 @@ def _model_settings(words: list[str]) -> tuple[list[str], dict[str, Any]]:
 
 
 def _value(text: str) -> Any:
-    """What is typed as YAML, but 1e-3 as a number."""
+    """The typed value read as YAML, but 1e-3 as a number."""
     try:
         return int(text) if text.lstrip("+-").isdecimal() else float(text)
     except ValueError:

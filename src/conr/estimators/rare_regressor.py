@@ -219,7 +219,7 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         return self.label_sets(coverage).intervals(self.predict(X))
 
     def label_sets(self, coverage: float = 0.9) -> LabelSets:
-        """What turns predictions into intervals, for predictions that are there already.
+        """The maker of intervals from predictions that are there already.
 
         Args:
             coverage: as of `predict_interval`.

@@ -178,7 +178,7 @@ def _filled(make: Any, description: dict[str, Any], tensors: dict[str, torch.Ten
 
 
 def _place(folder: Path, position: int, fold: int, kind: str) -> Path:
-    """Where the model of a fold of a candidate is: a folder of our own format, or a file of skops."""
+    """Place of the model of a fold of a candidate: a folder of our own format, or a file of skops."""
     return folder / f"candidate-{position}" / (f"fold-{fold}" if kind == _CONR else f"fold-{fold}.skops")
 
 

@@ -101,7 +101,7 @@ class TableModel:
         return self.label_sets(coverage).intervals(self.predict(rows)[:, 0])
 
     def label_sets(self, coverage: float) -> LabelSets:
-        """What turns predictions (n,) into intervals; see `RareRegressor.label_sets`.
+        """The maker of intervals from predictions (n,); see `RareRegressor.label_sets`.
 
         Raises:
             ValueError: a model without errors on held-out rows, or a coverage that is none.
@@ -122,7 +122,7 @@ class TableModel:
         return self.errors(rows, self.predict(rows, strict=strict))
 
     def errors(self, rows: TableRows, predictions: NDArray[np.float64]) -> dict[str, dict[str, float]]:
-        """What `evaluate` returns, for predictions that are there already.
+        """The content of `evaluate`, for predictions that are there already.
 
         Args:
             rows: with labels.

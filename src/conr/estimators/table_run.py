@@ -112,7 +112,7 @@ def _features(model: TableModel, rows: TableRows, kept: Any) -> Any:
 
 
 def _chosen(regressor: Any) -> dict[str, Any]:
-    """What chose the model, and how good it was there."""
+    """The rows that chose the model, and its errors there."""
     if isinstance(regressor, RareRegressor):
         value = regressor.leaderboard_[0][OBJECTIVE_ERRORS[regressor.objective]]
         return {"epoch": None, "monitor": f"{regressor.objective} of held-out rows", "value": value}

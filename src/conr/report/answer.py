@@ -41,7 +41,7 @@ class Line(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What happened to the rare labels of a dataset."""
+    """Changes of the errors on rare and on common labels of a dataset, in a sentence, bars and a picture."""
 
     title: str
     about: str  # what the dataset is; may be empty
