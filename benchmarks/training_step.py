@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from benchmarks.timing import environment, write_results
 from conr import conr_loss
-from conr.models import LinearHead, SmallCNN, TimmEncoder
+from conr.models import LinearHead, SmallCNN, SmallResNet, TimmEncoder
 
 BATCH = 64
 WINDOW = 1.0
-SHAPES = {"SmallCNN": (1, 28, 28), "ResNet-18": (3, 64, 64)}
+SHAPES = {"SmallCNN": (1, 28, 28), "SmallResNet": (3, 32, 32), "ResNet-18": (3, 64, 64)}
 
 
 class Kind(NamedTuple):
@@ -41,10 +41,13 @@ KINDS = {
 }
 
 
+Encoder = SmallCNN | SmallResNet | TimmEncoder
+
+
 class Parts(NamedTuple):
     """A network and its optimizer."""
 
-    encoder: SmallCNN | TimmEncoder
+    encoder: Encoder
     head: LinearHead
     optimizer: torch.optim.Optimizer
 
@@ -52,7 +55,13 @@ class Parts(NamedTuple):
 def parts(network: str) -> Parts:
     """A network with random weights."""
     torch.manual_seed(0)
-    encoder = SmallCNN() if network == "SmallCNN" else TimmEncoder("resnet18")
+    encoder: Encoder
+    if network == "SmallCNN":
+        encoder = SmallCNN()
+    elif network == "SmallResNet":
+        encoder = SmallResNet(channels=[16, 32, 64])
+    else:
+        encoder = TimmEncoder("resnet18")
     head = LinearHead(encoder.out_features)
     return Parts(encoder, head, torch.optim.Adam([*encoder.parameters(), *head.parameters()], lr=1e-4))
 
@@ -122,7 +131,7 @@ def measure(network: str, runs: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure both networks and write ``benchmarks/results/training_step.json``."""
+    """Measure all networks and write ``benchmarks/results/training_step.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=9, help="timed steps of each kind")
     chosen = parser.parse_args()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -19,6 +20,14 @@ from conr.runs.runs import SUFFIX, read_runs
 WITHOUT, WITH = "#7a7a7a", "#1f83cb"
 FRONTIERS = {"power": "weights N^-p, strength p", "sampling": "balanced sampling, strength"}
 _WIDE = 7.2
+
+
+class _Drawn(NamedTuple):
+    name: str
+    source: str
+    draw: Callable[[Path, Figure], None]
+    width: float
+    height: float
 
 
 class Errors(NamedTuple):
@@ -150,26 +159,28 @@ def ablations(folder: Path) -> str:
 
 
 def draw(folder: Path, out: Path) -> list[Path]:
-    """Draw the pictures of one study.
+    """Draw the pictures of one study, those of its parts that have been run.
 
     Args:
         folder: of the study.
         out: folder of the pictures, called after the study.
     """
-    drawn: dict[str, tuple[Callable[[Figure], None], float, float]] = {
-        "added": (lambda figure: _draw_added(figure, folder), _WIDE, 2.9),
-        "features": (lambda figure: _draw_features(figure, folder), _WIDE, 2.2),
-        "training": (lambda figure: _draw_training(figure, folder), _WIDE, 2.6),
-        "windows": (lambda figure: _draw_windows(figure, folder), 4.6, 3.0),
-        "frontiers": (lambda figure: _draw_frontiers(figure, folder), _WIDE, 3.0),
-    }
+    runs, dynamics = f"runs{SUFFIX}", DYNAMICS
+    drawn = (
+        _Drawn("added", runs, _draw_added, _WIDE, 2.9),
+        _Drawn("features", dynamics, _draw_features, _WIDE, 2.2),
+        _Drawn("training", dynamics, _draw_training, _WIDE, 2.6),
+        _Drawn("windows", f"ablations{SUFFIX}", _draw_windows, 4.6, 3.0),
+        _Drawn("frontiers", f"frontiers{SUFFIX}", _draw_frontiers, _WIDE, 3.0),
+    )
     return [
-        write_png(out / f"{folder.name}-{name}.png", one, width=width, height=height)
-        for name, (one, width, height) in drawn.items()
+        write_png(out / f"{folder.name}-{one.name}.png", partial(one.draw, folder), width=one.width, height=one.height)
+        for one in drawn
+        if (folder / one.source).is_file()
     ]
 
 
-def _draw_added(figure: Figure, folder: Path) -> None:
+def _draw_added(folder: Path, figure: Figure) -> None:
     errors = _errors(folder / f"runs{SUFFIX}")
     for axes, region in zip(figure.subplots(1, 3, sharey=True), ("many", "median", "few"), strict=True):
         for row, (plain, both) in enumerate(pairs(errors)):
@@ -184,9 +195,10 @@ def _draw_added(figure: Figure, folder: Path) -> None:
     axes.legend(loc="best", fontsize=8.5)
 
 
-def _draw_features(figure: Figure, folder: Path) -> None:
+def _draw_features(folder: Path, figure: Figure) -> None:
     content = json.loads((folder / DYNAMICS).read_text(encoding="utf-8"))["runs"]
-    for axes, method in zip(figure.subplots(1, len(MAPPED)), MAPPED, strict=True):
+    shown = [method for method in MAPPED if method in content]
+    for axes, method in zip(figure.subplots(1, len(shown)), shown, strict=True):
         run = next(one for one in content[method].values() if "map" in one)
         points = run["map"]
         axes.scatter(points["x"], points["y"], c=points["label"], cmap=label_colors(), s=3, linewidths=0)
@@ -194,7 +206,7 @@ def _draw_features(figure: Figure, folder: Path) -> None:
         axes.set(xticks=[], yticks=[])
 
 
-def _draw_training(figure: Figure, folder: Path) -> None:
+def _draw_training(folder: Path, figure: Figure) -> None:
     content = json.loads((folder / DYNAMICS).read_text(encoding="utf-8"))["runs"]
     titles = {
         "anchors": "anchors per batch",
@@ -210,7 +222,7 @@ def _draw_training(figure: Figure, folder: Path) -> None:
     axes.legend(fontsize=8.5)
 
 
-def _draw_windows(figure: Figure, folder: Path) -> None:
+def _draw_windows(folder: Path, figure: Figure) -> None:
     errors = _errors(folder / f"ablations{SUFFIX}")
     axes = figure.subplots()
     for region in ("many", "median", "few"):
@@ -220,7 +232,7 @@ def _draw_windows(figure: Figure, folder: Path) -> None:
     axes.legend(fontsize=8.5)
 
 
-def _draw_frontiers(figure: Figure, folder: Path) -> None:
+def _draw_frontiers(folder: Path, figure: Figure) -> None:
     for axes, (axis, title) in zip(figure.subplots(1, 2), FRONTIERS.items(), strict=True):
         content: dict[str, Any] = json.loads((folder / axis / "frontier.json").read_text(encoding="utf-8"))
         for name, label, color in (("without", "without ConR", WITHOUT), ("beside", "with ConR", WITH)):
