@@ -167,7 +167,7 @@ def draw(folder: Path, out: Path) -> list[Path]:
     """
     runs, dynamics = f"runs{SUFFIX}", DYNAMICS
     drawn = (
-        _Drawn("added", runs, _draw_added, _WIDE, 2.9),
+        _Drawn("added", runs, _draw_added, _WIDE, 2.4),
         _Drawn("features", dynamics, _draw_features, _WIDE, 2.2),
         _Drawn("training", dynamics, _draw_training, _WIDE, 2.6),
         _Drawn("windows", f"ablations{SUFFIX}", _draw_windows, 4.6, 3.0),
@@ -191,7 +191,7 @@ def _draw_added(folder: Path, figure: Figure) -> None:
         names = [plain.method for plain, _ in pairs(errors)]
         axes.set_yticks(range(len(names)), names)
         axes.set(xlabel=f"{region}-shot MAE")
-    axes.invert_yaxis()
+        axes.set_ylim(len(names) - 0.5, -0.5)
     axes.legend(loc="best", fontsize=8.5)
 
 

@@ -48,7 +48,7 @@ def restore(path: Path, out: Path, root: str | None) -> None:
 
 
 def collect(folders: Sequence[Path], path: Path) -> list[Path]:
-    """Write results and configurations of finished runs into a file, without the folder of the pictures.
+    """Write results and configurations of finished runs into a file, without the folders of pictures and runs.
 
     Returns:
         The folders with a result.
@@ -59,6 +59,7 @@ def collect(folders: Sequence[Path], path: Path) -> list[Path]:
         config = run.config or {}
         if "root" in config["data"].get("init_args", {}):
             config["data"]["init_args"]["root"] = "DATA"
+        config["output"]["root"] = "runs"
         runs.append(Run(run.folder, run.result, config))
     if runs:
         write_runs(path, runs)
