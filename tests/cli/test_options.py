@@ -103,7 +103,7 @@ def test_hints_name_options_as_they_are_typed(words: list[str], hint: str, capsy
         (["explain", "run", "--split", "tests"], "--split: expected one of"),
         (["report"], "runs: expected a value, got none"),
         (["report", "--uot", "x.html", "."], "--uot: expected an option of this command, got an unknown one"),
-        (["demo", "--seeds", "1.5"], "--seeds: expected a whole number, got '1.5'"),
+        (["demo", "--seeds", "1.5"], "--seeds: expected a whole number or null, got '1.5'"),
         (["bench", "--datasets", "table:t.csv:price", "--methods", "vanilla", "--jobs", "x"], "--jobs: expected a"),
         (["tune", "--dataset", "table:t.csv:price", "--trials", "x"], "--trials: expected a whole number, got 'x'"),
         (["data", "check", "table", "--path", "t.csv", "--target", "price", "--many", "x"], "--many: expected a whole"),
