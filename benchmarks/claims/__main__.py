@@ -83,7 +83,7 @@ def frontier_tasks(study: Study, settings: Settings) -> list[Task]:
 def ablation_tasks(study: Study, settings: Settings) -> list[Task]:
     """ConR with other windows, and with weights of 1; the other settings as chosen."""
     tasks = _with(study, settings, grid_tasks([study.dataset], ["conr"], ABLATION_SEEDS))
-    changes = [(f"window={window:g}", {WINDOW: window}) for window in WINDOWS]
+    changes: list[tuple[str, Options]] = [(f"window={window:g}", {WINDOW: window}) for window in WINDOWS]
     return [
         replace(task, options=tuple((dict(task.options) | options).items()), variant=variant)
         for task in tasks

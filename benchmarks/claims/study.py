@@ -32,7 +32,7 @@ _CONR = "model.regularizers.conr"
 _RANKSIM = "model.regularizers.ranksim"
 WINDOW = f"{_CONR}.loss.init_args.window"
 WINDOWS = (1.0, 2.0, 3.0, 5.0, 10.0)
-UNWEIGHTED = (
+UNWEIGHTED: tuple[str, Options] = (
     "unweighted push",
     {f"{_CONR}.density.init_args.scheme": "power", f"{_CONR}.density.init_args.power": 0.0},
 )

@@ -275,7 +275,7 @@ def test_networks_are_candidates() -> None:
     small = ConRRegressor("sqinv", members=2, width=16, max_epochs=2)
     model = RareRegressor({"sqinv": small, "line": Ridge()}, bins=BINS, cv=3, random_state=0).fit(X, Y)
     assert {"sqinv", "sqinv>linear"} <= {row["name"] for row in model.leaderboard_}
-    assert list(default_candidates()) == ["hgb", "hgb+sqinv", "hgb+inv", "sqinv", "sqinv+conr"]
+    assert list(default_candidates()) == ["hgb", "hgb+sqinv", "hgb+inv", "sqinv"]
 
 
 def test_a_search_and_clone_take_it() -> None:

@@ -10,6 +10,7 @@ from conr.density.bins import Bins
 from conr.estimators.encoded import EncodedRegressor
 from conr.estimators.regressor import ConRRegressor
 from conr.estimators.rows import TableInput
+from conr.methods.lengths import default_batch_size
 from conr.rare.labels import Floats, Positions
 from conr.rare.maps import Correction, Pairs, candidates, fit_map
 from conr.rare.reweighted import Reweighted
@@ -21,32 +22,29 @@ POWERS = {"": 0.0, "+sqinv": 0.5, "+inv": 1.0}
 _SCHEMES = {"": "none", "+sqinv": "sqrt_inverse", "+inv": "inverse"}
 _ROUNDS = 200
 _BINS = 127  # of a column
-_LARGE = 2000  # rows of a table whose batches are large
-_STEPS, _EPOCHS = 270, 30  # of a network at least
+_STEPS = 2000  # of a network
+_FEWEST_EPOCHS, _MOST_EPOCHS = 24, 150
 
 
 def default_candidates(*, networks: bool = True, rows: int = 5000) -> dict[str, Any]:
     """The candidates of `RareRegressor`, to which one's own can be added.
 
     Args:
-        networks: whether to have `ConRRegressor` with two methods beside boosting with three weights. Their trainings
-            are short, with large batches and a high learning rate, as there is one per fold.
-        rows: of the table, which settle the length of these trainings.
+        networks: whether to have `ConRRegressor` beside boosting with three weights. Its training is a little shorter
+            than by itself, with a higher learning rate, as there is one per fold.
+        rows: of the table, which settle the length of this training.
 
     Returns:
-        Unfitted estimators by name: "hgb", "hgb+sqinv", "hgb+inv", and "sqinv" and "sqinv+conr" as networks.
+        Unfitted estimators by name: "hgb", "hgb+sqinv", "hgb+inv", and the network "sqinv".
     """
     boosting = EncodedRegressor(
         HistGradientBoostingRegressor(max_iter=_ROUNDS, max_bins=_BINS, early_stopping=False), most_values=_BINS
     )
     found: dict[str, Any] = {f"hgb{ending}": Reweighted(boosting, scheme) for ending, scheme in _SCHEMES.items()}
     if networks:
-        batch = 512 if rows >= _LARGE else 128
-        epochs = max(_EPOCHS, round(_STEPS / math.ceil(rows / batch)))
-        found |= {
-            method: ConRRegressor(method, members=4, learning_rate=8e-3, batch_size=batch, max_epochs=epochs)
-            for method in ("sqinv", "sqinv+conr")
-        }
+        epochs = round(_STEPS / math.ceil(rows / default_batch_size(rows)))
+        epochs = min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, epochs))
+        found["sqinv"] = ConRRegressor("sqinv", learning_rate=8e-3, max_epochs=epochs)
     return found
 
 
