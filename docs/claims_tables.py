@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from benchmarks.claims.records import DYNAMICS, MAPPED
 from benchmarks.claims.study import BOUND, UNWEIGHTED, WINDOWS
+from docs.page_tables import markdown_table
 from matplotlib.figure import Figure
 
+from conr.bench.frontier import Strength, draw_curve
 from conr.density.regions import GROUPS
 from conr.report.style import REGION_COLORS, label_colors, write_png
 from conr.runs.results import RunResult
@@ -53,6 +55,12 @@ def _errors(path: Path) -> dict[str, Errors]:
     }
 
 
+def _dynamics(path: Path) -> dict[str, Any]:
+    """By method and seed, what training logged and what the features look like."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    return found
+
+
 def comparison(folder: Path) -> str:
     """Errors of each method, its change of the few-shot error against vanilla, and the part of the gap that it closes.
 
@@ -65,11 +73,13 @@ def comparison(folder: Path) -> str:
     rows = []
     for one in errors.values():
         cells = [_spread(one.values[group]) for group in GROUPS]
-        change = "" if one is vanilla else f"{100 * (one.mean('few') / vanilla.mean('few') - 1):+.0f} %"
-        many = "" if one is vanilla else f"{100 * (one.mean('many') / vanilla.mean('many') - 1):+.0f} %"
+        changes = [
+            "" if one is vanilla else f"{100 * (one.mean(group) / vanilla.mean(group) - 1):+.0f} %"
+            for group in ("many", "few")
+        ]
         closed = "" if one in (vanilla, bound) else f"{100 * (vanilla.mean('few') - one.mean('few')) / gap:.0f} %"
         name = "the bound: vanilla on evenly spread labels" if one is bound else f"`{one.method}`"
-        rows.append([name, str(len(one.values["all"])), *cells, many, change, closed])
+        rows.append([name, str(len(one.values["all"])), *cells, *changes, closed])
     header = [
         "method",
         "seeds",
@@ -81,7 +91,7 @@ def comparison(folder: Path) -> str:
         "few, change",
         "gap closed",
     ]
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def added(folder: Path) -> str:
@@ -93,7 +103,7 @@ def added(folder: Path) -> str:
         seeds = list(zip(plain.values["few"], both.values["few"], strict=False))
         better = sum(after < before for before, after in seeds)
         rows.append([f"`{plain.method}`", *changes, f"{better} of {len(seeds)}"])
-    return _table(["ConR added to", "all", "many-shot", "median-shot", "few-shot", "few-shot lower in"], rows)
+    return markdown_table(["ConR added to", "all", "many-shot", "median-shot", "few-shot", "few-shot lower in"], rows)
 
 
 def pairs(errors: Mapping[str, Errors]) -> list[tuple[Errors, Errors]]:
@@ -117,12 +127,14 @@ def frontier(folder: Path) -> str:
             for name in ("without", "beside")
         }
         rows.append([title, points["without"], points["beside"], f"{content['gain']:.2f}"])
-    return _table(["reweighting", "many / few without ConR", "with ConR", "saved at equal many-shot error"], rows)
+    return markdown_table(
+        ["reweighting", "many / few without ConR", "with ConR", "saved at equal many-shot error"], rows
+    )
 
 
 def features(folder: Path) -> str:
     """Numbers of the features and of the last epoch's pairs, means over seeds."""
-    content = json.loads((folder / DYNAMICS).read_text(encoding="utf-8"))["runs"]
+    content = _dynamics(folder / DYNAMICS)
     rows = []
     for method, seeds in content.items():
         numbers = [one["features"] for one in seeds.values()]
@@ -135,13 +147,13 @@ def features(folder: Path) -> str:
         cells += [f"{fmean(one[name][-1] for one in last):.1f}" for name in ("anchors", "positives", "negatives")]
         rows.append([f"`{method}`", str(len(seeds)), *cells])
     header = ["method", "seeds", "rank correlation", "effective rank", "collapse, many", "collapse, few"]
-    return _table([*header, "anchors per batch", "positives per sample", "negatives per sample"], rows)
+    return markdown_table([*header, "anchors per batch", "positives per sample", "negatives per sample"], rows)
 
 
 def ablations(folder: Path) -> str:
     """ConR with other windows and with weights of 1: errors and the numbers of the features."""
     errors = _errors(folder / f"ablations{SUFFIX}")
-    content = json.loads((folder / f"ablations-{DYNAMICS}").read_text(encoding="utf-8"))["runs"]
+    content = _dynamics(folder / f"ablations-{DYNAMICS}")
     rows = []
     for variant in (*(f"window={window:g}" for window in WINDOWS), UNWEIGHTED[0]):
         one = errors[f"conr,{variant}"]
@@ -155,7 +167,9 @@ def ablations(folder: Path) -> str:
                 f"{correlation:.3f}",
             ]
         )
-    return _table(["ConR with", "seeds", "all", "many-shot", "median-shot", "few-shot", "rank correlation"], rows)
+    return markdown_table(
+        ["ConR with", "seeds", "all", "many-shot", "median-shot", "few-shot", "rank correlation"], rows
+    )
 
 
 def draw(folder: Path, out: Path) -> list[Path]:
@@ -196,7 +210,7 @@ def _draw_added(folder: Path, figure: Figure) -> None:
 
 
 def _draw_features(folder: Path, figure: Figure) -> None:
-    content = json.loads((folder / DYNAMICS).read_text(encoding="utf-8"))["runs"]
+    content = _dynamics(folder / DYNAMICS)
     shown = [method for method in MAPPED if method in content]
     for axes, method in zip(figure.subplots(1, len(shown)), shown, strict=True):
         run = next(one for one in content[method].values() if "map" in one)
@@ -207,7 +221,7 @@ def _draw_features(folder: Path, figure: Figure) -> None:
 
 
 def _draw_training(folder: Path, figure: Figure) -> None:
-    content = json.loads((folder / DYNAMICS).read_text(encoding="utf-8"))["runs"]
+    content = _dynamics(folder / DYNAMICS)
     titles = {
         "anchors": "anchors per batch",
         "collapse_many": "collapse, many-shot",
@@ -234,25 +248,9 @@ def _draw_windows(folder: Path, figure: Figure) -> None:
 
 def _draw_frontiers(folder: Path, figure: Figure) -> None:
     for axes, (axis, title) in zip(figure.subplots(1, 2), FRONTIERS.items(), strict=True):
-        content: dict[str, Any] = json.loads((folder / axis / "frontier.json").read_text(encoding="utf-8"))
+        content = json.loads((folder / axis / "frontier.json").read_text(encoding="utf-8"))
         for name, label, color in (("without", "without ConR", WITHOUT), ("beside", "with ConR", WITH)):
-            points = content[name]
-            axes.plot(
-                [one["many"] for one in points],
-                [one["few"] for one in points],
-                color=color,
-                marker="o",
-                markersize=4,
-                label=label,
-            )
-            for one in points:
-                axes.annotate(
-                    f"{one['value']:g}",
-                    (one["many"], one["few"]),
-                    xytext=(4, 4),
-                    textcoords="offset points",
-                    fontsize=8,
-                )
+            draw_curve(axes, [Strength(**one) for one in content[name]], color=color, label=label)
         axes.set(xlabel="many-shot MAE", ylabel="few-shot MAE", title=title)
         axes.legend(fontsize=8.5)
 
@@ -268,7 +266,3 @@ def _last(values: Sequence[float | None]) -> float | None:
 def _percent(values: Iterable[float | None]) -> str:
     known = [value for value in values if value is not None]
     return f"{100 * fmean(known):.0f} %" if known else ""
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows])

@@ -1,6 +1,7 @@
 """Tables of single pages as Markdown, from the committed files that their kinds name."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -24,7 +25,9 @@ def sts_b_metrics(folder: Path) -> str:
         [method, *(f"{fmean(run[region][name] for run in runs):.3f}" for name, region in columns)]
         for method, runs in sorted(by_method.items(), key=lambda item: (item[0] != "vanilla", item[0]))
     ]
-    return _table(["method", "Pearson, all", "few", "Spearman, all", "few", "MAE, all", "few", "GM, all", "few"], rows)
+    return markdown_table(
+        ["method", "Pearson, all", "few", "Spearman, all", "few", "MAE, all", "few", "GM, all", "few"], rows
+    )
 
 
 def change(folder: Path, dataset: str, before: str, after: str) -> str:
@@ -53,7 +56,7 @@ def sts_b_tuning(path: Path) -> str:
         runs = [run for run in record["runs"] if (run["method"], run["draw"]) == (method, chosen["draw"])]
         mse, few = ([run[name] for run in runs] for name in ("mse", "mse_few"))
         rows.append([method, str(chosen["draw"]), f"{fmean(mse):.3f} ± {stdev(mse):.3f}", f"{fmean(few):.3f}"])
-    return _table(["method", "draw", "validation MSE, five seeds", "few-shot"], rows)
+    return markdown_table(["method", "draw", "validation MSE, five seeds", "few-shot"], rows)
 
 
 def dense_memory(path: Path) -> str:
@@ -72,7 +75,7 @@ def dense_memory(path: Path) -> str:
         ]
         for case in json.loads(path.read_text(encoding="utf-8"))["cases"]
     ]
-    return _table(["network", "ConR", "images per step", "saved, MiB", "peak, MiB"], rows)
+    return markdown_table(["network", "ConR", "images per step", "saved, MiB", "peak, MiB"], rows)
 
 
 def start(path: Path) -> str:
@@ -85,7 +88,7 @@ def start(path: Path) -> str:
     for case in json.loads(path.read_text(encoding="utf-8"))["cases"]:
         ratio = f"{case['ratio']:.2f} times `{case['over']}`" if "over" in case else ""
         rows.append([f"`{case['line']}`", f"{case['seconds']:.2f}", ratio, f"{case['aim']}" if "aim" in case else ""])
-    return _table(["line", "processor seconds", "ratio", "aim"], rows)
+    return markdown_table(["line", "processor seconds", "ratio", "aim"], rows)
 
 
 def demo_epochs(path: Path) -> str:
@@ -99,8 +102,16 @@ def demo_epochs(path: Path) -> str:
         row = rows.setdefault((case["schedule"], f"{case['rate']:g}", str(case["epochs"])), [])
         row += [f"{case['val_mae']:.1f}", f"{case['val_mae_few']:.1f}"]
     header = ["schedule", "learning rate", "epochs", "vanilla, all angles", "rare", "conr, all angles", "rare"]
-    return _table(header, [[*key, *row] for key, row in rows.items()])
+    return markdown_table(header, [[*key, *row] for key, row in rows.items()])
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows])
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: str = "---") -> str:
+    """A table of Markdown.
+
+    Args:
+        header: titles of the columns.
+        rows: their cells.
+        numbers: the rule below all titles but the first; ``---:`` puts numbers to the right.
+    """
+    rule = ["---", *[numbers] * (len(header) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean, geometric_mean, stdev
 
 from benchmarks.rare_tables import METHODS, SEEDS, TABLES
+from docs.page_tables import markdown_table
 
 from conr.runs.runs import read_runs
 
@@ -216,8 +217,7 @@ def _percent(ratio: float) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(row)} |" for row in (header, ["---", *["---:"] * (len(header) - 1)], *rows)]
-    return "\n".join(lines)
+    return markdown_table(header, rows, numbers="---:")
 
 
 KINDS: dict[str, Callable[[Path], str]] = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from conr.bench.ablation import Ablation, Point
@@ -132,16 +133,21 @@ def write_frontier(frontier: Frontier, folder: Path) -> list[Path]:
         curves = {frontier.method: ("#7a7a7a", frontier.without)}
         curves[f"{frontier.method}+{CONR}"] = (REGION_COLORS["few"], frontier.beside)
         for title, (color, points) in curves.items():
-            many, few = [one.many for one in points], [one.few for one in points]
-            axes.plot(many, few, color=color, marker="o", markersize=4, linewidth=1.6, label=title)
-            for one in points:
-                axes.annotate(f"{one.value:g}", (one.many, one.few), xytext=(4, 4), textcoords="offset points")
+            draw_curve(axes, points, color=color, label=title)
         unit = f" ({frontier.unit})" if frontier.unit else ""
         metric = frontier.metric.upper()
         axes.set(xlabel=f"many-shot {metric}{unit}", ylabel=f"few-shot {metric}{unit}")
         axes.legend(title=AXES[frontier.axis].title)
         picture = save_picture(figure, folder / PICTURE)
     return [write_text(folder / NUMBERS, f"{text}\n"), picture]
+
+
+def draw_curve(axes: Axes, points: Sequence[Strength], *, color: str, label: str) -> None:
+    """Draw few-shot over many-shot error, with the strength beside each point."""
+    many, few = [one.many for one in points], [one.few for one in points]
+    axes.plot(many, few, color=color, marker="o", markersize=4, linewidth=1.6, label=label)
+    for one in points:
+        axes.annotate(f"{one.value:g}", (one.many, one.few), xytext=(4, 4), textcoords="offset points")
 
 
 def _strengths(points: Sequence[Point]) -> list[Strength]:
