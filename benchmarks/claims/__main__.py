@@ -118,6 +118,8 @@ def main() -> int:
     methods = MAIN if given.main else METHODS
     if "search" in given.only:
         search(study, results, given.out, jobs=given.jobs, console=console, methods=MAIN if given.main else SEARCH)
+    if not (results / SETTINGS).is_file():
+        parser.error(f"--only: expected a search before the other parts, found no {results / SETTINGS}")
     settings = yaml.safe_load((results / SETTINGS).read_text())[study.dataset.name]
     mix = best_mix(recorded_trials(results))
     parts = {
