@@ -29,7 +29,7 @@ KEPT = {("conr.losses", "conr.metrics.confusion")}  # a name that stays where it
 UPWARD: set[tuple[str, str]] = set()  # what still leads up; a line goes with its import
 CIRCLES: set[tuple[str, str]] = set()  # modules that still import each other
 
-HEAVY = {"lightning", "torchmetrics", "matplotlib", "pandas", "sklearn", "transformers", "torchvision"}
+HEAVY = {"lightning", "torchmetrics", "matplotlib", "pandas", "sklearn", "transformers", "torchvision", "torch._dynamo"}
 TOO_MUCH: dict[str, set[str]] = {}  # what light packages still load
 
 
@@ -138,7 +138,7 @@ for step in sys.argv[1:]:
         package = import_module(step)
         for info in pkgutil.iter_modules(getattr(package, "__path__", []) if step != "conr" else []):
             import_module(f"{step}.{info.name}")
-    print(*sorted({name.partition(".")[0] for name in sys.modules}))
+    print(*sorted({name.partition(".")[0] for name in sys.modules} | ({"torch._dynamo"} & sys.modules.keys())))
 """
 LIGHT = {  # one after the other in one process
     "conr": HEAVY | {"torch", "numpy", "yaml"},

@@ -114,7 +114,8 @@ except SystemExit:
 
 
 @pytest.mark.parametrize(
-    ("words", "found"), [(["fit", "--help", "--model.encoder=mine.Encoder"], True), (["table", "fit", "--help"], False)]
+    ("words", "found"),
+    [(["table", "fit", "--help", "--model=mine.Model"], True), (["table", "fit", "--help"], False)],
 )
 def test_modules_beside_the_command_are_found_where_it_names_a_class_and_warnings_are_notes(
     words: list[str], found: bool, tmp_path: Path
@@ -144,20 +145,15 @@ SHADOWS = (
 )
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["-m", "conr", "data", "check", "table", "--path=t.csv", "--target=b"],
-        ["-m", "conr", "bench", "--datasets=table:t.csv:b", "--methods=vanilla", "--seeds=2", "--jobs=2", "--out=r"],
-    ],
-)
-def test_no_file_of_the_current_folder_runs_whatever_it_is_called(words: list[str], tmp_path: Path) -> None:
+def test_no_file_of_the_current_folder_runs_whatever_it_is_called(tmp_path: Path) -> None:
+    """In the command and in its two workers."""
     (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{row},{row % 7}\n" for row in range(80)))
     for name in SHADOWS:
         (tmp_path / f"{name}.py").write_text("open('EXECUTED', 'a').write(__name__)\n")
-    settings = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu"] if "bench" in words else []
+    words = ["bench", "--datasets=table:t.csv:b", "--methods=vanilla", "--seeds=2", "--jobs=2", "--out=r"]
+    settings = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu"]
     done = subprocess.run(
-        [sys.executable, *words, *settings],
+        [sys.executable, "-m", "conr", *words, *settings],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         capture_output=True,
@@ -166,9 +162,3 @@ def test_no_file_of_the_current_folder_runs_whatever_it_is_called(words: list[st
     )
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "EXECUTED").exists()
-
-
-@pytest.mark.parametrize("arguments", [["-m", "conr.cli.main", "--version"]])
-def test_runs_as_a_process(arguments: list[str]) -> None:
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
-    assert done.stdout == f"conr {conr.__version__}\n"

@@ -2,6 +2,7 @@ import hashlib
 import json
 import pickle
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,14 @@ def frame() -> pd.DataFrame:
     )
 
 
+@pytest.fixture(scope="module")
+def whole(frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ConRRegressor(**SMALL).fit(frame, np.arange(80.0)).save(tmp_path_factory.mktemp("whole") / "model")
+
+
 @pytest.fixture
-def saved(frame: pd.DataFrame, tmp_path: Path) -> Path:
-    return ConRRegressor(**SMALL).fit(frame, np.arange(80.0)).save(tmp_path / "model")
+def saved(whole: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(whole, tmp_path / "model")
 
 
 def change(folder: Path, **values: Any) -> None:

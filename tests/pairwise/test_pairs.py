@@ -21,8 +21,16 @@ def decimals(steps: Tensor, step: float, dtype: torch.dtype) -> Tensor:
     return torch.tensor([[round(step * one, 10) for one in row] for row in steps.tolist()], dtype=dtype)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("step", "steps"), [(0.1, 1), (0.1, 3), (0.05, 7), (0.7, 1), (0.01, 10)])
+@pytest.mark.parametrize(
+    ("step", "steps", "dtype"),
+    [
+        (0.1, 1, torch.float32),
+        (0.1, 3, torch.float64),
+        (0.05, 7, torch.float32),
+        (0.7, 1, torch.float64),
+        (0.01, 10, torch.float32),
+    ],
+)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_labels_on_a_grid_are_decided_by_whole_steps(engine: str, step: float, steps: int, dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -36,8 +44,17 @@ def test_labels_on_a_grid_are_decided_by_whole_steps(engine: str, step: float, s
     assert torch.equal(found.negatives, (agree & ~alike).sum(dim=1).float())
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize(("engine", "k"), [*itertools.product(["dense", "blockwise"], [1, 2]), ("windowed", 1)])
+@pytest.mark.parametrize(
+    ("engine", "k", "dtype"),
+    [
+        ("dense", 1, torch.float16),
+        ("dense", 2, torch.bfloat16),
+        ("blockwise", 1, torch.bfloat16),
+        ("blockwise", 2, torch.float16),
+        ("windowed", 1, torch.float16),
+        ("windowed", 1, torch.bfloat16),
+    ],
+)
 def test_half_precision_counts_all_neighbours_on_a_grid_and_no_others(engine: str, k: int, dtype: torch.dtype) -> None:
     """Forty labels in steps of 0.1, of which bfloat16 holds but two or three digits."""
     steps = torch.arange(40).unsqueeze(1)
@@ -52,8 +69,7 @@ def test_half_precision_counts_all_neighbours_on_a_grid_and_no_others(engine: st
     assert conr_statistics(labels, predictions, window=0.1, distance="linf").positives.sum() == 78
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("engine", ["dense", "blockwise"])
+@pytest.mark.parametrize(("engine", "dtype"), [("dense", torch.float32), ("blockwise", torch.float64)])
 @pytest.mark.parametrize(("distance", "k"), [("l1", 2), ("linf", 2), ("l2", 2), ("l1", 3), ("linf", 5)])
 def test_labels_of_several_dimensions_on_a_grid(engine: str, distance: str, k: int, dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(k)
@@ -98,12 +114,18 @@ def test_integers_are_exact_and_an_outlier_changes_no_other_pair() -> None:
     assert not positives[20].any()
 
 
-@pytest.mark.parametrize("k", [1, 3])
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("labels_dtype", [torch.int64, torch.float32])
+@pytest.mark.parametrize(
+    ("engine", "k", "labels_dtype"),
+    [
+        ("dense", 1, torch.int64),
+        ("dense", 3, torch.float32),
+        ("blockwise", 1, torch.float32),
+        ("blockwise", 3, torch.int64),
+        ("windowed", 1, torch.int64),
+        ("windowed", 1, torch.float32),
+    ],
+)
 def test_distances_are_as_exact_as_the_features(engine: str, k: int, labels_dtype: torch.dtype) -> None:
-    if engine == "windowed" and k > 1:
-        return
     generator = torch.Generator().manual_seed(k)
     features = torch.randn(40, 5, dtype=torch.float64, generator=generator)
     labels, predictions = (torch.randint(0, 6, (40, k), generator=generator).to(labels_dtype) for _ in range(2))
@@ -114,10 +136,14 @@ def test_distances_are_as_exact_as_the_features(engine: str, k: int, labels_dtyp
     assert found == pytest.approx(exact, rel=1e-13)
 
 
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("field", ["features", "labels", "predictions", "weights"])
 @pytest.mark.parametrize(("engine", "k"), [*itertools.product(["dense", "blockwise"], [1, 2]), ("windowed", 1)])
-def test_what_is_infinite_or_no_number_reaches_every_anchor(engine: str, k: int, field: str, bad: float) -> None:
+def test_what_is_infinite_or_no_number_reaches_every_anchor(engine: str, k: int, field: str) -> None:
+    for bad in (torch.nan, torch.inf, -torch.inf):
+        _reaches_every_anchor(engine, k, field, bad)
+
+
+def _reaches_every_anchor(engine: str, k: int, field: str, bad: float) -> None:
     generator = torch.Generator().manual_seed(0)
     given: dict[str, Any] = {
         "features": torch.randn(80, 8, generator=generator),
@@ -134,8 +160,7 @@ def test_what_is_infinite_or_no_number_reaches_every_anchor(engine: str, k: int,
         assert conr_loss(**good, **options, candidates=more).isnan().all()
 
 
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-@pytest.mark.parametrize("spoilt", [0, 1])
+@pytest.mark.parametrize(("spoilt", "bad"), [(0, torch.nan), (1, torch.inf)])
 def test_statistics_and_confusion_do_not_hide_it(spoilt: int, bad: float) -> None:
     values = [torch.arange(10.0), torch.zeros(10)]
     values[spoilt][3] = bad
@@ -143,8 +168,10 @@ def test_statistics_and_confusion_do_not_hide_it(spoilt: int, bad: float) -> Non
     assert all(part.isnan().all() for part in conr_confusion(torch.randn(10, 3), *values, window=1.0))
 
 
-@pytest.mark.parametrize("scale", [1e-43, 1e-41, 1e-36, 1e36, 3e37])
-@pytest.mark.parametrize(("engine", "k"), [*itertools.product(["dense", "blockwise"], [1, 2, 6]), ("windowed", 1)])
+@pytest.mark.parametrize("scale", [1e-43, 1e-36, 3e37])
+@pytest.mark.parametrize(
+    ("engine", "k"), [("dense", 1), ("dense", 6), ("blockwise", 1), ("blockwise", 2), ("blockwise", 6), ("windowed", 1)]
+)
 def test_labels_may_be_as_large_as_their_type_holds(engine: str, k: int, scale: float) -> None:
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(60, 5, generator=generator)

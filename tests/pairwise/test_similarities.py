@@ -16,17 +16,16 @@ def features(n: int, d: int) -> Tensor:
     return torch.randn(n, d, dtype=torch.float64, generator=torch.Generator().manual_seed(n + d))
 
 
-@pytest.mark.parametrize("n", [0, 1, 5, 130])
-@pytest.mark.parametrize("d", [3, 256])
 @pytest.mark.parametrize("m", [None, 0, 7])
-def test_products_by_bands_are_the_products(n: int, d: int, m: int | None) -> None:
-    rows, others = features(n, d), None if m is None else features(m, d)
-    columns = rows if others is None else torch.cat((rows, others))
-    torch.testing.assert_close(products(rows, others, scale=0.5), 0.5 * rows @ columns.T, **EXACT)
-
-
-@pytest.mark.parametrize("n", [1, 5, 130])
 @pytest.mark.parametrize("d", [3, 256])
+def test_products_by_bands_are_the_products(d: int, m: int | None) -> None:
+    for n in (0, 1, 130):
+        rows, others = features(n, d), None if m is None else features(m, d)
+        columns = rows if others is None else torch.cat((rows, others))
+        torch.testing.assert_close(products(rows, others, scale=0.5), 0.5 * rows @ columns.T, **EXACT)
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 3), (5, 256), (130, 3)])
 def test_gradients_are_those_of_autograd(n: int, d: int) -> None:
     upstream = features(n, n)
     ours, plain = features(n, d).requires_grad_(), features(n, d).requires_grad_()
@@ -68,7 +67,7 @@ def test_both_ways_does_not_change_its_argument() -> None:
         assert torch.equal(grad, kept)
 
 
-@pytest.mark.parametrize("scale", [1e-43, 1e-37, 1e-30, 1e-16, 1e16, 1e18, 1e20, 1e38])
+@pytest.mark.parametrize("scale", [1e-43, 1e-37, 1e-16, 1e18, 1e38])
 def test_length_does_not_matter(scale: float) -> None:
     """Squares of most of these lengths are 0 or infinite in float32."""
     rows = (scale * torch.tensor([[3.0, -2.0], [0.0, 2.0], [0.0, 0.0]])).requires_grad_()
@@ -96,8 +95,7 @@ def test_distances_of_features_of_any_length_are_right(scale: float) -> None:
 
 
 @pytest.mark.parametrize("engine", ["dense", "blockwise", "windowed"])
-@pytest.mark.parametrize("scale", [1e-30, 1e18, 1e20])
-@pytest.mark.parametrize("d", [4, 200])
+@pytest.mark.parametrize(("scale", "d"), [(1e-30, 4), (1e18, 200), (1e20, 4)])
 def test_length_of_features_does_not_change_the_loss(engine: str, scale: float, d: int) -> None:
     rows, labels = features(50, d).float(), torch.arange(50) % 7
     expected = conr_loss(rows, labels, labels % 3, window=1.0, engine=engine)
