@@ -159,16 +159,18 @@ def _srl(**settings: Any) -> RegularizerCase:
 
 REGULARIZERS = {
     "conr": _conr(),
-    "conr-blockwise": _conr(engine="blockwise", distance="l1"),
     "conr-windowed": _conr(engine="windowed", push="linear"),
     "accon": _accon(),
     "ordinal-entropy": _ordinal_entropy(),
     "rank-n-contrast": _rank_n_contrast(),
     "ranksim": _ranksim(),
-    "ranksim-deduplicate": _ranksim_deduplicate(),
     "srl": _srl(),
     "supcon": _supcon(),
 }
+
+# Other computations behind the same arguments.
+ENGINES = {"conr-blockwise": _conr(engine="blockwise", distance="l1")}
+DRAWN = {"ranksim-deduplicate": _ranksim_deduplicate()}
 
 # A window of 1.0 is hit exactly by integer labels under l1, l2 and linf; the angle between two directions is rounded,
 # so that a pair at the window's very edge could fall on either side: 1.0005 is no angle between multiples of 0.25.

@@ -12,7 +12,7 @@ from tests.fuzz.batches import Drawn, batches
 from tests.fuzz.search import Refused, attempt, examples, search
 from torch import Tensor, nn
 
-REGULARIZERS = {**registry.REGULARIZERS, **registry.VARIANTS}
+REGULARIZERS = {**registry.REGULARIZERS, **registry.ENGINES, **registry.DRAWN, **registry.VARIANTS}
 CRITERIA = {**criteria.CRITERIA, **criteria.VARIANTS}
 
 
