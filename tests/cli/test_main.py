@@ -145,20 +145,43 @@ SHADOWS = (
 )
 
 
-def test_no_file_of_the_current_folder_runs_whatever_it_is_called(tmp_path: Path) -> None:
-    """In the command and in its two workers."""
+@pytest.fixture
+def shadows(tmp_path: Path) -> Path:
+    """A folder with a table, and with files of the names of packages."""
     (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{row},{row % 7}\n" for row in range(80)))
     for name in SHADOWS:
         (tmp_path / f"{name}.py").write_text("open('EXECUTED', 'a').write(__name__)\n")
-    words = ["bench", "--datasets=table:t.csv:b", "--methods=vanilla", "--seeds=2", "--jobs=2", "--out=r"]
-    settings = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu"]
+    return tmp_path
+
+
+def run_in(folder: Path, *words: str) -> str:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(
-        [sys.executable, "-m", "conr", *words, *settings],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert not (tmp_path / "EXECUTED").exists()
+    assert not (folder / "EXECUTED").exists()
+    return done.stdout
+
+
+def test_no_file_of_the_current_folder_runs_whatever_it_is_called(shadows: Path) -> None:
+    assert "suggest" in run_in(shadows, "-m", "conr", "inspect", "t.csv", "--target=b").lower()
+
+
+PLACES = """
+import runpy, sys
+sys.argv = ["conr", "--version"]
+try:
+    runpy.run_module("conr", run_name="__main__")
+except SystemExit:
+    from joblib import Parallel, delayed
+find = "getattr(__import__('importlib.util').util.find_spec({!r}), 'origin', None)"
+calls = [delayed(eval)(find.format(name)) for name in FILES]
+print([eval(*call[1]) for call in calls] + Parallel(2)(calls))
+"""
+
+
+def test_a_command_and_its_workers_look_for_no_module_in_the_current_folder(shadows: Path) -> None:
+    found = run_in(shadows, "-c", f"FILES = {SHADOWS}\n{PLACES}").splitlines()[-1]
+    assert "numpy" in found
+    assert str(shadows) not in found

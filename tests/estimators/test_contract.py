@@ -13,7 +13,7 @@ EXPECTED = {
         "a row that comes twice lies in the batches twice, and counts twice in its label bin"
     )
 }
-SMALL = {"members": 2, "width": 16, "max_epochs": 2}
+SMALL = {"members": 2, "width": 16, "max_epochs": 1}
 
 
 def expected(estimator: Any) -> dict[str, str]:

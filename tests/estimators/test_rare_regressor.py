@@ -79,18 +79,17 @@ def test_the_trade_off_has_the_chosen_point(model: RareRegressor) -> None:
     assert point.tolist() == [found.many[6], found.few[6]]
 
 
-@pytest.mark.parametrize("limit", [0.0, 0.1])
-def test_the_loss_on_many_is_kept_on_new_rows(limit: float) -> None:
-    model = RareRegressor(PAIR, bins=BINS, max_loss_on_many=limit, random_state=0).fit(X, Y)
-    free = RareRegressor(PAIR, bins=BINS, random_state=0).fit(X, Y)
+def test_the_loss_on_many_is_kept_on_new_rows(model: RareRegressor) -> None:
     many = model.density_.regions(NEW_Y).numpy() == 0
     alone = {name: RareRegressor({name: one}, "mae", bins=BINS, random_state=0).fit(X, Y) for name, one in PAIR.items()}
     plain = [np.mean([m.predict(NEW_X) for m in one.estimators_[name]], axis=0) for name, one in alone.items()]
     best = min(np.abs(one - NEW_Y)[many].mean() for one in (*plain, *(one.predict(NEW_X) for one in alone.values())))
-    error, without = (np.abs(one.predict(NEW_X) - NEW_Y)[many].mean() for one in (model, free))
-    assert error < (1 + limit) * best + 0.02 * best  # 6000 rows say it to about one percent
-    assert without > 1.15 * best
-    assert model.tradeoff_.limit[model.tradeoff_.chosen] == limit
+    assert np.abs(model.predict(NEW_X) - NEW_Y)[many].mean() > 1.15 * best
+    for limit in (0.0, 0.1):
+        limited = RareRegressor(PAIR, bins=BINS, max_loss_on_many=limit, random_state=0).fit(X, Y)
+        error = np.abs(limited.predict(NEW_X) - NEW_Y)[many].mean()
+        assert error < (1 + limit) * best + 0.02 * best  # 6000 rows say it to about one percent
+        assert limited.tradeoff_.limit[limited.tradeoff_.chosen] == limit
 
 
 def test_random_labels_gain_nothing_by_the_choice() -> None:
@@ -320,12 +319,8 @@ def test_wrong_labels_and_names() -> None:
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @pytest.mark.parametrize(
     "estimator",
-    [
-        RareRegressor({"line": LinearRegression()}, cv=3),
-        RareRegressor({"line": EncodedRegressor(LinearRegression())}, cv=3),
-        EncodedRegressor(LinearRegression()),
-    ],
-    ids=["blend", "blend of encoded", "encoded"],
+    [RareRegressor({"line": LinearRegression()}, cv=3), EncodedRegressor(LinearRegression())],
+    ids=["blend", "encoded"],
 )
 def test_checks_of_scikit_learn(estimator: Any) -> None:
     assert failed_checks(estimator) == {}

