@@ -1,6 +1,5 @@
 from functools import partial
 
-import pytest
 import torch
 
 from conr import conr_loss
@@ -22,16 +21,15 @@ def test_a_function_outside_of_graphs_runs_as_it_is() -> None:
     assert seen == [torch.Tensor, torch.Tensor]  # no stand-in of a tracer
 
 
-@pytest.mark.parametrize("k", [1, 2])
-def test_a_compiled_loss_is_the_loss(k: int) -> None:
+def test_a_compiled_loss_is_the_loss() -> None:
     """One graph for all sizes, down to a batch of one, where there is no pair."""
     torch.compiler.reset()
     loss = partial(conr_loss, window=1.0, temperature=0.1)
     compiled = torch.compile(loss, backend="aot_eager", fullgraph=True, dynamic=True)
-    generator = torch.Generator().manual_seed(k)
+    generator = torch.Generator().manual_seed(1)
     for n in (16, 24, 1):
         features = torch.randn(n, 5, generator=generator).requires_grad_()
-        labels = torch.randint(0, 5, (n, k), generator=generator) / 10
+        labels = torch.randint(0, 5, (n, 1), generator=generator) / 10
         batch = features, labels, torch.zeros_like(labels)
         found, expected = compiled(*batch), loss(*batch)
         torch.testing.assert_close(found, expected)

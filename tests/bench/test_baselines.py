@@ -10,6 +10,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from conr.bench import Task, grid_tasks, run_grid, task_epochs
 from conr.bench.baselines import check_baseline, run_baseline
+from conr.bench.table_models import MODELS
 from conr.data import ArrayDataset, Table
 from conr.report import load_runs
 from conr.runs.history import read_history
@@ -109,7 +110,10 @@ def test_several_label_dimensions_have_a_model_each(table: Path, tmp_path: Path)
     assert np.corrcoef(outputs.predictions[:, 0], outputs.labels[:, 0])[0, 1] > 0.8
 
 
-def test_a_grid_runs_baselines_beside_networks_and_repeats_nothing(table: Path, tmp_path: Path) -> None:
+def test_a_grid_runs_baselines_beside_networks_and_repeats_nothing(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MODELS, "hgb", MODELS["hgb"]._replace(iterations=10))
     tasks = grid_tasks(["table"], ["hgb", "hgb+inv"], 1)
     assert task_epochs(tasks[0], {"trainer.max_epochs": 7}) == 1
     told = []

@@ -257,8 +257,10 @@ def test_a_missing_package_is_told_with_its_extra(package: str, monkeypatch: pyt
         check_baseline("table", method)
 
 
-def test_a_grid_runs_them_beside_networks(houses: Path, tmp_path: Path) -> None:
+def test_a_grid_runs_them_beside_networks(houses: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     methods = ["lightgbm+sqinv", "hgb>linear"]
+    for name in ("lightgbm", "hgb"):
+        monkeypatch.setitem(MODELS, name, MODELS[name]._replace(iterations=5))
     tasks = grid_tasks(["table"], methods, 1)
     options = settings(houses) | {"trainer.max_epochs": 2}
     folders = run_grid(tasks, tmp_path, options=options)

@@ -150,10 +150,10 @@ def test_ctrl_c_stops_the_search_which_then_goes_on(tmp_path: Path, monkeypatch:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tune(tuning, trials=3, report=press)
+        tune(tuning, trials=2, report=press)
     assert not list(tmp_path.rglob("failure.json"))
-    trials = tune(tuning, trials=3)
-    assert [(trial.number, trial.state) for trial in trials] == [(number, "complete") for number in range(3)]
+    trials = tune(tuning, trials=2)
+    assert [(trial.number, trial.state) for trial in trials] == [(0, "complete"), (1, "complete")]
 
 
 def test_several_seeds_are_averaged_and_bad_points_get_no_more(tmp_path: Path, trained: list[Task]) -> None:
