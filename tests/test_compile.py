@@ -33,7 +33,7 @@ def test_a_compiled_loss_is_the_loss() -> None:
         batch = features, labels, torch.zeros_like(labels)
         found, expected = compiled(*batch), loss(*batch)
         torch.testing.assert_close(found, expected)
-        gradients = (torch.autograd.grad(loss, features)[0] for loss in (found, expected))
+        gradients = (torch.autograd.grad(one, features)[0] for one in (found, expected))
         torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
 
 
