@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +76,14 @@ def test_the_committed_runs_are_of_the_comparison_and_have_a_split_per_seed() ->
         assert not str(arguments.get("path", "")).startswith("/")
 
 
+@cache
+def committed_run() -> Run:
+    return next(run for run in read_runs([ROOT / "results" / "grid"]) if run.result.dataset == "table-airfoil")
+
+
 def made(method: str, dataset: str, seed: int, few: float, balanced: float) -> Run:
     """A run with errors of one's own."""
-    source = next(run for run in read_runs([ROOT / "results" / "grid"]) if run.result.dataset == "table-airfoil")
+    source = committed_run()
     metrics = {group: dict(source.result.metrics[group]) for group in source.result.metrics}
     metrics["few"]["mae"], metrics["all"]["bmae"] = few, balanced
     result: RunResult = replace(source.result, dataset=dataset, method=method, seed=seed, metrics=metrics)

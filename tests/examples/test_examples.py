@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from conr import Bins, LabelDensity
+from conr.data import ArrayDataset, RotatedDigits, Splits
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -25,6 +27,20 @@ def errors(printed: str) -> list[float]:
     return [float(number) for number in ERROR.findall(printed)]
 
 
+@pytest.fixture
+def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sixth of the digits to train on."""
+    load = RotatedDigits.load
+
+    def less(self: RotatedDigits) -> Splits:
+        splits = load(self)
+        assert isinstance(train := splits.train, ArrayDataset)
+        return replace(splits, train=ArrayDataset(train.inputs[:500], train.labels[:500], train.ids[:500]))
+
+    monkeypatch.setattr(RotatedDigits, "load", less)
+
+
+@pytest.mark.usefixtures("few_digits")
 @pytest.mark.filterwarnings("ignore:.*treespec")
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "two_processes"])
 def test_an_example_trains_and_says_what_rare_labels_gained(
