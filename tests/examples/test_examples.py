@@ -34,7 +34,8 @@ def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def less(self: RotatedDigits) -> Splits:
         splits = load(self)
-        assert isinstance(train := splits.train, ArrayDataset)
+        train = splits.train
+        assert isinstance(train, ArrayDataset)
         return replace(splits, train=ArrayDataset(train.inputs[:500], train.labels[:500], train.ids[:500]))
 
     monkeypatch.setattr(RotatedDigits, "load", less)
