@@ -3,11 +3,12 @@
 import difflib
 import math
 from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
 
 
 def check_number(name: str, value: float, *, low: float = -math.inf, open_low: bool = False) -> None:
     """Require a finite number, at least ``low`` (more than ``low`` if ``open_low``)."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float | Real):  # NumPy's, too
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
     if not -math.inf < value < math.inf:  # math.isfinite would break a compiled graph
         raise ValueError(f"{name}: expected a finite number, got {value}")
@@ -25,7 +26,7 @@ def check_share(name: str, value: float, *, open_high: bool = False) -> None:
 def check_whole(name: str, value: int, *, low: int) -> None:
     """Require a whole number of at least ``low``."""
     check_number(name, value, low=low)
-    if not isinstance(value, int):
+    if not isinstance(value, int | Integral):
         raise TypeError(f"{name}: expected a whole number, got {value}")
 
 

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import example, given, settings
@@ -84,3 +85,15 @@ def test_impossible_bins_are_refused() -> None:
             label_bins(labels, width=width)
     with pytest.raises(ValueError, match="count: expected a number of at least 1, got 0"):
         label_bins(labels, count=0)
+
+
+def test_more_labels_than_torchs_quantiles_take() -> None:
+    labels = torch.linspace(0, 40, 2**24 + 1)
+    assert len(label_bins(labels)) == 80
+
+
+def test_a_width_is_one_number_or_one_per_dimension() -> None:
+    labels = torch.rand(50, 2)
+    assert label_bins(labels, width=np.float32(0.5)).shape == label_bins(labels, width=[0.5, 0.5]).shape
+    with pytest.raises(ValueError, match="width: expected 2 numbers, one per label dimension, got 3"):
+        label_bins(labels, width=[1, 2, 3])

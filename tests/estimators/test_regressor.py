@@ -1,8 +1,10 @@
 import pickle
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from decimal import Decimal
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,38 @@ def rows() -> tuple[Array, Array]:
     random = np.random.default_rng(0)
     inputs = random.normal(size=(240, 3))
     return inputs, np.exp(inputs[:, 0]) + 0.1 * inputs[:, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_the_users_default_dtype_is_neither_used_nor_changed(
+    dtype: torch.dtype, rows: tuple[Array, Array], tmp_path: Path
+) -> None:
+    expected = ConRRegressor("lds+conr", **SMALL).fit(*rows).predict(rows[0])
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        model = ConRRegressor("lds+conr", **SMALL).fit(*rows)
+        loaded = ConRRegressor.load(model.save(tmp_path))
+        np.testing.assert_equal(loaded.evaluate(*rows), model.evaluate(*rows))
+        with pytest.raises(ValueError, match="contains NaN"):
+            ConRRegressor(**SMALL).fit(rows[0], rows[1] * np.nan)
+        assert torch.get_default_dtype() == dtype
+    finally:
+        torch.set_default_dtype(before)
+    for one in (model, loaded):
+        np.testing.assert_array_equal(one.predict(rows[0]), expected)
+
+
+def test_fits_in_threads_leave_the_default_dtype(rows: tuple[Array, Array]) -> None:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            fits = [pool.submit(ConRRegressor(**SMALL | {"max_epochs": epochs}).fit, *rows) for epochs in (2, 6)]
+            assert all(np.isfinite(one.result().predict(rows[0])).all() for one in fits)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(before)
 
 
 @pytest.fixture(scope="module")

@@ -89,3 +89,14 @@ def test_the_state_is_the_whole_encoding(scaling: str, categories: str) -> None:
     encoding = Encoding(scaling=scaling, categories=categories).fit(columns)
     restored = Encoding.from_state(json.loads(json.dumps(encoding.state())), encoding.arrays)
     np.testing.assert_array_equal(restored.transform(columns), encoding.transform(columns))
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-300])
+def test_numbers_of_any_size_are_scaled(size: float) -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 2))
+    for scaling in ("standard", "robust", "quantile"):
+        expected, found = (
+            Encoding(scaling=scaling).fit(columns).transform(columns)
+            for columns in (number_columns(factor * rows, ["a", "b"]) for factor in (1, size))
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -35,6 +35,15 @@ from conr.tables.numbers import UnclearError, Writing, detected_writing, looks_l
         ("\uff11\uff12\uff0e\uff15|7", [12.5, 7], Writing()),
         ("\u0661\u0662\u066b\u0665|\u0667", [12.5, 7], Writing()),
         ("\u096b%|7%", [5, 7], Writing(unit="%")),
+        ("kr. 1.234,50|kr. 7,5", [1234.5, 7.5], Writing(",", ".", "kr")),
+        ("1.234,50 kr.|7,5 kr", [1234.5, 7.5], Writing(",", ".", "kr")),
+        ("Rs.500|Rs. 1,250.5", [500, 1250.5], Writing(".", ",", "Rs")),
+        ("1,250.00/-|500/-", [1250, 500], Writing(".", ",")),
+        ("7,656e+04|1,5e2", [76560, 150], Writing(",", ".")),
+        ("~50|~7|12", [50, 7, 12], Writing(unit="~")),
+        ("76,6 Mio. \u20ac|7 Mio. \u20ac", [76.6, 7], Writing(",", ".", "Mio. \u20ac")),
+        ("12 per cent|7.5 per cent", [12, 7.5], Writing(unit="per cent")),
+        ("5%|7", [5, 7], Writing(unit="%")),
     ],
 )
 def test_a_column_is_read_as_it_is_written(texts: str, numbers: list[float], writing: Writing) -> None:
@@ -56,6 +65,9 @@ def test_a_column_is_read_as_it_is_written(texts: str, numbers: list[float], wri
         "5 m2|7 m3",
         "12a2|13b2",
         "1.2M|7",
+        "7 Mio. \u20ac|7",
+        "30%|0.58",
+        "1,234e5|1,234,567",
         "1 two",
         "5 (or 6)",
         "1,2,3",
@@ -85,6 +97,9 @@ def test_a_mark_that_may_be_either_is_asked_for_or_follows_other_columns() -> No
     many = [f"{number} {'kg' if number % 2 else 'lb'}" for number in range(40)]
     with pytest.raises(UnclearError, match="expected numbers in one unit, got '1 kg' and '0 lb'"):
         detected_writing(many)
+    shares = [f"{number}%" if number % 2 else f"0.{number + 10}" for number in range(40)]
+    with pytest.raises(UnclearError, match=r"expected numbers in one unit, got '0\.10' and '1%'"):
+        detected_writing(shares)
 
 
 def test_later_numbers_are_written_so_or_refused() -> None:

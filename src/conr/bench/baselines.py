@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import yaml
 from jsonargparse import ArgumentParser
 from numpy.typing import NDArray
 from torch import Tensor
@@ -34,7 +33,9 @@ from conr.runs.environment import environment
 from conr.runs.outputs import Outputs
 from conr.runs.results import RunResult
 from conr.runs.saving import save_run
+from conr.tables.typed import quote_columns
 from conr.training.metrics_table import metrics_by_region
+from conr.training.options import plain_config
 
 OVERSAMPLE = "oversample"
 TABLES = ("abalone", "table")
@@ -253,10 +254,11 @@ def _built(
     parser.add_argument("--density", type=SampleWeights | None, default=None)
     preset = json.dumps({"data": parts.data, "density": parts.density})
     with option_errors():
-        chosen = parser.parse_args([f"--config={preset}", *(f"--{name}={value}" for name, value in settings.items())])
+        typed = quote_columns([f"--{name}={value}" for name, value in settings.items()])
+        chosen = parser.parse_args([f"--config={preset}", *typed])
         built = parser.instantiate_classes(chosen)
     built.data.protocol = built.protocol
-    configuration = yaml.safe_load(parser.dump(chosen)) | {
+    configuration = plain_config(parser, chosen) | {
         "seed_everything": seed,
         parts.name: {"loss": parts.loss, "iterations": parts.iterations, OVERSAMPLE: parts.oversample}
         | ({"map": parts.map, "power": parts.power} if parts.map else {}),

@@ -87,6 +87,11 @@ def with_options(datasets: Sequence[GridDataset], settings: dict[str, str]) -> t
 def _table(word: str) -> GridDataset:
     _, _, rest = word.partition(":")
     file, colon, target = rest.rpartition(":")
+    parts = rest.split(":")
+    for end in range(1, len(parts)):  # a colon may stand in either name
+        if Path(":".join(parts[:end])).is_file():
+            file, target = ":".join(parts[:end]), ":".join(parts[end:])
+            break
     if not colon or not file or not target:
         raise ValueError(f"datasets: expected table:FILE:TARGET, as in table:houses.csv:price, got {word!r}")
     if not Path(file).is_file():

@@ -13,7 +13,6 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 
 from conr._checks import check_number
 from conr._extras import require
@@ -34,6 +33,7 @@ from conr.report.style import save_picture
 from conr.runs.atomic import write_text
 from conr.runs.folder import LAST_CHECKPOINT, read_config
 from conr.runs.history import read_history
+from conr.runs.yaml_text import yaml_text
 from conr.training.options import Output
 
 STUDY = "study.db"
@@ -198,7 +198,7 @@ def write_tuning(tuning: Tuning, trials: list[Trial]) -> list[Path]:
     }
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     head = f"# Chosen by the lowest mean {tuning.metric} over {tuning.seeds} seeds among {len(trials)} points.\n"
-    configuration = head + yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    configuration = head + yaml_text(config)
     return [write_text(tuning.folder / BEST, configuration), write_text(tuning.folder / NUMBERS, f"{text}\n")]
 
 

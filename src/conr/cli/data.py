@@ -18,6 +18,7 @@ from conr.density.splits import SPLITS
 from conr.methods.presets import VANILLA, dataset_names, preset_config
 from conr.report.histogram import histogram_picture, terminal_histogram
 from conr.report.tables import TextTable
+from conr.tables.typed import quote_columns
 
 ACTIONS = {
     "list": "all datasets",
@@ -59,7 +60,7 @@ def data(options: Sequence[str]) -> int:
         parser.add_argument("--picture", type=str | None, default=None, help="write the histogram to this file (.png)")
     parameters = inspect.signature(dataset).parameters
     flags = [option for option, parameter in parameters.items() if parameter.annotation is bool]
-    chosen = parser.instantiate_classes(parse(parser, given, flags=flags))
+    chosen = parser.instantiate_classes(parse(parser, quote_columns(given), flags=flags))
     built = dataset(**{option: chosen[option] for option in parameters})
     built.protocol = chosen.protocol
     if action == "describe":

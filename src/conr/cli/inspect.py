@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from conr.cli.parsing import add_file_format, parse, verb_parser
-from conr.tables.typed import typed_columns
+from conr.tables.typed import as_setting, typed_column, typed_columns
 
 DESCRIPTION = """Look at the labels of a CSV or Parquet file before any training.
 
@@ -19,7 +19,7 @@ weights and ConR settings; writes inspection.json, inspection.png and settings.y
 
 _WIDTHS: Any = float | list[float] | None
 _OPTIONS = (  # of `conr.data.Table`, which has the defaults
-    ("split_column", int | str | None, 'column with "train", "val" or "test" (default: draw balanced splits)'),
+    ("split_column", str | None, 'column with "train", "val" or "test" (default: draw balanced splits)'),
     ("bin_width", _WIDTHS, "width of the label bins, in label units, one number or one per target (default: chosen)"),
     ("bin_count", int | None, "number of label bins of equal width, instead of their width"),
     (
@@ -57,9 +57,10 @@ def inspect(options: Sequence[str]) -> int:
     out = chosen.pop("out")
     for name in ("target", "ignore", "categorical"):
         chosen[name] = typed_columns(chosen[name])
+    if chosen["split_column"] is not None:
+        chosen["split_column"] = typed_column(chosen["split_column"])
     targets = chosen["target"]
-    if len(targets) == 1:
-        (chosen["target"],) = targets
+    chosen["target"] = as_setting(targets)
     unless_given = {"ignore": [], "categorical": [], "skip_bad": False}
     given = {name: value for name, value in chosen.items() if value is not None and value != unless_given.get(name)}
 

@@ -1,5 +1,6 @@
 """The verb ``table``: fit a model on a file, predict another file, evaluate on a third."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,7 @@ def _fit(words: list[str]) -> None:
     with working("fitting the model"):
         fitted = fit_table(
             path,
-            targets if len(targets) > 1 else targets[0],
+            targets[0] if len(targets) == 1 else targets,
             regressor,
             ignore=typed_columns([chosen.ignore]),
             categorical=typed_columns([chosen.categorical]),
@@ -220,6 +221,8 @@ def _model_settings(words: list[str]) -> tuple[list[str], dict[str, Any]]:
 
 def _value(text: str) -> Any:
     """The typed value read as YAML, but 1e-3 as a number."""
+    if "_" in text:  # to Python and YAML, 1_0 is 10
+        return text
     try:
         return int(text) if text.lstrip("+-").isdecimal() else float(text)
     except ValueError:
@@ -270,6 +273,9 @@ def _check_free(path: Path) -> None:
         raise ValueError(
             f"--out: expected a new file or folder, found {path}: nothing is overwritten, choose another name"
         )
+    above = next(one for one in path.absolute().parents if one.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):  # said before a training, not after it
+        raise ValueError(f"--out: expected a folder that files can be written to, found {above}")
 
 
 def _print_metrics(console: "Console", metrics: Mapping[str, Mapping[str, float]], title: str) -> None:

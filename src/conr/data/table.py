@@ -23,6 +23,7 @@ from conr.tables.columns import Columns
 from conr.tables.encoding import Encoding
 from conr.tables.files import FileFormat
 from conr.tables.source import TableContent, TableFile, read_rows
+from conr.tables.typed import typed_column
 
 
 class Table(RegressionData):
@@ -80,10 +81,11 @@ class Table(RegressionData):
         self,
         *,
         path: str,
-        target: int | str | Sequence[int | str],
-        ignore: int | str | Sequence[int | str] = (),
-        categorical: int | str | Sequence[int | str] = (),
-        split_column: int | str | None = None,
+        # str first: jsonargparse takes the first kind that a typed text fits, and would read 0x1F as the number 31
+        target: str | int | Sequence[str | int],
+        ignore: str | int | Sequence[str | int] = (),
+        categorical: str | int | Sequence[str | int] = (),
+        split_column: str | int | None = None,
         header: bool = True,
         separator: str | None = None,
         encoding: str | None = None,
@@ -108,14 +110,14 @@ class Table(RegressionData):
         check_number("few", few, low=0)
         check_number("many", many, low=few)
         targets, ignored, also_categories = (
-            [one] if isinstance(one, int | str) else list(one) for one in (target, ignore, categorical)
+            [*map(typed_column, [one] if isinstance(one, int | str) else one)] for one in (target, ignore, categorical)
         )
         self.file = TableFile(
             Path(path),
             targets,
             ignore=ignored,
             categorical=also_categories,
-            split_column=split_column,
+            split_column=None if split_column is None else typed_column(split_column),
             written=FileFormat(header=header, separator=separator, encoding=encoding, decimal=decimal, dates=dates),
             bin_width=bin_width,
             bin_count=bin_count,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -97,7 +98,7 @@ class Bins:
             50
         """
         lows, highs = _range(labels, low, high)
-        widths = _per_dimension(width, len(lows), "width")
+        widths = per_dimension(width, len(lows), "width")
         edges = []
         for first, last, step in zip(lows, highs, widths, strict=True):
             check_number("width", step, low=0, open_low=True)
@@ -268,8 +269,9 @@ def _equal_edges(first: float, last: float, step: float) -> list[float]:
     return [first, *edges[1:-1], max(edges[-1], last)]
 
 
-def _per_dimension(value: float | Sequence[float], dimensions: int, name: str) -> list[float]:
-    values = [float(value)] * dimensions if isinstance(value, int | float) else [float(one) for one in value]
+def per_dimension(value: float | Sequence[float], dimensions: int, name: str) -> list[float]:
+    """A number for each label dimension: the same one, or as many as are given."""
+    values = [float(value)] * dimensions if isinstance(value, Real) else [float(one) for one in value]
     if len(values) != dimensions:
         raise ValueError(f"{name}: expected {dimensions} numbers, one per label dimension, got {len(values)}")
     return values
@@ -281,10 +283,10 @@ def _range(
     if labels is None:
         if low is None or high is None:
             raise ValueError("labels: expected labels, or both low and high, got none")
-        dimensions = 1 if isinstance(low, int | float) else len(low)
+        dimensions = 1 if isinstance(low, Real) else len(low)
     else:
         columns = finite_columns(labels)  # (n, k)
         dimensions = columns.shape[1]
         low = columns.amin(dim=0).tolist() if low is None else low
         high = columns.amax(dim=0).tolist() if high is None else high
-    return _per_dimension(low, dimensions, "low"), _per_dimension(high, dimensions, "high")
+    return per_dimension(low, dimensions, "low"), per_dimension(high, dimensions, "high")

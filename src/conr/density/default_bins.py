@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from conr._checks import check_number
 from conr.density import Bins
-from conr.density.bins import Labels, finite_columns
+from conr.density.bins import Labels, finite_columns, per_dimension
 
 FEWEST, MOST = 10, 100
 
@@ -57,7 +57,7 @@ def label_bins(labels: Labels, *, width: float | Sequence[float] | None = None, 
     if width is None:
         widths = [_default_width(column, columns.shape[1]) for column in columns.T]
     else:
-        widths = [width] * columns.shape[1] if isinstance(width, int | float) else list(width)
+        widths = per_dimension(width, columns.shape[1], "width")
     ranges = [_range(column, step) for column, step in zip(columns.T, widths, strict=True)]
     return Bins.by_width(width=widths, low=[low for low, _ in ranges], high=[high for _, high in ranges])
 
@@ -82,7 +82,7 @@ def _default_width(column: Tensor, dimensions: int) -> float:
     spread = float(column.max() - column.min())
     if dimensions == 1 and _whole(column) and spread < MOST:
         return 1.0
-    low, high = column.quantile(torch.tensor([0.25, 0.75], dtype=torch.float64)).tolist()
+    low, high = np.quantile(column.cpu().numpy(), (0.25, 0.75)).tolist()  # torch takes at most 16 million
     wanted = 2 * (high - low) * len(column) ** (-1 / 3)
     most = MOST ** (1 / dimensions)
     bins = min(most, max(FEWEST ** (1 / dimensions), spread / wanted if wanted else most))

@@ -21,7 +21,7 @@ from conr.estimators.network import in_batches
 from conr.estimators.network_settings import check_network_settings
 from conr.estimators.rows import TableInput, check_labels, errors_by_region, single_pair, validation_rows
 from conr.estimators.storage import ModelState, load_model, save_model
-from conr.estimators.support import check_names, chosen_device, known_arguments, training_schedule
+from conr.estimators.support import check_names, chosen_device, known_arguments, own_defaults, training_schedule
 from conr.estimators.table_task import TableTask
 from conr.estimators.threads import torch_threads_for
 from conr.methods.objective import conr_settings, criterion_kind
@@ -199,6 +199,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         super().set_params(**params)
         return self
 
+    @own_defaults()
     @torch.inference_mode(mode=False)  # wherever it is called from
     @torch.enable_grad()
     def fit(
@@ -294,6 +295,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         array: Predictions = features.cpu().numpy()
         return array
 
+    @own_defaults()
     def evaluate(self, X: Any, y: Any) -> dict[str, dict[str, float]]:  # noqa: N803
         """Metrics over all rows and per shot region of the label, by the counts of the training labels.
 
@@ -330,6 +332,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         return save_model(self.get_params(deep=False), ModelState.of(self), Path(path))
 
     @classmethod
+    @own_defaults()
     def load(cls, path: str | Path, *, device: str = AUTO) -> Self:
         """The model that `save` left in a folder.
 
@@ -378,6 +381,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         self.history_ = fitted.history
         self.best_epoch_ = fitted.best_epoch
 
+    @own_defaults()
     def _outputs(self, X: Any) -> tuple[Tensor, Tensor]:  # noqa: N803
         check_is_fitted(self)
         columns = self._columns(X, reset=False)

@@ -92,6 +92,8 @@ class TableInput(BaseEstimator):  # type: ignore[misc]
         return list(names)
 
     def _checked_labels(self, y: Any, rows: int, *, reset: bool) -> NDArray[np.float64]:
+        if getattr(getattr(y, "dtype", None), "kind", "") in {"m", "M"}:
+            raise TypeError(f"y: expected numbers as labels, got {y.dtype}; make them numbers, such as days")
         labels: NDArray[np.float64] = check_array(
             y, ensure_2d=False, dtype=np.float64, copy=True, input_name="y", estimator=self
         )

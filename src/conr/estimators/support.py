@@ -1,11 +1,12 @@
-"""Around a training: names of arguments, devices, random numbers."""
+"""Around a training: names of arguments, devices, random numbers, defaults of torch."""
 
 import difflib
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import wraps
+from threading import Lock
 from typing import Any
 
 import torch
@@ -89,3 +90,23 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+_lock = Lock()
+_set_aside: list[torch.dtype] = []  # the user's default, once per context that is open in any thread
+
+
+@contextmanager
+def own_defaults() -> Iterator[None]:
+    """Torch's defaults as they come, float32 on the CPU; those that the user has set hold again afterwards."""
+    with _lock:
+        _set_aside.append(_set_aside[0] if _set_aside else torch.get_default_dtype())
+        torch.set_default_dtype(torch.float32)
+    try:
+        with nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu"):
+            yield
+    finally:
+        with _lock:
+            before = _set_aside.pop()
+            if not _set_aside:
+                torch.set_default_dtype(before)

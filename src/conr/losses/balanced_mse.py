@@ -231,7 +231,7 @@ class NoiseScale(nn.Module):
         super().__init__()
         check_settings(noise_scale=given(noise_scale))
         self.noise_scale = noise_scale
-        self.log = nn.Parameter(torch.tensor(math.log(given(noise_scale))), requires_grad=learn)
+        self.log = nn.Parameter(torch.tensor(math.log(given(noise_scale)), dtype=torch.float32), requires_grad=learn)
 
     def resolved(self) -> None:
         """Start from the number that "auto" has become."""

@@ -263,7 +263,7 @@ def conr_statistics(
     bad = spoilt(labels) + spoilt(predictions)  # scalar
     colliding = negatives.sum(dim=1, dtype=torch.float32) + bad  # (n,)
     agreeing = agree.sum(dim=1, dtype=torch.float32) + bad  # (n,)
-    by_region = torch.zeros(2, num_regions, device=labels.device)
+    by_region = torch.zeros(2, num_regions, dtype=torch.float32, device=labels.device)
     by_region.index_add_(1, regions.long(), torch.stack((agreeing, colliding)))
     positive_count = positives.sum(dim=1, dtype=torch.float32) + bad  # (n,)
     return ConRStatistics(

@@ -247,9 +247,9 @@ class SRLLoss(FeatureLoss):
         """
         features, low, high, width = (number(name, getattr(self, name)) for name in _SIZES)
         self.edges = Bins.by_width(width=width, low=low, high=high).edges[0].float()  # (K + 1,)
-        self.points = unit_vectors(torch.randn(self.num_points, features))
-        self.surrogate = torch.zeros(len(self.edges) - 1, features)
-        self.epoch_sums = torch.zeros(len(self.edges) - 1, features)
+        self.points = unit_vectors(torch.randn(self.num_points, features, dtype=torch.float32))
+        self.surrogate = torch.zeros(len(self.edges) - 1, features, dtype=torch.float32)
+        self.epoch_sums = torch.zeros_like(self.surrogate)
 
     def forward(
         self, features: Tensor, labels: Tensor, predictions: Tensor | None = None, weights: Tensor | None = None

@@ -152,7 +152,7 @@ class UVOTE(FittedLoss):
     def __init__(self, *, heads: int = 2, clip: tuple[float, float] = (5.0, 1000.0), reduction: str = "mean") -> None:
         check_range("clip", clip)
         super().__init__(heads=heads, clip=clip, reduction=reduction)
-        self.register_buffer("progress", torch.tensor(1.0), persistent=False)
+        self.register_buffer("progress", torch.tensor(1.0, dtype=torch.float32), persistent=False)
 
     def fit(self, labels: Tensor, bins: Bins) -> Self:
         """Count the training labels (n,) or (n, k) in bins. Returns self.
@@ -163,7 +163,7 @@ class UVOTE(FittedLoss):
         counts = LabelDensity().fit(labels, bins).counts.flatten().double()  # (bins,)
         smallest = counts[counts > 0].min()
         tables = []
-        for power in torch.linspace(0, 1, self.heads).tolist():
+        for power in torch.linspace(0, 1, self.heads, dtype=torch.float32).tolist():
             clipped = counts.clamp(*self.clip) if power == 1 else counts.clamp(min=smallest)
             table = clipped**-power  # (bins,)
             tables.append(table * (counts.sum() / (table * counts).sum()))

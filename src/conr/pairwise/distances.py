@@ -13,6 +13,9 @@ from conr.pairwise.similarities import can_look
 MODERATE = 1e-30, 1e30
 """Ends of the numbers whose distances and products with others like them float32 holds well."""
 
+MOST_EXACT = 2**24
+"""Float32 has all whole numbers up to it."""
+
 Distance = str | Callable[[Tensor, Tensor], Tensor]
 """A name of ``DISTANCES``, or a function of labels (n, k) and (m, k) that returns their distances (n, m)."""
 
@@ -80,9 +83,8 @@ def label_distance(first: Tensor, second: Tensor, distance: Distance) -> Tensor:
     """
     if first.shape[1] != second.shape[1]:
         raise ValueError(f"labels: expected equal label dimensions, got {first.shape[1]} and {second.shape[1]}")
-    first, second = real(first), real(second)
-    dtype = wide_enough((largest(first), largest(second)))
-    first, second = (one.to(torch.promote_types(one.dtype, dtype)) for one in (first, second))
+    dtype = wide_enough((first, second))
+    first, second = real(first, dtype), real(second, dtype)
     check_distance(distance, first.shape[1])
     if callable(distance):
         result = distance(first, second)
@@ -122,9 +124,14 @@ def box_coordinates(labels: Tensor, reach: Tensor, distance: str) -> tuple[Tenso
     return labels, reach + 16 * torch.finfo(labels.dtype).eps * (reach + size)
 
 
-def wide_enough(sizes: Iterable[float]) -> torch.dtype:
-    """The dtype for distances of labels of some sizes: float32, or float64 if one is finite and beyond it."""
+def wide_enough(labels: Iterable[Tensor], *settings: float) -> torch.dtype:
+    """The dtype for distances of labels: float32, or float64 if a label or setting is finite and beyond it."""
     low, high = MODERATE
+    sizes = list(settings)
+    for one in labels:
+        sizes.append(largest(one))
+        if not one.is_floating_point() and sizes[-1] > MOST_EXACT:
+            return torch.float64
     beyond = any(0 < size <= low or high <= size < math.inf for size in sizes)
     return torch.float64 if beyond else torch.float32
 
@@ -136,6 +143,6 @@ def largest(labels: Tensor) -> float:
     return float(torch.linalg.vector_norm(real(labels), ord=math.inf))
 
 
-def real(labels: Tensor) -> Tensor:
-    """Labels as constants in the dtype that distances are computed in: float32, or float64 if given so."""
-    return labels.detach().to(torch.promote_types(labels.dtype, torch.float32))
+def real(labels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Labels as constants in a dtype, or in float64 if given so."""
+    return labels.detach().to(torch.promote_types(torch.promote_types(labels.dtype, torch.float32), dtype))

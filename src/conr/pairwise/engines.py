@@ -163,9 +163,9 @@ def _can_sort(samples: Samples | Prepared, rule: Rule) -> bool:
 def _prepared(samples: Samples, others: Samples | None, rule: Rule) -> tuple[Prepared, Prepared | None]:
     """Both in the dtypes that distances and similarities are computed in."""
     parts = (samples, *([] if others is None else [others]))
-    sizes = [largest(one) for part in parts for one in part[1:]]
-    _check_pushes(max(sizes[::2]), samples, rule)
-    dtype = torch.promote_types(samples.features.dtype, wide_enough((*sizes, rule.window, rule.distance_scale)))
+    _check_pushes(max(largest(part.labels) for part in parts), samples, rule)
+    keys = [one for part in parts for one in part[1:]]
+    dtype = torch.promote_types(samples.features.dtype, wide_enough(keys, rule.window, rule.distance_scale))
     for one in (*samples[1:], *(() if others is None else others[1:])):
         dtype = torch.promote_types(dtype, real(one).dtype)
     if others is not None:

@@ -9,11 +9,14 @@ from torch import Tensor
 
 from conr._checks import check_choice, check_number
 from conr._torch import rounding
-from conr.pairwise.distances import DISTANCES, Distance, check_distance, label_distance, largest, real, wide_enough
+from conr.pairwise.distances import DISTANCES, Distance, check_distance, label_distance, real, wide_enough
 
 LOG2_E = math.log2(math.e)
 NOTHING = -1e30
 """Logarithm of an empty sum: exp2 of it is 0, and unlike minus infinity it can be subtracted from itself."""
+
+LEAST_TEMPERATURE = 1e-37
+"""Of a smaller one the inverse is infinite in float32."""
 
 Push = str | Callable[[Tensor], Tensor]
 """``"exp"``, ``"linear"``, or an elementwise function of scaled label distances (n, m) to positive factors (n, m)."""
@@ -57,6 +60,10 @@ class Rule(NamedTuple):
         """Return the rule; raise ValueError or TypeError for a number out of its range or an unknown name."""
         check_number("window", self.window, low=0, open_low=True)
         check_number("temperature", self.temperature, low=0, open_low=True)
+        if self.temperature < LEAST_TEMPERATURE:
+            raise ValueError(
+                f"temperature: expected a number of at least {LEAST_TEMPERATURE:g}, got {self.temperature}"
+            )
         check_number("distance_scale", self.distance_scale, low=0)
         if not callable(self.push):
             check_choice("push", self.push, PUSHES)
@@ -69,8 +76,8 @@ class Rule(NamedTuple):
     def prepare(self, samples: Samples, dtype: torch.dtype | None = None) -> Prepared:
         """Samples with their reaches; labels and predictions at least in a dtype, by default one that holds them."""
         if dtype is None:
-            dtype = wide_enough((*map(largest, samples[1:]), self.window, self.distance_scale))
-        keys = [real(one).to(torch.promote_types(real(one).dtype, dtype)) for one in samples[1:]]  # (n, k) each
+            dtype = wide_enough(samples[1:], self.window, self.distance_scale)
+        keys = [real(one, dtype) for one in samples[1:]]  # (n, k) each
         reaches = [self._reach(one, given.dtype) for one, given in zip(keys, samples[1:], strict=True)]  # (n,) each
         return Prepared(samples.features, *keys, *reaches)
 
@@ -80,8 +87,8 @@ class Rule(NamedTuple):
         Labels in steps of 0.1 lie 0.1 apart only up to rounding. So a distance counts as within the window $\omega$ if
         it is at most $\omega (1 + r) + r (|y_i| + |y_j|)$, where $|y|$ is the sum over dimensions and $r$ is `rounding`
         of the type that labels are given in: 2.4e-7 for float32, 4.4e-16 for float64, 4.9e-4 for float16, 3.9e-3 for
-        bfloat16. Integers are exact, and of a function as distance nobody knows how it magnifies rounding: there the
-        last term is missing.
+        bfloat16. Integers are exact (on a GPU and compiled, up to 2^24), and of a function as distance nobody knows how
+        it magnifies rounding: there the last term is missing.
         """
         relative = 0.0 if self.exact else rounding(given)
         of_size = relative if given.is_floating_point and not callable(self.distance) else 0.0

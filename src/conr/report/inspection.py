@@ -1,13 +1,11 @@
 """An inspected table as text for a terminal, a picture, a JSON file, and a configuration to start from."""
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from matplotlib.figure import Figure
 from rich.console import Group
 from rich.text import Text
@@ -19,19 +17,13 @@ from conr.report.histogram import draw_histogram, histogram_picture, terminal_hi
 from conr.report.style import WIDTH, write_png
 from conr.report.tables import REGION_TITLES, TextTable, significant_text, with_unit
 from conr.runs.atomic import write_text
+from conr.runs.yaml_text import yaml_text
 
 SCHEMA = "conr.inspection/1"
 NUMBERS, PICTURE, SETTINGS = "inspection.json", "inspection.png", "settings.yaml"
 
 _MOST_NAMED = 5
 _TESTED_COLOR, _EMPTY_COLOR = "#1f83cb", "#d55e00"
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes text such as 1e3, which jsonargparse reads as a number and YAML 1.1 does not."""
-
-
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[\d.]+[eE][-+]?\d+"), list("-+.0123456789"))
 
 
 def write_inspection(inspection: Inspection, folder: Path, *, options: Mapping[str, Any]) -> list[Path]:
@@ -51,7 +43,7 @@ def write_inspection(inspection: Inspection, folder: Path, *, options: Mapping[s
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(inspection_content(inspection), indent=1, allow_nan=False, ensure_ascii=False)
     suggested = suggested_configuration(inspection, options)
-    configuration = yaml.dump(suggested, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    configuration = yaml_text(suggested)
     return [
         write_text(folder / NUMBERS, f"{text}\n"),
         _write_picture(inspection, folder / PICTURE),

@@ -1,6 +1,7 @@
 """Folder of a run: its files, and a free name for a new one, so that no run overwrites another."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def new_run_folder(root: Path, dataset: str, method: str, seed: int | None) -> P
     if method in {"", ".", ".."} or not {"/", "\\", "\0"}.isdisjoint(method):
         raise ValueError(f"method: expected a name that a folder may have, got {method!r}")
     inherited = os.environ.get(_CHILD_VARIABLE)
-    if inherited and int(os.environ.get("LOCAL_RANK", "0")) > 0:
+    if inherited and not is_main_process():
         return Path(inherited)
     stem = f"seed-{seed}" if seed is not None else "seed-none"
     attempt = 1
@@ -42,6 +43,23 @@ def new_run_folder(root: Path, dataset: str, method: str, seed: int | None) -> P
             continue
         os.environ[_CHILD_VARIABLE] = str(folder)
         return folder
+
+
+def is_main_process() -> bool:
+    """Tell if this is no process that the trainer has started for a run (DDP)."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
+
+
+def remove_run_folder(folder: Path, root: Path) -> None:
+    """Remove a new run's folder and those around it up to ``root``, as far as nothing else is in them."""
+    shutil.rmtree(folder, ignore_errors=True)
+    above = folder.parent
+    while above.is_relative_to(root):
+        try:
+            above.rmdir()
+        except OSError:  # another run is in it
+            return
+        above = above.parent
 
 
 def check_run_folder(folder: Path) -> Path:

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from conr.runs.atomic import write_text
 from conr.runs.folder import CONFIG
 from conr.runs.history import write_history
 from conr.runs.outputs import Outputs
 from conr.runs.results import RunResult
+from conr.runs.yaml_text import yaml_text
 
 
 def save_run(
@@ -37,7 +36,7 @@ def save_run(
     folder.mkdir(parents=True, exist_ok=True)
     outputs.write(folder)
     if config is not None:
-        write_text(folder / CONFIG, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        write_text(folder / CONFIG, yaml_text(config))
     if history is not None:
         write_history(folder, history)
     result.write(folder)

@@ -110,7 +110,7 @@ class BinCalibration(nn.Module):
         self.clip = clip
         bins = torch.Size(shape).numel()
         for name, start in (("mean", 0.0), ("variance", 1.0), ("smoothed_mean", 0.0), ("smoothed_variance", 1.0)):
-            self.register_buffer(name, torch.full((bins, num_features), start))
+            self.register_buffer(name, torch.full((bins, num_features), start, dtype=torch.float32))
         self.register_buffer("count", torch.zeros(bins, dtype=torch.long))
         self.register_buffer("ready", torch.zeros(bins, dtype=torch.bool))
 

@@ -53,8 +53,8 @@ class BinMoments(nn.Module):
         check_whole("bins", bins, low=1)
         check_whole("num_features", num_features, low=1)
         self.register_buffer("count", torch.zeros(bins, dtype=torch.long))
-        self.register_buffer("mean", torch.zeros(bins, num_features))
-        self.register_buffer("deviations", torch.zeros(bins, num_features))
+        self.register_buffer("mean", torch.zeros(bins, num_features, dtype=torch.float32))
+        self.register_buffer("deviations", torch.zeros(bins, num_features, dtype=torch.float32))
 
     @torch.no_grad()
     def add(self, features: Tensor, index: Tensor) -> None:

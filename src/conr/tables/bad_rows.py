@@ -5,6 +5,14 @@ from collections.abc import Sequence
 
 from conr._hints import switch
 
+_LONGEST = 80
+
+
+def shown(value: object) -> str:
+    """A cell in a message, cut if it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}\u2026"
+
 
 class BadRows:
     """Collects what is wrong with the rows of a table of samples.

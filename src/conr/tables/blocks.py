@@ -2,8 +2,9 @@
 
 import csv
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conr.tables.bad_rows import BadRows
-from conr.tables.dialect import MISSING, Dialect, broken, records, unformatted
+from conr.tables.dialect import MISSING, Dialect, broken, records, spaced_fields, unformatted
 
 _ROWS = 500  # of a block: fewer lists than the garbage collector waits for
 _MOST_SHARED = 100_000  # texts of a column that rows share
@@ -21,6 +22,8 @@ _ZERO = re.compile(r"\n0\d")  # of a code such as 007
 
 Block = tuple[list[list[str]], NDArray[np.int64]]
 """Rows of equally many fields, and the number of each in the file."""
+
+_NO_ROWS: Block = [], np.empty(0, dtype=np.int64)
 
 
 def read_columns(
@@ -49,7 +52,7 @@ def read_columns(
     known = [_Known() for _ in range(width)]
     numbers: list[NDArray[np.int64]] = []
     passed: list[int] = []
-    for rows, lines in _blocks(path, opened(), dialect, bad, passed if remarks else None):
+    for rows, lines in _blocks(path, opened, dialect, bad, passed if remarks else None):
         numbers.append(lines)
         for position, cells in enumerate(zip(*rows, strict=True)):
             values = None if position in as_text else _plain_numbers(cells)
@@ -62,7 +65,7 @@ def read_columns(
     if late:  # a text far below
         for position in late:
             parts[position].clear()
-        for rows, _ in _blocks(path, opened(), dialect, BadRows(path, skip=True), [] if remarks else None):
+        for rows, _ in _blocks(path, opened, dialect, BadRows(path, skip=True), [] if remarks else None):
             for position in late:
                 parts[position].append(known[position].texts([row[position] for row in rows]))
     columns = [np.concatenate(blocks) if blocks else np.empty(0, dtype=object) for blocks in parts]
@@ -71,15 +74,37 @@ def read_columns(
     return columns, np.concatenate(numbers) if numbers else np.empty(0, dtype=np.int64), notes
 
 
-def _blocks(path: Path, file: TextIO, dialect: Dialect, bad: BadRows, passed: list[int] | None) -> Iterator[Block]:
+def _blocks(
+    path: Path, opened: Callable[[], TextIO], dialect: Dialect, bad: BadRows, passed: list[int] | None
+) -> Iterator[Block]:
     """Blocks of rows; ``passed`` gets the lines that are remarks, and is None if there are none."""
+    file = opened()
     for _ in range(dialect.last_above):
         file.readline()
     rows_of = _numbered(path, file, dialect) if passed is None else _with_remarks(path, file, dialect, passed)
-    for rows, lines in rows_of:
+    for (rows, lines), following in pairwise(chain(rows_of, (_NO_ROWS,))):
+        if following is _NO_ROWS and rows and _lines(rows[-1]) > 1:
+            _check_end(path, opened(), dialect, int(lines[-1]))
         fitting = _fitting(rows, lines, dialect, bad)
         if fitting[0]:
             yield fitting
+
+
+def _check_end(path: Path, file: TextIO, dialect: Dialect, row: int) -> None:
+    """Require that a row over several lines does not end with the file because its quotation marks do not.
+
+    Raises:
+        ValueError: they do not: all rows below would be lost in one field.
+    """
+    below = islice(file, row - 1, None)
+    try:
+        next(csv.reader(below, delimiter=dialect.mark, quotechar=dialect.quote, skipinitialspace=True, strict=True), [])
+    except csv.Error as error:
+        if "unexpected end of data" in str(error):
+            raise ValueError(
+                f"{path}, row {row}: expected a field to end with the quotation mark {dialect.quote} that it begins "
+                "with, found none until the end of the file"
+            ) from error
 
 
 def _fitting(rows: list[list[str]], lines: NDArray[np.int64], dialect: Dialect, bad: BadRows) -> Block:
@@ -102,7 +127,7 @@ def _fitting(rows: list[list[str]], lines: NDArray[np.int64], dialect: Dialect, 
 def _numbered(path: Path, file: TextIO, dialect: Dialect) -> Iterator[Block]:
     """Blocks of all rows, with their numbers."""
     if dialect.mark == " ":
-        reader: Iterator[list[str]] = (line.split() for line in file)
+        reader: Iterator[list[str]] = map(spaced_fields, file)
     else:
         reader = csv.reader(file, delimiter=dialect.mark, quotechar=dialect.quote, skipinitialspace=True)
     number = dialect.last_above + 1
@@ -158,6 +183,8 @@ class _Known(dict[str, str | None]):
 
     def __missing__(self, cell: str) -> str | None:
         text = unformatted(cell.strip())
+        if not text.isascii():
+            text = unicodedata.normalize("NFC", text)  # a letter and its accent are one, on any system
         found = None if text.lower() in MISSING else text
         self[cell] = found
         return found

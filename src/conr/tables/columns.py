@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conr._checks import check_choice
-from conr.tables.bad_rows import BadRows
+from conr._hints import option
+from conr.tables.bad_rows import BadRows, shown
 from conr.tables.dates import ORDERS, compact_dates, detected_order, read_dates
 from conr.tables.files import Column, RawTable
 from conr.tables.numbers import PLAIN, UnclearError, Writing, detected_writing, looks_like_number
@@ -204,7 +205,12 @@ def same_columns(path: Path, table: RawTable, kinds: Mapping[str, Kind], bad: Ba
     """
     gone = [name for name in kinds if name not in table.names]
     if gone:
-        raise ValueError(f"{path}: expected the columns of the training file, found no {', '.join(map(repr, gone))}")
+        alike = {name.casefold(): name for name in table.names}
+        near = [alike[name.casefold()] for name in gone if name.casefold() in alike]
+        hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
+        raise ValueError(
+            f"{path}: expected the columns of the training file, found no {', '.join(map(repr, gone))}{hint}"
+        )
     mark = table.written.decimal
     values = {name: read_column(table, name, kind.with_decimal(mark), bad) for name, kind in kinds.items()}
     return Columns(values, table.row_numbers, kinds)
@@ -256,7 +262,8 @@ def read_column(table: RawTable, name: str, kind: Kind, bad: BadRows) -> Column:
     column = table.column(name)
     values, wrong = kind.read(column)
     for position in wrong:
-        bad.add(int(table.row_numbers[position]), f"column {name!r}: expected a {kind.name}, got {column[position]!r}")
+        problem = f"column {name!r}: expected a {kind.name}, got {shown(column[position])}"
+        bad.add(int(table.row_numbers[position]), problem + _other_mark(kind, column[position]))
     if kind.name == "number":
         for position in np.flatnonzero(np.isinf(values)).tolist():
             got = f"column {name!r}: expected a finite number, got {values[position]}"
@@ -264,7 +271,24 @@ def read_column(table: RawTable, name: str, kind: Kind, bad: BadRows) -> Column:
     return values
 
 
-_IDENTIFIER = re.compile(r"(?:.*[_ .-])?(?:id|ids|index|key|uuid|guid|unnamed: \d+|row|nr|no)|.*[a-z]Id", re.ASCII)
+def _other_mark(kind: Kind, text: object) -> str:
+    """Say how a text would be a number."""
+    other = {".": ",", ",": "."}[kind.writing.decimal]
+    if (
+        kind.name == "number"
+        and isinstance(text, str)
+        and other in text
+        and not kind.with_decimal(other).read(np.array([text], dtype=object))[1]
+    ):
+        return f"; is {other!r} its decimal mark? ({option('decimal', repr(other))})"
+    return ""
+
+
+_IDENTIFIER = re.compile(
+    r"(?:.*[_ .-])?(?:id|ids|index|key|uuid|guid|unnamed: \d+|row|nr|no)|.*[a-z]Id"
+    r"|row[ _.]?(?:id|no|nr|num|number|names?)|__index_level_\d+__",
+    re.ASCII,
+)
 _UNNAMED = re.compile(r"Unnamed: \d+", re.ASCII)  # as pandas writes it
 _FEWEST_IDENTIFIED = 20
 
@@ -297,9 +321,8 @@ def category_problem(texts: Column) -> str | None:
     if len(distinct) <= _FEW_CATEGORIES or (len(distinct) <= MOST_CATEGORIES and len(distinct) <= present / 2):
         return None
     limit = MOST_CATEGORIES if len(distinct) > MOST_CATEGORIES else _FEW_CATEGORIES
-    return (
-        f"expected numbers or at most {limit} categories, got {len(distinct)} different texts such as {min(distinct)!r}"
-    )
+    example = shown(min(distinct))
+    return f"expected numbers or at most {limit} categories, got {len(distinct)} different texts such as {example}"
 
 
 def missing(column: Column) -> NDArray[np.bool_]:

@@ -19,9 +19,13 @@ _RARE_SEPARATORS = "\x01\x1f~^"
 MISSING = frozenset((
     "", "0000-00-00", "0000-00-00 00:00:00",
     "na", "n/a", "n.a.", "#n/a", "<na>", "nan", "null", "none", "nil", "?", "-", "--", "\u2013", "\u2014", ".",
-    "..", "#div/0!", "#value!", "#ref!", "#num!", "#name?",
+    "..", "#div/0!", "#value!", "#ref!", "#num!", "#name?", "\\n", "(null)", "nat", "-nan", "#n/a n/a", "-1.#ind",
+    "1.#qnan",
 ))  # fmt: skip
 """Texts of cells, in lower case, that stand for no value."""
+
+INVISIBLE = " \t\r\n\v\f\u00a0\u200b\u200c\u200d\u2060\ufeff"
+"""Spaces, and letters without a width, around a name."""
 
 MOST_LINES = 2000
 """Lines at the top of a file that the dialect is detected from."""
@@ -36,6 +40,7 @@ _COMMA_NUMBER = re.compile(r"[+-]?(?:\d*|\d{1,3}(?:\.\d{3})+),\d+", re.ASCII)
 _POINT_NUMBER = re.compile(r"[+-]?(?:\d*|\d{1,3}(?:,\d{3})+)\.\d+", re.ASCII)
 _SINGLE_QUOTED = re.compile(r"(?:^|[\t;|,]) *'[^'\r\n]*(?:''[^'\r\n]*)*' *(?=[\t;|,\r\n]|$)")
 _DOUBLE_QUOTE = re.compile(r'(?:^|[\t;|,]) *"')
+_SPACED = re.compile(r'"((?:[^"]|"")+)"(?=\s|$)|(\S+)')
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[.,]\d{3})+", re.ASCII)
 
 
@@ -126,9 +131,12 @@ def found_dialect(path: Path, lines: Sequence[str], *, separator: str | None, he
         found = 0, len(top[mark][0])
         return _dialect(path, mark, samples[mark], *found, header=header, start=start)._replace(quote=quote)
     first = next(line for line in lines if line.strip()).strip()
+    odd = next((number for number, line in enumerate(lines, 1) if line.count(quote) % 2), None)
+    never_ends = odd is not None and sum(line.count(quote) for line in lines) % 2
+    hint = f"; a quotation mark in line {odd} may never end" if never_ends else ""
     raise ValueError(
         f"{path}: expected columns between {', '.join(SEPARATORS.values())}, found none of them equally often in most "
-        f"lines; the first line is {first[:80]!r} (set {option('separator')})"
+        f"lines; the first line is {first[:80]!r} (set {option('separator')}){hint}"
     )
 
 
@@ -146,7 +154,7 @@ def records(path: Path, lines: Iterable[str], mark: str, start: int = 0, quote: 
         ValueError: a line that breaks.
     """
     source = _Lines(lines, start)
-    reader: Iterator[list[str]] = (line.split() for line in source)
+    reader: Iterator[list[str]] = map(spaced_fields, source)
     if mark != " ":
         reader = csv.reader(source, delimiter=mark, quotechar=quote, skipinitialspace=True)
     while True:
@@ -167,8 +175,15 @@ def records(path: Path, lines: Iterable[str], mark: str, start: int = 0, quote: 
 def fields_of(line: str, mark: str, quote: str) -> list[str]:
     """The fields of a line that is a record of its own."""
     if mark == " ":
-        return line.split()
+        return spaced_fields(line)
     return next(csv.reader([line], delimiter=mark, quotechar=quote, skipinitialspace=True), [])
+
+
+def spaced_fields(line: str) -> list[str]:
+    """The fields of a line between spaces, of which those in quotation marks may hold some."""
+    if '"' not in line:
+        return line.split()
+    return [quoted.replace('""', '"') if quoted else plain.strip('"') for quoted, plain in _SPACED.findall(line)]
 
 
 def unformatted(text: str) -> str:
@@ -178,7 +193,8 @@ def unformatted(text: str) -> str:
 
 def broken(path: Path, number: int, error: csv.Error) -> ValueError:
     """The error for a row that cannot be cut into fields."""
-    return ValueError(f"{path}, row {number}: expected a table row, got a broken one: {error}")
+    hint = " (does a quotation mark never end?)" if "larger than field limit" in str(error) else ""
+    return ValueError(f"{path}, row {number}: expected a table row, got a broken one: {error}{hint}")
 
 
 class _Lines:
@@ -242,11 +258,11 @@ def _dialect(
     names, last = [""] * width, start
     notes: tuple[str, ...] = ()
     if header:
-        if before and _lacks_first_name(before[0], rows[0], numeric):
+        if before and _lacks_first_name(path, before[0], rows, numeric):
             chosen = before[0]._replace(fields=["", *before[0].fields])
         else:
             chosen = _header(path, rows, [one for one in sample if one.marked], numeric)
-        names = [unformatted(name.lstrip("\ufeff").strip()) for name in chosen.fields]
+        names = [unformatted(name.strip(INVISIBLE)) for name in chosen.fields]
         rows = [record for record in rows if record.first > chosen.first]
         _check_header(path, chosen, rows)
         last = chosen.last
@@ -303,12 +319,25 @@ def _names_below(top: list[Record], is_text: Callable[[Record], bool], numeric: 
     return []
 
 
-def _lacks_first_name(record: Record, row: Record, numeric: frozenset[int]) -> bool:
-    """Tell if a line holds the names of all columns of the row below but the first, as R writes names of rows."""
+def _lacks_first_name(path: Path, record: Record, rows: list[Record], numeric: frozenset[int]) -> bool:
+    """Tell if a line holds the names of all columns of the rows below but the first, as R writes names of rows.
+
+    Raises:
+        ValueError: the first column holds a text twice, so it names no rows.
+    """
+    row = rows[0]
     fits = (
         len(record.fields) == len(row.fields) - 1 and _may_be_names(record) and not any(map(_is_value, record.fields))
     )
-    return fits and bool(numeric) and all(_is_value(row.fields[one]) for one in numeric)
+    if not (fits and numeric and all(_is_value(row.fields[one]) for one in numeric)):
+        return False
+    firsts = [one.fields[0] for one in rows]
+    if len(set(firsts)) < len(firsts):
+        raise ValueError(
+            f"{path}, row {record.first}: expected a name for each of {len(row.fields)} columns, got "
+            f"{len(record.fields)}; a separator inside of a text needs quotation marks around the text"
+        )
+    return True
 
 
 def _may_be_names(record: Record) -> bool:
@@ -351,8 +380,10 @@ def _likely_decimal(fields: list[str]) -> str | None:
 
 
 def _named_separator(name: str) -> str:
+    if name == "\\t":
+        return "\t"
     for mark, known in SEPARATORS.items():
-        if name in (mark, known):
+        if name == mark or name.lower() == known:
             return mark
     if len(name) == 1 and not name.isalnum() and name not in "\"'\r\n.":
         return name

@@ -93,12 +93,12 @@ class Encoding:
             # Sorted again, as interpolation rounds.
             self.arrays["quantiles"] = np.maximum.accumulate(np.quantile(filled, steps, axis=0), axis=0)
         elif self.scaling == "standard" and filled.size:
-            deviations = filled.std(axis=0)
+            deviations = _deviations(filled)
             self.arrays["means"] = filled.mean(axis=0)
             self.arrays["deviations"] = np.where(deviations > 0, deviations, 1.0)
         elif self.scaling == "robust" and filled.size:
             low, middle, high = np.quantile(filled, (0.25, 0.5, 0.75), axis=0)
-            deviations = np.where(high > low, (high - low) / (2 * _QUARTILE), filled.std(axis=0))
+            deviations = np.where(high > low, (high - low) / (2 * _QUARTILE), _deviations(filled))
             self.arrays["means"] = middle
             self.arrays["deviations"] = np.where(deviations > 0, deviations, 1.0)
         return self
@@ -228,6 +228,14 @@ class Encoding:
             _normal(one, quantiles) for one, quantiles in zip(numbers.T, self.arrays["quantiles"].T, strict=True)
         ]
         return np.stack(columns, axis=1)
+
+
+def _deviations(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation of each column of (n, p); squares of the largest numbers would be infinite."""
+    largest = np.abs(numbers).max(axis=0)
+    scale = np.where((largest > 1e-100) & (largest < 1e100), 1.0, np.where(largest > 0, largest, 1.0))  # (p,)
+    deviations: NDArray[np.float64] = (numbers / scale).std(axis=0) * scale
+    return deviations
 
 
 def _is_list_of(kind: type, values: Any) -> bool:

@@ -6,6 +6,7 @@ import gzip
 import io
 import lzma
 import re
+import unicodedata
 import zipfile
 import zlib
 from collections import Counter
@@ -25,12 +26,13 @@ from conr._hints import option
 from conr.tables.bad_rows import BadRows
 from conr.tables.blocks import read_columns
 from conr.tables.dates import FIRST
-from conr.tables.dialect import MOST_LINES, found_dialect
+from conr.tables.dialect import INVISIBLE, MOST_LINES, found_dialect
 from conr.tables.text_encoding import found_encoding
 
 FEWEST_BYTES = 2**20
 """A smaller file keeps all texts as they are written; of a larger one, columns of plain numbers are only numbers."""
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # a terminal would obey them
 _REMARK = re.compile(rb"(?:^|[\r\n])[ \t\0]*#")
 _MOST_BYTES = 2**32  # of a compressed file's content
 _COMPRESSED: dict[bytes, Callable[..., Any]] = {
@@ -40,10 +42,16 @@ _COMPRESSED: dict[bytes, Callable[..., Any]] = {
 }
 _OTHERS = {
     **dict.fromkeys((b'{"', b"[{", b"[["), "JSON"),
-    **dict.fromkeys((b"<!doctype html", b"<html", b"<table"), "HTML"),
+    **dict.fromkeys((b"<!doctypehtml", b"<html", b"<table", b"<!--"), "HTML"),
     b"<?xml": "XML",
     b"%pdf": "a PDF",
-    b"sqlite format 3": "a database",
+    b"{\\rtf": "a document",
+    b"sqliteformat3": "a database",
+    b"\x89hdf": "an HDF5 file",
+    b"\x93numpy": "an array of NumPy",
+    b"<stata_dta": "a Stata file",
+    b"$fl2": "an SPSS file",
+    b"obj\x01": "an Avro file",
     b"arrow1": "a Feather file",
     b"\x89png": "a picture",
     b"\xff\xd8\xff": "a picture",
@@ -51,7 +59,7 @@ _OTHERS = {
     b"7z\xbc\xaf": "a 7z archive",
     b"rar!": "a RAR archive",
 }
-"""Beginnings, in lower case, of files of other kinds."""
+"""Beginnings, in lower case and without spaces, of files of other kinds."""
 
 Column = NDArray[Any]
 """Shape (n,): float64 with NaN for what is missing, or Python strings with None for it."""
@@ -157,6 +165,7 @@ def read_table(
     content = _unpacked(path, _unpacked(path, path.read_bytes()))  # a packed file in an archive, too
     if content.startswith(b"PAR1"):
         return _read_parquet(path, content)
+    content = content.removesuffix(b"\x1a")  # as DOS ends a text
     if not content.strip():
         raise ValueError(f"{path}: expected a table, got an empty file")
     encoding = found_encoding(path, content, written.encoding)
@@ -169,8 +178,7 @@ def read_table(
         foreign = (f"{path}: not UTF-8, so read as Windows-1252 ({option('encoding')} sets another)",)
     lines = list(islice(opened(), MOST_LINES))
     dialect = found_dialect(path, lines, separator=written.separator, header=written.header)
-    given = [name.strip() for name in dialect.names]
-    names = [name or f"column-{position}" for position, name in enumerate(given, start=1)]
+    names, unnamed = _named(dialect.names)
     _check_names(path, names)
     small = len(content) < FEWEST_BYTES or "," in (written.decimal, dialect.likely_decimal)
     columns, numbers, notes = read_columns(
@@ -187,7 +195,7 @@ def read_table(
         names,
         columns,
         numbers,
-        unnamed=frozenset(name for name, own in zip(names, given, strict=True) if not own),
+        unnamed=unnamed,
         written=written,
         likely_decimal=dialect.likely_decimal,
         notes=(*foreign, *dialect.notes, *notes),
@@ -222,17 +230,31 @@ def _unpacked(path: Path, content: bytes) -> bytes:
         raise ValueError(f"{path}: expected a complete archive, got a broken one: {error}") from error
     if content.startswith((b"PK", b"\xd0\xcf\x11\xe0")):
         raise ValueError(f"{path}: expected a CSV or Parquet file, got a spreadsheet: export it as CSV first")
-    start = content.removeprefix(codecs.BOM_UTF8).lstrip()[:20].lower()
+    _check_kind(path, content)
+    return content
+
+
+def _check_kind(path: Path, content: bytes) -> None:
+    """Refuse a file of another kind, by its beginning."""
+    start = b"".join(content[:200].removeprefix(codecs.BOM_UTF8).split()).lower()
+    if start.startswith(b"versionhttps://git-lfs"):
+        raise ValueError(f"{path}: expected a CSV or Parquet file, got Git LFS's reference to one: fetch it first")
     for mark, kind in _OTHERS.items():
         if start.startswith(mark):
             raise ValueError(f"{path}: expected a CSV or Parquet file, got {kind}: export it as CSV first")
-    return content
 
 
 def _limited(path: Path, content: bytes) -> bytes:
     if len(content) > _MOST_BYTES:
         raise ValueError(f"{path}: expected at most {_MOST_BYTES} bytes in the archive, got more")
     return content
+
+
+def _named(given: Sequence[str]) -> tuple[list[str], frozenset[str]]:
+    """A name for each column, and those that are made up because there was none."""
+    own = [unicodedata.normalize("NFC", _CONTROLS.sub("", name).strip(INVISIBLE)) for name in given]
+    made = {position: f"column-{position + 1}" for position, name in enumerate(own) if not name}
+    return [made.get(position, name) for position, name in enumerate(own)], frozenset(made.values())
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
@@ -252,9 +274,10 @@ def _read_parquet(path: Path, content: bytes) -> RawTable:
         raise ValueError(f"{path}: expected a complete Parquet file, got a broken one: {error}") from error
     if table.num_rows == 0:
         raise ValueError(f"{path}: expected rows, got none")
-    _check_names(path, table.column_names)
+    names, unnamed = _named(table.column_names)
+    _check_names(path, names)
     columns = [_arrow_column(column) for column in table.columns]
-    return RawTable(table.column_names, columns, np.arange(1, table.num_rows + 1))
+    return RawTable(names, columns, np.arange(1, table.num_rows + 1), unnamed=unnamed)
 
 
 def _arrow_column(column: Any) -> Column:
@@ -262,6 +285,11 @@ def _arrow_column(column: Any) -> Column:
 
     if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
         return np.asarray(column.cast(pa.timestamp("s"), safe=False)).astype("datetime64[s]")
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type):
+        return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+    if pa.types.is_duration(column.type):  # as seconds
+        column = pa.compute.divide(column.cast(pa.duration("us"), safe=False).cast(pa.int64()).cast(pa.float64()), 1e6)
+        return np.asarray(column.to_numpy(), dtype=np.float64)
     values = column.to_pylist()
     if all(value is None or isinstance(value, Number) for value in values):  # truth values count as 0 and 1
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

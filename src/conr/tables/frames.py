@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conr._checks import check_choice
+from conr.tables.bad_rows import shown
 from conr.tables.columns import CATEGORY, DATE, NUMBER, Columns, Kind, as_texts, category_problem
 
 _NO_NUMBERS = {"m": "a time span", "c": "a complex number", "V": "a record"}
@@ -175,8 +176,8 @@ def _numbers(name: str, values: NDArray[Any], gone: NDArray[np.bool_], kind: Kin
         try:
             value = values[row]
             numbers[row] = kind.writing.number(value) if isinstance(value, str) else float(value)
-        except (TypeError, ValueError):
-            raise ValueError(f"column {name!r}: expected numbers, got {values[row]!r} in row {row}") from None
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"column {name!r}: expected numbers, got {shown(values[row])} in row {row}") from None
     if values.dtype.kind in "fiub":
         numbers[~gone] = values[~gone]
     if np.isinf(numbers).any():

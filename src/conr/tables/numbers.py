@@ -16,9 +16,10 @@ DECIMALS = (".", ",")
 
 _PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?inf(?:inity)?", re.ASCII | re.IGNORECASE)
 _LIKE = re.compile(  # a number between two units, of which one at most is there
-    r"(?P<before>[^\d\s.,()+-]{1,4}|[A-Z]{3} )? ?(?P<sign>[+-]?) ?"
+    r"(?P<before>[^\W\d_]{2,3}\.|[^\d\s.,()+-]{1,4}|[A-Z]{3} )? ?(?P<sign>[+-]?) ?"
     r"(?P<digits>\d(?:[\d.,' ]*\d)?\.?|[.,]\d+)(?P<power>[eE][+-]?\d+)?"
-    r" ?(?P<after>%|‰|(?:sq\.? )?[^\d\s.,()+-][^\d\s,()]{0,9}(?:(?<=[mtndisMTN])\^?[23])?)?",
+    r" ?(?P<after>%|‰|(?:(?:sq|cu|Mio|mio|Mrd|Tsd|million|billion|per)\.? )?"
+    r"[^\d\s.,()+-][^\d\s,()]{0,9}(?:(?<=[mtndisMTN])\^?[23])?)?",
     re.ASCII,
 )
 _MARKS = ((".", ","), (",", "."), (",", ""), (".", " "), (",", " "), (".", "'"), (",", "'"))  # decimal, thousands
@@ -31,14 +32,19 @@ _SPACES = str.maketrans(
 _CURRENCIES = frozenset((
     "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "ILS", "INR", "JPY", "KRW", "MXN",
     "NOK", "NZD", "PLN", "RON", "RUB", "SEK", "SGD", "THB", "TRY", "USD", "ZAR", "kr", "Kr", "Rs", "Fr", "z\u0142",
+    "~", "\u2248",
 ))  # fmt: skip
+"""What may stand before a number; about is none, but can be left out, too."""
 _WITH_POINT = frozenset((
     "$", "US$", "USD", "\u00a3", "GBP", "\u00a5", "JPY", "CNY", "\u20b9", "INR", "Rs", "\u20a9", "KRW", "\u20aa",
     "ILS", "A$", "AUD", "NZ$", "NZD", "HK$", "HKD", "S$", "SGD", "MXN", "\u0e3f", "THB",
 ))  # fmt: skip
 """Currencies of countries where a comma groups thousands."""
 _BRACKETS = re.compile(r"([^()\d]*)\(([^()]*\d[^()]*)\)([^()\d]*)", re.ASCII)
-_FACTORS = frozenset({"k", "K", "M", "B", "bn", "Mio", "mio", "mn", "Mrd", "Cr", "lakh", "crore"})  # 5 is not 5 M
+_FACTORS = frozenset((
+    "k", "K", "M", "B", "bn", "Mio", "mio", "mn", "Mrd", "Tsd", "million", "billion", "Cr", "lakh", "crore",
+))  # fmt: skip
+"""Units without which a number is another one: 5 is not 5 M. Nor is it 5 %, if it may be a share."""
 _FEW_TEXTS = 20
 _SAMPLE = 10_000  # texts that the way of writing is guessed from
 
@@ -76,12 +82,13 @@ class Writing:
             ValueError: a text that is not written so.
         """
         stripped = text.strip()
-        needed = self.unit in _FACTORS
+        needed = _is_factor(self.unit)
         if not needed and _PLAIN.fullmatch(stripped) and (self.decimal == "." or "." not in stripped):
             return float(stripped)
         like = _like(stripped)
-        units = (self.unit,) if needed else ("", self.unit)
-        if like is None or like.unit not in units or not _fits(like.digits, self.decimal, self.thousands):
+        own = self.unit.rstrip(".")  # as earlier versions kept it
+        units = (own,) if needed else ("", own)
+        if like is None or like.unit not in units or not like.fits(self.decimal, self.thousands):
             raise ValueError(f"expected a number, got {text!r}")
         digits = like.digits.replace(self.thousands, "") if self.thousands else like.digits
         return float(f"{like.sign}{digits.replace(self.decimal, '.')}{like.power}")
@@ -111,7 +118,7 @@ def _usual(writing: Writing) -> re.Pattern[str]:
     unit, mark = re.escape(writing.unit), re.escape(writing.thousands)
     grouped = rf"|[1-9]\d{{0,2}}(?:{mark}\d{{3}})+" if mark else ""
     digits = rf"([+-]?(?:\d+{grouped})(?:{re.escape(writing.decimal)}\d*)?)"
-    often = "" if writing.unit in _FACTORS else "?"
+    often = "" if _is_factor(writing.unit) else "?"
     return re.compile(rf"(?:{unit} ?)?{digits}(?: ?{unit}){often}", re.ASCII)
 
 
@@ -143,7 +150,9 @@ def _detected(texts: Sequence[str], decimal: str | None, likely: str | None) -> 
     if found is None:
         return None
     units = sorted({like.unit for like in found})
-    units = units[1:] if units[:1] == [""] and not _FACTORS.intersection(units) else units  # some have none
+    bare = [like for like in found if not like.unit]
+    if units[:1] == [""] and not any(map(_is_factor, units)) and not (units == ["", "%"] and any(map(_is_share, bare))):
+        units = units[1:]  # some have none
     if len(units) > 1:
         if len(set(texts)) <= _FEW_TEXTS:
             return None
@@ -156,7 +165,7 @@ def _detected(texts: Sequence[str], decimal: str | None, likely: str | None) -> 
     fitting = [
         (mark, thousands)
         for mark, thousands in ((".", ""), *_MARKS)
-        if decimal in (None, mark) and all(_fits(body, mark, thousands) for body in bodies)
+        if decimal in (None, mark) and all(like.fits(mark, thousands) for like in found)
     ]
     if not fitting:
         return None
@@ -187,6 +196,10 @@ class _Like:
     power: str
     unit: str
 
+    def fits(self, decimal: str, thousands: str) -> bool:
+        """Tell if the digits are written with these marks; those before a power of ten are never grouped."""
+        return _fits(self.digits, decimal, "" if self.power else thousands)
+
 
 def looks_like_number(text: str) -> bool:
     """Tell whether a text is a number in some way of writing."""
@@ -205,7 +218,7 @@ def _like(text: str) -> _Like | None:
         sign = text[0] if text[0] in "+-" else ""
         digits, mark, power = text.lstrip("+-").lower().partition("e")
         return _Like(sign, digits, mark + power, "")
-    text = text.translate(_SPACES)
+    text = text.translate(_SPACES).removesuffix("/-")  # rupees without paise, not less than none
     bracketed = _BRACKETS.fullmatch(text)
     negative = bracketed is not None or text.endswith("-")
     text = "".join(bracketed.groups()) if bracketed else text.removesuffix("-").rstrip()
@@ -213,7 +226,7 @@ def _like(text: str) -> _Like | None:
     match = _LIKE.fullmatch(text[len(outer) :].strip())
     if match is None or (outer and match["sign"]) or (negative and (outer or match["sign"])):
         return None
-    before, after = (match["before"] or "").strip(), match["after"] or ""
+    before, after = ((match[name] or "").strip().rstrip(".") for name in ("before", "after"))
     if (before and after) or (before and not _is_currency(before)):
         return None
     return _Like("-" if negative else outer or match["sign"], match["digits"], match["power"] or "", before or after)
@@ -227,6 +240,15 @@ def _all_like(texts: Iterable[str]) -> list[_Like] | None:
             return None
         found.append(like)
     return found
+
+
+def _is_factor(unit: str) -> bool:
+    return unit.partition(" ")[0].rstrip(".") in _FACTORS
+
+
+def _is_share(like: _Like) -> bool:
+    """Tell if a number without a unit, among percentages, may be a share of 1: it has decimals and is below 1."""
+    return not like.power and re.fullmatch(r"0?[.,]0*[1-9]\d*", like.digits) is not None
 
 
 def _is_currency(text: str) -> bool:

@@ -17,7 +17,7 @@ from conr._hints import option, switch
 from conr.density import Bins
 from conr.density.default_bins import label_bins
 from conr.density.splits import SPLITS, Positions, balanced_split
-from conr.tables.bad_rows import BadRows, check_splits_are_filled
+from conr.tables.bad_rows import BadRows, check_splits_are_filled, shown
 from conr.tables.columns import NUMBER, Columns, Kind, found_kind, missing, same_columns, sort_columns
 from conr.tables.files import FileFormat, RawTable, read_table
 from conr.tables.notes import understood
@@ -304,7 +304,7 @@ def _label_kind(path: Path, table: RawTable, name: str) -> Kind:
     row, first = (wrong or texts)[0]
     raise ValueError(
         f"{path}, column {name!r}: expected numbers as labels, got {'dates' if kind.name == 'date' else 'text'} in "
-        f"{len(wrong or texts)} of {len(column)} rows, the first {str(first)!r} in row {row}"
+        f"{len(wrong or texts)} of {len(column)} rows, the first {shown(str(first))} in row {row}"
     )
 
 
@@ -320,10 +320,10 @@ def _labels(path: Path, table: RawTable, kinds: Mapping[str, Kind], bad: BadRows
         if len(texts) > 0.5 * (~gone).sum():
             raise ValueError(
                 f"{path}, column {name!r}: expected numbers as labels, got text in {len(texts)} of {len(column)} rows, "
-                f"the first {column[texts[0]]!r} in row {table.row_numbers[texts[0]]}"
+                f"the first {shown(column[texts[0]])} in row {table.row_numbers[texts[0]]}"
             )
         for row in np.flatnonzero(~np.isfinite(labels[:, position])):
-            got = "none" if gone[row] else repr(column[row])
+            got = "none" if gone[row] else shown(column[row])
             bad.add(int(table.row_numbers[row]), f"column {name!r}: expected a finite number as label, got {got}")
     return labels
 
@@ -367,7 +367,9 @@ def _split_of_row(table: RawTable, name: str, bad: BadRows) -> NDArray[Any]:
     column = table.column(name)
     for position, value in enumerate(column):
         if value not in SPLITS:
-            bad.add(int(table.row_numbers[position]), f"column {name!r}: expected train, val or test, got {value!r}")
+            bad.add(
+                int(table.row_numbers[position]), f"column {name!r}: expected train, val or test, got {shown(value)}"
+            )
     return column
 
 

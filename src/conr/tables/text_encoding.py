@@ -1,6 +1,7 @@
 """The encoding of a CSV file."""
 
 import codecs
+from contextlib import suppress
 from pathlib import Path
 
 from conr._hints import option
@@ -31,7 +32,9 @@ def found_encoding(path: Path, content: bytes, encoding: str | None) -> str:
     else:
         try:
             candidates = [codecs.lookup(encoding).name]
-        except LookupError:
+            with suppress(UnicodeDecodeError):  # of two bytes for a letter
+                b"a".decode(encoding)  # rot13 and zip are codecs, but none of texts
+        except (LookupError, ValueError):
             raise ValueError(f"encoding: expected the name of an encoding, got {encoding!r}") from None
     plain = encoding is None and content.isascii() and b"\0" not in content
     problem = "it contains zero bytes"

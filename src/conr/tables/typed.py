@@ -15,11 +15,13 @@ Name = int | str
 
 _POSITION = re.compile(r"-?(?:0|[1-9]\d*)", re.ASCII)  # 007 is a name
 _LISTED = re.compile(r"""\s*(?:'([^']*)'\s*(?=,|$)|"([^"]*)"\s*(?=,|$)|([^,\s][^,]*))""")  # a name of a list
-_OPTION = re.compile(r"--data\.(?:init_args\.)?(?:target|ignore|categorical)")
+_OPTION = re.compile(r"--(?:data\.(?:init_args\.)?)?(?:target|ignore|categorical)")
+_PLAIN = re.compile(r"[\w.][\w ./%-]*")  # but a word that stands for nothing
+_NULL = frozenset(("null", "Null", "NULL"))
 _NUMBER = re.compile(r"[-+]?\d+[.,]\d*")  # not a whole number, such as a year, which may well be a name
 
 
-def typed_columns(words: Sequence[str]) -> list[int | str]:
+def typed_columns(words: Sequence[str]) -> list[Name]:
     """Names and positions of columns from what is typed: ``id``, ``'[id, no]'``, ``3``.
 
     Args:
@@ -35,17 +37,33 @@ def typed_columns(words: Sequence[str]) -> list[int | str]:
             columns += ["".join(quoted_or_plain) for quoted_or_plain in _LISTED.findall(word[1:-1])]
         else:
             columns.append(word)
-    return [int(name) if _POSITION.fullmatch(name) else name for name in map(str.strip, columns)]
+    return [*map(typed_column, map(str.strip, columns))]
+
+
+def typed_column(word: Name) -> Name:
+    """The position that digits are, else the name as it is typed: ``0x1F`` and ``1_0`` are names."""
+    return int(word) if isinstance(word, str) and _POSITION.fullmatch(word) else word
+
+
+def as_setting(columns: Sequence[Name]) -> Name | list[Name]:
+    """Columns as a configuration holds them: a single one by itself, unless YAML might read it as something else."""
+    alone = len(columns) == 1 and (isinstance(columns[0], int) or _is_plain(columns[0]))
+    return columns[0] if alone else list(columns)
+
+
+def _is_plain(name: str) -> bool:
+    return _PLAIN.fullmatch(name) is not None and name not in _NULL
 
 
 def quote_columns(options: Sequence[str]) -> list[str]:
-    """Options in which lists of columns, ``--data.ignore '[id, no]'``, are JSON."""
+    """Options in which columns are JSON, as in ``--data.ignore '[id, no]'``, unless they are read as typed anyway."""
     quoted: list[str] = []
     for word in options:
         name, equals, value = word.partition("=")
-        if not equals and quoted and _OPTION.fullmatch(quoted[-1]):
-            name, value = "", word
-        if value.startswith("[") and (not name or _OPTION.fullmatch(name)):
+        if quoted and _OPTION.fullmatch(quoted[-1]) and not word.startswith("--"):
+            name, equals, value = "", "", word
+        is_column = not name or _OPTION.fullmatch(name)
+        if is_column and value and not _is_plain(value) and not _POSITION.fullmatch(value):
             word = f"{name}{equals}{json.dumps(typed_columns([value]))}"  # noqa: PLW2901
         quoted.append(word)
     return quoted
@@ -75,5 +93,7 @@ def column_name(path: Path, names: Sequence[str], argument: str, wanted: Name) -
     if any(_NUMBER.fullmatch(name) for name in names):
         no_names = option("header", "false")
         hint = f"; some of these are numbers: for a file without names set {no_names} and give positions"
+    if len(names) == 1 and re.search(r"[,;\t|:]", names[0]):
+        hint = f"; it has one column: set {option('separator')}, or take away the quotation marks around whole lines"
     some = ", ".join(map(repr, names[:MOST_NAMES])) + (", ..." if len(names) > MOST_NAMES else "")
     raise ValueError(f"{argument}: expected a column of {path} ({some}), got {wanted!r}{hint}")

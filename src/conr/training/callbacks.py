@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
@@ -24,6 +23,7 @@ from conr.runs.history import read_history
 from conr.runs.outputs import Outputs
 from conr.runs.results import RunResult
 from conr.runs.saving import save_run
+from conr.runs.yaml_text import yaml_text
 from conr.training.checkpoints import read_checkpoint
 from conr.training.memory import peak_memory, reset_peak_memory
 from conr.training.metrics_table import metrics_by_region
@@ -96,7 +96,7 @@ class ResolvedNumbers(Callback):
             return
         numbers = {name.rpartition(".")[2]: value for name, value in pl_module.resolved.items()}
         config = read_config(self.folder)
-        text = yaml.safe_dump(config | {"model": put_numbers_in(config["model"], numbers)}, sort_keys=False)
+        text = yaml_text(config | {"model": put_numbers_in(config["model"], numbers)})
         write_text(self.folder / CONFIG, text)
         for logger in trainer.loggers:
             logger.log_hyperparams(pl_module.resolved)

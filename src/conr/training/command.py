@@ -1,6 +1,7 @@
 """The verbs fit, validate, test and predict: Lightning's command line, with presets by name and run folders."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,10 +23,13 @@ from conr.runs.folder import (
     best_checkpoint,
     end_first_stage,
     first_stage_epochs,
+    is_main_process,
     new_run_folder,
     read_config,
+    remove_run_folder,
     resume_checkpoint,
 )
+from conr.runs.yaml_text import yaml_text
 from conr.training.callbacks import (
     EpochClock,
     EpochSeed,
@@ -37,7 +41,7 @@ from conr.training.callbacks import (
 from conr.training.checkpoints import ReadError, first_line, is_from_restoring, keep_checkpoints_whole
 from conr.training.image_size import put_image_size
 from conr.training.metrics_table import metrics_table
-from conr.training.options import Output, RunOptions, check_trainer, expand_presets, take_option
+from conr.training.options import Output, RunOptions, check_trainer, expand_presets, plain_config, take_option
 from conr.training.quiet import errors_of_writers_once, interruptions_end_all
 from conr.training.retraining import HeadRetraining, encoder_checkpoint
 
@@ -118,6 +122,7 @@ class RunCommand(RunOptions):
     folder: Path
     predictions: Path  # of ``predict``
     is_first_stage = False
+    _is_new = False  # the folder, and this process has made it
 
     def __init__(
         self, arguments: Sequence[str], verb: str, *, folder: Path | None, on_epoch: Callable[[int], None] | None
@@ -125,7 +130,7 @@ class RunCommand(RunOptions):
         self._given_folder = folder
         self._on_epoch = on_epoch
         try:
-            with errors_of_writers_once(), interruptions_end_all():
+            with errors_of_writers_once(), interruptions_end_all(), self._only_begun_runs_stay():
                 super().__init__(arguments, verb)
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(*filter(None, [getattr(self, "folder", None)])) from stop
@@ -137,6 +142,18 @@ class RunCommand(RunOptions):
                 raise
             # The write of a logger, for one, does not know its file.
             raise OSError(error.errno, error.strerror, str(folder)) from error
+
+    @contextmanager
+    def _only_begun_runs_stay(self) -> Iterator[None]:
+        """Remove a new folder if an error comes before the first epoch: there is nothing to look at or to resume."""
+        try:
+            yield
+        except Exception:
+            trainer = getattr(self, "trainer", None)
+            has_begun = trainer is not None and trainer.fit_loop.epoch_progress.current.ready > 0
+            if self._is_new and not has_begun:
+                remove_run_folder(self.folder, self._first_made)
+            raise
 
     def before_instantiate_classes(self) -> None:
         """Check numbers of the trainer, and put the size of a dataset's images where the options leave it to them."""
@@ -172,13 +189,15 @@ class RunCommand(RunOptions):
             self.folder = self._given_folder
             self.folder.mkdir(parents=True, exist_ok=True)
         else:
+            self._first_made = _first_missing(Path(self.output.root) / data.title / self.output.method)
             self.folder = new_run_folder(Path(self.output.root), data.title, self.output.method, self._seed())
+            self._is_new = is_main_process()
         configured = self._get(self.config_init, "trainer")
         callbacks = _as_list(configured.callbacks)
         loggers: list[Logger] = []
         if self.subcommand == "fit":
             if not (self.folder / CONFIG).exists():
-                write_text(self.folder / CONFIG, self._parser("fit").dump(self.config["fit"]))
+                write_text(self.folder / CONFIG, yaml_text(plain_config(self._parser("fit"), self.config["fit"])))
             second = self._second_stage()
             if second is None:
                 data.sampling_power = self._get(self.config_init, "sampling_power")
@@ -275,6 +294,11 @@ class RunCommand(RunOptions):
     def _seed(self) -> int | None:
         seed = self._get(self.config, "seed_everything")
         return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
+
+
+def _first_missing(folder: Path) -> Path:
+    """The uppermost of a folder and those around it that is not there; the folder itself if all are."""
+    return next((one for one in reversed([folder, *folder.parents]) if not one.exists()), folder)
 
 
 def _as_list(value: Any) -> list[Any]:

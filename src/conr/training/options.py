@@ -21,6 +21,7 @@ from conr.tables.typed import quote_columns
 from conr.training.module import RegressionModule
 from conr.training.quiet import silence_known_noise
 
+_COLUMNS = ("target", "ignore", "categorical", "split_column")
 _CONFIG_FLAGS = ("--config", "-c")
 _LOWEST = {
     "max_epochs": -1,
@@ -210,6 +211,14 @@ def planned_data(arguments: Sequence[str]) -> RegressionData:
     return data
 
 
+def plain_config(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
+    """A configuration as plain values, with columns as they were typed: for jsonargparse, 1e3 in a list is a number."""
+    content: dict[str, Any] = json.loads(parser.dump(config, format="json"))
+    arguments = content["data"].get("init_args", {})
+    arguments |= {name: config.data.init_args[name] for name in _COLUMNS if name in arguments}
+    return content
+
+
 def take_option(options: list[str], flag: str) -> tuple[list[str], str | None]:
     """The options without ``flag VALUE`` or ``flag=VALUE``, and its value, None if it is not there."""
     for position, option in enumerate(options):
@@ -239,7 +248,9 @@ def expand_presets(options: Sequence[str]) -> list[str]:
             continue
         value = option.removeprefix(prefix)
         if Path(value).is_file():
-            read_yaml(Path(value))  # one that is too large, or grows by its aliases, is refused
+            content = read_yaml(Path(value))  # one that is too large, or grows by its aliases, is refused
+            if not isinstance(content, dict):
+                raise ValueError(f"{value}: expected a configuration, names with values, got {type(content).__name__}")
             expanded.append(option)
         elif Path(value).suffix in (".yaml", ".yml", ".json"):
             raise FileNotFoundError(f"--config: expected a file or the name of a preset, found no file {value}")
