@@ -14,8 +14,10 @@ def check_features(features: Tensor) -> None:
         raise ValueError(f"features: expected shape (n, d), got {tuple(features.shape)}")
     if features.shape[1] == 0:
         raise ValueError(f"features: expected at least one column, got shape {tuple(features.shape)}")
-    if not features.is_floating_point() or features.dtype.itemsize < 2:  # nothing is computed in eight bits
-        raise TypeError(f"features: expected a floating-point dtype of at least 16 bits, got {features.dtype}")
+    if not features.is_floating_point():
+        raise TypeError(f"features: expected a floating-point dtype, got {features.dtype}")
+    if features.dtype.itemsize < 2:
+        raise TypeError(f"features: expected at least 16 bits, got {features.dtype}")
 
 
 def check_labels(name: str, labels: Tensor, n: int, device: torch.device) -> Tensor:

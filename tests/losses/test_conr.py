@@ -229,3 +229,23 @@ def test_statistics_refuse_bad_input() -> None:
         conr_statistics([0.0], torch.zeros(1), window=1.0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="predictions: expected 3 samples"):
         conr_statistics(torch.zeros(3), torch.zeros(2), window=1.0)
+
+
+@pytest.mark.parametrize("engine", ["dense", "blockwise", "windowed"])
+def test_whole_numbers_beyond_float32_are_exact(engine: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    features, seconds = torch.randn(30, 4, generator=generator), torch.randint(0, 40, (30,), generator=generator)
+    settings = {"window": 3.0, "temperature": 0.5, "engine": engine}
+    expected = conr_loss(features, seconds, torch.zeros_like(seconds), **settings)  # type: ignore[arg-type]
+    found = conr_loss(features, seconds + 2**40, torch.zeros_like(seconds), **settings)  # type: ignore[arg-type]
+    torch.testing.assert_close(found, expected)
+
+
+def test_what_nothing_can_be_computed_of_is_refused() -> None:
+    features, labels = torch.randn(4, 3), torch.arange(4.0)
+    with pytest.raises(ValueError, match="features: expected at least one column"):
+        conr_loss(features[:, :0], labels, labels, window=1.0, temperature=0.1)
+    with pytest.raises(TypeError, match="features: expected at least 16 bits"):
+        conr_loss(features.to(torch.float8_e4m3fn), labels, labels, window=1.0, temperature=0.1)
+    with pytest.raises(ValueError, match="temperature: expected a number of at least 1e-37"):
+        conr_loss(features, labels, labels, window=1.0, temperature=1e-40)
