@@ -73,9 +73,18 @@ def test_the_choice_is_kept_with_the_model(model: ConRRegressor, tmp_path: Path)
 
 
 def test_a_choice_needs_validation_rows() -> None:
-    message = 'method: expected early_stopping or an eval_set with "auto", which validation rows choose, got none'
+    message = 'method: expected an eval_set with "auto", or rows enough for a validation part of ten or more'
     with pytest.raises(ValueError, match=message):
-        ConRRegressor("auto", early_stopping=False, **SMALL).fit(*table(0))
+        ConRRegressor("auto", **SMALL).fit(*table(0, 20))
+
+
+def test_rows_that_chose_train_the_network_unless_it_is_to_stop_early() -> None:
+    counts = [
+        int(ConRRegressor("auto", early_stopping=early, **SMALL).fit(*table(0)).density_.counts.sum())
+        for early in (False, True)
+    ]
+    assert counts[0] == 240
+    assert counts[1] < 240
 
 
 def test_half_of_the_time_is_for_the_choice() -> None:

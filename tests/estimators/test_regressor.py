@@ -245,7 +245,7 @@ def test_every_method_of_the_grid_trains(method: str, rows: tuple[Array, Array])
 
 
 def test_a_first_stage_without_criterion_is_not_judged_by_its_head(rows: tuple[Array, Array]) -> None:
-    model = ConRRegressor("rnc-pretraining", **SMALL).fit(*rows)
+    model = ConRRegressor("rnc-pretraining", early_stopping=True, **SMALL).fit(*rows)
     first, second = model.history_[: SMALL["max_epochs"]], model.history_[SMALL["max_epochs"] :]
     assert all("mae" not in record for record in first)
     assert len(second) > 0
@@ -277,7 +277,7 @@ def test_weights_of_samples(rows: tuple[Array, Array]) -> None:
 
 def test_the_validation_part_is_balanced_and_is_not_trained_on(rows: tuple[Array, Array]) -> None:
     inputs, labels = rows
-    model = ConRRegressor(**SMALL).fit(inputs, labels)
+    model = ConRRegressor(early_stopping=True, **SMALL).fit(inputs, labels)
     trained = int(model.density_.counts.sum())
     assert 10 <= 240 - trained <= 80
     assert set(model.history_[0]) == {"epoch", "loss", "mae"}

@@ -1,6 +1,5 @@
 """Candidates of `RareRegressor`: what is fitted, and how its predictions are corrected."""
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +9,6 @@ from conr.density.bins import Bins
 from conr.estimators.encoded import EncodedRegressor
 from conr.estimators.regressor import ConRRegressor
 from conr.estimators.rows import TableInput
-from conr.methods.lengths import default_batch_size
 from conr.rare.labels import Floats, Positions
 from conr.rare.maps import Correction, Pairs, candidates, fit_map
 from conr.rare.reweighted import Reweighted
@@ -22,17 +20,14 @@ POWERS = {"": 0.0, "+sqinv": 0.5, "+inv": 1.0}
 _SCHEMES = {"": "none", "+sqinv": "sqrt_inverse", "+inv": "inverse"}
 _ROUNDS = 200
 _BINS = 127  # of a column
-_STEPS = 2000  # of a network
-_FEWEST_EPOCHS, _MOST_EPOCHS = 24, 150
 
 
-def default_candidates(*, networks: bool = True, rows: int = 5000) -> dict[str, Any]:
+def default_candidates(*, networks: bool = True) -> dict[str, Any]:
     """The candidates of `RareRegressor`, to which one's own can be added.
 
     Args:
-        networks: whether to have `ConRRegressor` beside boosting with three weights. Its training is a little shorter
-            than by itself, with a higher learning rate, as there is one per fold.
-        rows: of the table, which settle the length of this training.
+        networks: whether to have `ConRRegressor` beside boosting with three weights. It trains to the end: a validation
+            part would take rare rows from the fit, and folds judge the result anyway.
 
     Returns:
         Unfitted estimators by name: "hgb", "hgb+sqinv", "hgb+inv", and the network "sqinv".
@@ -42,9 +37,7 @@ def default_candidates(*, networks: bool = True, rows: int = 5000) -> dict[str, 
     )
     found: dict[str, Any] = {f"hgb{ending}": Reweighted(boosting, scheme) for ending, scheme in _SCHEMES.items()}
     if networks:
-        epochs = round(_STEPS / math.ceil(rows / default_batch_size(rows)))
-        epochs = min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, epochs))
-        found["sqinv"] = ConRRegressor("sqinv", learning_rate=8e-3, max_epochs=epochs)
+        found["sqinv"] = ConRRegressor("sqinv", early_stopping=False)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Fit candidates without one fold after the other, within a time, until Ctrl-C."""
+"""Fit candidates without one fold after the other, then on all rows; within a time, until Ctrl-C."""
 
 import math
 import time
@@ -13,6 +13,8 @@ from sklearn.utils.parallel import Parallel, delayed
 from conr.estimators.threads import threads_for
 from conr.rare.labels import Floats, Positions, take
 from conr.rare.reweighted import Reweighted
+
+_MARGIN = 1.5  # of a fit on all rows over the longest one on part of them
 
 
 class FittedFold(NamedTuple):
@@ -49,17 +51,25 @@ def fit_fold(
     start = time.time()
     if start > deadline:
         return None
+    train = np.setdiff1d(np.arange(len(labels)), held_out)
+    model = _fitted(estimator, take(rows, train), labels[train], seed=seed, deadline=deadline, table=len(labels))
+    with threads_for(len(labels)):
+        predictions = predict(model, take(rows, held_out))
+    return FittedFold(model, predictions, time.time() - start)
+
+
+def _fitted(estimator: Any, rows: Any, labels: Floats, *, seed: int, deadline: float, table: int) -> Any:
+    """A fitted clone; ``table`` is the number of rows of the whole table, which settles the threads."""
     model = clone(estimator)
     model.set_params(**dict.fromkeys(_unset(model, "random_state"), seed))
     limited = _unset(model, "time_limit") if deadline < math.inf else []
-    model.set_params(**dict.fromkeys(limited, max(deadline - start, 0.0)))
-    train = np.setdiff1d(np.arange(len(labels)), held_out)
-    with threads_for(len(labels)):
-        model.fit(take(rows, train), labels[train])
-        model.set_params(**dict.fromkeys(limited))
-        while isinstance(model, Reweighted):  # its predictions are those of what it has fitted
-            model = model.estimator_
-        return FittedFold(model, predict(model, take(rows, held_out)), time.time() - start)
+    model.set_params(**dict.fromkeys(limited, max(deadline - time.time(), 0.0)))
+    with threads_for(table):
+        model.fit(rows, labels)
+    model.set_params(**dict.fromkeys(limited))
+    while isinstance(model, Reweighted):  # its predictions are those of what it has fitted
+        model = model.estimator_
+    return model
 
 
 def _unset(model: Any, argument: str) -> list[str]:
@@ -81,7 +91,7 @@ def cross_fit(
     held_out: Sequence[Positions],
     *,
     seed: int,
-    time_limit: float | None = None,
+    deadline: float = math.inf,
     n_jobs: int | None = None,
     report: Callable[[str], None],
 ) -> dict[str, list[FittedFold]]:
@@ -93,7 +103,8 @@ def cross_fit(
         labels: shape (n,).
         held_out: positions of rows, one entry per fit.
         seed: of candidates that have none.
-        time_limit: seconds after which no fit starts, but for those of the first candidate, and networks end theirs.
+        deadline: time, as of `time.time`, after which no fit starts, but for those of the first candidate, and networks
+            end theirs.
         n_jobs: fits at the same time.
         report: called with a line per finished candidate.
 
@@ -103,8 +114,7 @@ def cross_fit(
     Raises:
         KeyboardInterrupt: before the first candidate was finished; later ones keep what there is.
     """
-    start, first = time.time(), next(iter(candidates))
-    limit = math.inf if time_limit is None else start + time_limit
+    first = next(iter(candidates))
     tasks = [(name, number) for name in candidates for number in range(len(held_out))]
     calls = (
         delayed(fit_fold)(
@@ -113,7 +123,7 @@ def cross_fit(
             labels,
             held_out[number],
             seed=(seed + number) % 2**31,
-            deadline=math.inf if name == first else limit,
+            deadline=math.inf if name == first else deadline,
         )
         for name, number in tasks
     )
@@ -130,3 +140,53 @@ def cross_fit(
             raise
         report("stopped: continuing with the finished candidates")
     return {name: found for name, found in done.items() if len(found) == len(held_out)}
+
+
+def fit_all_rows(
+    candidates: Mapping[str, Any],
+    rows: Mapping[str, Any],
+    labels: Floats,
+    fitted: Mapping[str, list[FittedFold]],
+    *,
+    seed: int,
+    deadline: float = math.inf,
+    n_jobs: int | None = None,
+    report: Callable[[str], None],
+) -> dict[str, Any]:
+    """Models that have seen all rows, by name of the candidate; without those that the time left is too short for.
+
+    Args:
+        candidates: unfitted, by name.
+        rows: X as each takes it.
+        labels: shape (n,).
+        fitted: models of the folds of the candidates that are wanted, for the time that they took.
+        seed: of candidates that have none.
+        deadline: time, as of `time.time`.
+        n_jobs: fits at the same time.
+        report: called with a line after Ctrl-C, which ends the fits and keeps what is finished.
+    """
+    calls = (
+        delayed(_fitted_in_time)(
+            candidates[name],
+            rows[name],
+            labels,
+            seconds=_MARGIN * max(one.seconds for one in folds),
+            seed=seed,
+            deadline=deadline,
+        )
+        for name, folds in fitted.items()
+    )
+    found: dict[str, Any] = {}
+    try:
+        found.update(zip(fitted, Parallel(n_jobs=n_jobs, return_as="generator")(calls), strict=True))  # one by one
+    except KeyboardInterrupt:
+        report("stopped: models of the folds predict alone")
+    return {name: model for name, model in found.items() if model is not None}
+
+
+def _fitted_in_time(
+    estimator: Any, rows: Any, labels: Floats, *, seconds: float, seed: int, deadline: float
+) -> Any | None:
+    if time.time() + seconds > deadline:
+        return None
+    return _fitted(estimator, rows, labels, seed=seed, deadline=math.inf, table=len(labels))

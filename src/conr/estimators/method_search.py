@@ -35,7 +35,7 @@ def search_method(task: TableTask, schedule: Schedule) -> tuple[str, list[dict[s
     """
     if task.validation is None:
         raise ValueError(
-            'method: expected early_stopping or an eval_set with "auto", which validation rows choose, got none'
+            'method: expected an eval_set with "auto", or rows enough for a validation part of ten or more, got neither'
         )
     half = time.monotonic() + schedule.seconds_left() / 2
     left, record = list(METHODS), []

@@ -1,5 +1,7 @@
 """`RareRegressor`: one call that finds the best model for rare labels."""
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -15,9 +17,9 @@ from conr.density.bins import Bins
 from conr.density.label_density import LabelDensity
 from conr.estimators.blending import blend, held_out_blend
 from conr.estimators.candidates import corrected, default_candidates, reads_tables
-from conr.estimators.cross_fitting import FittedFold, cross_fit, predict
+from conr.estimators.cross_fitting import FittedFold, cross_fit, fit_all_rows, predict
 from conr.estimators.leaderboard import BLEND, Judge, frontier
-from conr.estimators.rare_storage import BlendPart, load_rare, save_rare
+from conr.estimators.rare_storage import ALL_ROWS, BlendPart, load_rare, save_rare
 from conr.estimators.rows import TableInput, errors_by_region
 from conr.estimators.support import known_arguments
 from conr.estimators.threads import threads_for
@@ -42,8 +44,9 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
     has not seen. Its predictions compete uncorrected, and corrected by a linear and an isotonic map with three powers
     of rarity weights (`conr.rare.Rebalanced` has the derivation), each fold by a map that has not seen it. Greedy
     selection chooses a blend of all of these: first the best single one, then one after the other as long as the gain
-    on rows that did not choose exceeds its standard error. New rows are predicted by the mean of a candidate's models
-    of all folds, and only by candidates in the blend.
+    on rows that did not choose exceeds its standard error. The candidates in the blend are then fitted on all rows as
+    well. New rows are predicted half by these models, which have seen every rare label, and half by the mean of the
+    folds' models.
 
     A row that is alone in its label bin takes no part in the choice: the models that predict it have seen no label
     like it, but the models for new rows have.
@@ -64,7 +67,7 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         many: a label's bin with more rows is many-shot.
         few: a label's bin with fewer rows is few-shot.
         time_limit: seconds after which no further fit starts and the training of a network ends; the candidates
-            finished by then are blended. The first candidate always finishes.
+            finished by then are blended. The first candidate always finishes its folds.
         n_jobs: fits at the same time, as everywhere in scikit-learn.
         random_state: seed, generator or None, of the folds and of each candidate that has none.
         verbose: 1 prints a line per finished candidate.
@@ -74,7 +77,8 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
             ``all``, ``many``, ``median``, ``few`` and ``bmae`` on held-out rows, for the blend on rows that did not
             choose it; ``weight`` in the blend; and ``seconds``.
         tradeoff_: the `Frontier` of many-shot against few-shot error by ``max_loss_on_many``; ``plot()`` draws it.
-        estimators_: fitted models of the candidates in the blend by name, one per fold.
+        estimators_: fitted models of the candidates in the blend, by name: of NAME one per fold, and of NAME>all the
+            one of all rows, unless `time_limit` or Ctrl-C left no time for it.
         blend_: its parts, with ``candidate``, ``correction`` and ``weight``.
         unfinished_: names of candidates that the time limit or Ctrl-C left out.
         density_: `conr.LabelDensity` of the labels.
@@ -157,9 +161,10 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
             ValueError: see the class.
             KeyboardInterrupt: before the first candidate was finished.
         """
+        deadline = math.inf if self.time_limit is None else time.time() + self.time_limit
         self._check_settings()
         labels = one_target(y, type(self).__name__)
-        candidates = self._candidates(len(labels))
+        candidates = self._candidates()
         columns = self._read(X, reset=True)
         check_consistent_length(X, labels)
         self.bins_ = chosen_bins(labels, self.bins)
@@ -171,19 +176,15 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
             for one in range(repeats)
         ]
         judge = Judge(labels, folds[0], self.density_, self.objective)
-        fitted = cross_fit(
-            candidates,
-            {name: columns if reads_tables(one) else X for name, one in candidates.items()},
-            labels,
-            [np.flatnonzero(fold == one) for fold in folds for one in range(self.cv)],
-            seed=seed,
-            time_limit=self.time_limit,
-            n_jobs=self.n_jobs,
-            report=self._report,
-        )
+        rows = {name: columns if reads_tables(one) else X for name, one in candidates.items()}
+        how: dict[str, Any] = {"seed": seed, "deadline": deadline, "n_jobs": self.n_jobs, "report": self._report}
+        held_out = [np.flatnonzero(fold == one) for fold in folds for one in range(self.cv)]
+        fitted = cross_fit(candidates, rows, labels, held_out, **how)
         self.n_outputs_ = 1
         self.unfinished_ = [name for name in candidates if name not in fitted]
         self._choose(fitted, folds, judge)
+        inside = {name: found for name, found in fitted.items() if name in self.estimators_}
+        self._add_models_of_all_rows(fit_all_rows(candidates, rows, labels, inside, **how))
         return self
 
     def predict(self, X: Any) -> Floats:  # noqa: N803
@@ -311,11 +312,11 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
                 f"{wrong or found!r:.80}"
             )
 
-    def _candidates(self, rows: int = 0) -> dict[str, Any]:
+    def _candidates(self) -> dict[str, Any]:
         if isinstance(self.candidates, Mapping):
             return dict(self.candidates)
         check_choice("candidates", self.candidates, WORDS)
-        return default_candidates(networks=self.candidates == "auto", rows=rows or 1)
+        return default_candidates(networks=self.candidates == "auto")
 
     def _read(self, X: Any, *, reset: bool) -> Columns | None:  # noqa: N803
         """The table for candidates that read tables; None if there is none."""
@@ -369,6 +370,17 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
         self.tradeoff_ = frontier(stacked, judge, chosen=self.max_loss_on_many)
         inside = (f"{row['name']} {row['weight']:.2f}" for row in self.leaderboard_[1:] if row["weight"])
         self._report(f"blend: {', '.join(inside)}")
+
+    def _add_models_of_all_rows(self, models: Mapping[str, Any]) -> None:
+        """Give them half of the weight of their candidate, and leave the other half to the models of the folds."""
+        self.estimators_ |= {f"{name}{ALL_ROWS}": [model] for name, model in models.items()}
+        halves = []
+        for part in self.blend_:
+            names = [part.candidate]
+            if part.candidate in models:
+                names.append(f"{part.candidate}{ALL_ROWS}")
+            halves += [BlendPart(name, part.correction, part.weight / len(names)) for name in names]
+        self.blend_ = halves
 
     def _report(self, line: str) -> None:
         if self.verbose:

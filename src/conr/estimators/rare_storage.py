@@ -26,6 +26,8 @@ from conr.runs.reading import without_nan
 from conr.tables.encoding import Encoding
 
 FORMAT = "conr.RareRegressor"
+ALL_ROWS = ">all"
+"""Ending of a candidate's name for its model of all rows."""
 
 _VERSION = 2
 _SKOPS, _CONR = "skops", "conr"
@@ -89,7 +91,8 @@ def save_rare(model: Any, folder: Path) -> Path:
         tensors |= {f"values.{position}": _tensor(part.correction.values)}
     if model.encoding_ is not None:
         tensors |= {f"encoding.{name}": _tensor(value) for name, value in model.encoding_.arrays.items()}
-    content = tensor_bytes({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+    # Two parts may have one correction, and no two tensors of a file may share memory.
+    content = tensor_bytes({name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()})
     settings = model.get_params(deep=False) | {"bins": None}
     if not isinstance(settings["candidates"], str):
         settings["candidates"] = None
@@ -141,7 +144,9 @@ def load_rare(make: Any, folder: Path, *, trusted: Sequence[str]) -> Any:
 def _filled(make: Any, description: dict[str, Any], tensors: dict[str, torch.Tensor], models: dict[str, Any]) -> Any:
     settings = description["settings"]
     if settings["candidates"] is None:  # those that the blend has; the others are not kept
-        settings["candidates"] = {name: clone(fitted[0]) for name, fitted in models.items()}
+        settings["candidates"] = {
+            name: clone(fitted[0]) for name, fitted in models.items() if not name.endswith(ALL_ROWS)
+        }
     for name, values in tensors.items():
         if not values.isfinite().all():
             raise ValueError(f"{name}: expected finite numbers")

@@ -1,7 +1,8 @@
 """`ConRRegressor`: the methods of this library with scikit-learn's fit and predict."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,6 +32,8 @@ from conr.tables.columns import Columns
 from conr.tables.encoding import Encoding
 
 Predictions = NDArray[np.float64]
+HeldOut = Callable[[], tuple[Columns, Tensor]] | None
+"""Makes validation rows and labels (n, k), once the inputs of training rows are known."""
 
 
 class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, TableInput):  # type: ignore[misc]
@@ -46,8 +49,8 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
 
     Args:
         method: methods joined with ``+``, those of ``conr bench`` on tables. "auto" chooses among "vanilla", "sqinv",
-            "lds", "conr" and "sqinv+conr" by the balanced error of the validation part, in about the time of two
-            trainings (successive halving).
+            "lds", "conr" and "sqinv+conr" by the balanced error of the ``eval_set`` or of a validation part, in about
+            the time of two trainings (successive halving); the chosen one then trains as if it were named.
         window: labels within it count as alike for ConR, in label units; with several targets, in standard deviations.
             "auto" is the rule of `conr.density.suggest_settings` for standardised labels, here and for the next three.
         beta: coefficient of ConR, relative to a criterion on standardised labels.
@@ -74,9 +77,10 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         weight_decay: of AdamW.
         batch_size: rows per step; "auto" is 128 up to 10,000 training rows and grows to 1024.
         max_epochs: largest number of passes over the training rows; "auto" makes about 2500 steps, in 40 to 300 epochs.
-        early_stopping: whether the epoch with the lowest validation error is kept, and training ends early. The
-            validation part is the ``eval_set`` of `fit`, or is taken from the training rows, balanced over label bins
-            (`conr.data.balanced_split`); if that would leave fewer than ten rows, the last epoch is kept.
+        early_stopping: whether a validation part is taken from the training rows, balanced over label bins
+            (`conr.data.balanced_split`); its error chooses the epoch and ends training early. By default training goes
+            to the end on all rows, since that part would take up to a third of the rarest. An ``eval_set`` of `fit`
+            chooses and ends in any case. Of a part below ten rows nothing is chosen.
         validation_fraction: share of rows for it, in (0, 0.5].
         patience: epochs without a lower validation error after which training ends; "auto" is a third of
             ``max_epochs``, at least 10.
@@ -149,7 +153,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         weight_decay: float = 1e-3,
         batch_size: int | str = AUTO,
         max_epochs: int | str = AUTO,
-        early_stopping: bool = True,
+        early_stopping: bool = False,
         validation_fraction: float = 0.1,
         patience: int | str = AUTO,
         monitor: str = "mae",
@@ -235,42 +239,30 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         check_labels(labels[used])
         bins = label_bins(torch.from_numpy(labels), width=self.bin_width, count=self.bin_count)
         self.bins_ = Bins([edges.tolist() for edges in bins.edges], clamp=True)
-        held_out: tuple[Any, Any] | None = None if eval_set is None else single_pair(eval_set)
-        chosen = (
-            validation_rows(labels, used, self.bins_, share=self.validation_fraction, seed=seed)
-            if self.early_stopping and held_out is None
-            else used[:0]
-        )
-        train_rows = np.setdiff1d(used, chosen)
+        part = used[:0]
+        held_out: HeldOut = None if eval_set is None else partial(self._held_out, *single_pair(eval_set))
+        if held_out is None and (self.early_stopping or self.method == AUTO):
+            part = validation_rows(labels, used, self.bins_, share=self.validation_fraction, seed=seed)
+            if len(part):
+                held_out = partial(_pair, columns.take(part), labels[part])
 
-        train_columns = columns.take(train_rows)
-        self.encoding_ = Encoding(scaling=self.scaling).fit(train_columns) if self.preprocess else None
-        train_labels = torch.from_numpy(labels[train_rows])  # (n, k)
-        self._scale = LabelScale.of(train_labels)
-        self.density_ = LabelDensity(many=self.many, few=self.few).fit(flat(train_labels), self.bins_)
-        schedule = training_schedule(self, len(train_labels), seed, started)
-        self.settings_ = conr_settings(
-            train_labels,
-            self.bins_,
-            self._scale,
-            batch_size=schedule.batch_size,
-            criterion="l1" if self.method == AUTO else criterion_kind(self.method),
-            window=self.window,
-            beta=self.beta,
-            temperature=self.temperature,
-            distance_scale=self.distance_scale,
-        )
-        self.device_ = chosen_device(self.device)
-        train = self._part(train_columns, train_labels, None if weights is None else weights[train_rows])
-        validation = None
-        if held_out is not None:
-            validation = self._part(*self._held_out(*held_out))
-        elif len(chosen):
-            validation = self._part(columns.take(chosen), torch.from_numpy(labels[chosen]))
-        arguments = self.get_params(deep=False)
-        self._train(
-            TableTask(train, validation, self.bins_, self.density_, self._scale, self.settings_, arguments), schedule
-        )
+        def task_of(rows: NDArray[np.int64], held_out: HeldOut) -> tuple[TableTask, Schedule]:
+            own = None if weights is None else weights[rows]
+            return self._task(columns.take(rows), labels[rows], own, held_out, seed=seed, started=started)
+
+        task, schedule = task_of(np.setdiff1d(used, part), held_out)
+        self.method_, self.search_ = self.method, []
+        if self.method == AUTO:
+            with torch_threads_for(len(task.train.labels)):
+                self.method_, self.search_ = search_method(task, schedule)
+            if len(part) and not self.early_stopping:
+                task, schedule = task_of(used, None)  # its rows have chosen, and now train as well
+        with torch_threads_for(len(task.train.labels)):
+            network, fitted = task.trained(self.method_, schedule)
+        self._targets = task.targets  # what some heads need to be made again
+        self.network_ = network.double().eval()
+        self.history_ = fitted.history
+        self.best_epoch_ = fitted.best_epoch
         return self
 
     def predict(self, X: Any) -> Predictions:  # noqa: N803
@@ -362,24 +354,51 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
     def _check_settings(self) -> None:
         check_network_settings(self)
 
+    def _task(
+        self,
+        columns: Columns,
+        labels: NDArray[np.float64],
+        weights: NDArray[np.float64] | None,
+        held_out: HeldOut,
+        *,
+        seed: int,
+        started: float,
+    ) -> tuple[TableTask, Schedule]:
+        """A training on rows (n, columns) with labels (n, k), and what this estimator learns from them before it."""
+        self.encoding_ = Encoding(scaling=self.scaling).fit(columns) if self.preprocess else None
+        targets = torch.from_numpy(labels)
+        self._scale = LabelScale.of(targets)
+        self.density_ = LabelDensity(many=self.many, few=self.few).fit(flat(targets), self.bins_)
+        schedule = training_schedule(self, len(targets), seed, started)
+        self.settings_ = conr_settings(
+            targets,
+            self.bins_,
+            self._scale,
+            batch_size=schedule.batch_size,
+            criterion="l1" if self.method == AUTO else criterion_kind(self.method),
+            window=self.window,
+            beta=self.beta,
+            temperature=self.temperature,
+            distance_scale=self.distance_scale,
+        )
+        self.device_ = chosen_device(self.device)
+        task = TableTask(
+            self._part(columns, targets, weights),
+            None if held_out is None else self._part(*held_out()),
+            self.bins_,
+            self.density_,
+            self._scale,
+            self.settings_,
+            self.get_params(deep=False),
+        )
+        return task, schedule
+
     def _part(self, columns: Columns, labels: Tensor, weights: NDArray[np.float64] | None = None) -> Part:
         return Part(
             inputs=self._inputs(columns).to(self.device_),
             labels=labels.to(self.device_),
             weights=None if weights is None else torch.from_numpy(weights).float().to(self.device_),
         )
-
-    def _train(self, task: TableTask, schedule: Schedule) -> None:
-        self._targets = task.targets  # what some heads need to be made again
-        with torch_threads_for(len(task.train.labels)):
-            self.method_ = self.method
-            self.search_: list[dict[str, Any]] = []
-            if self.method == AUTO:
-                self.method_, self.search_ = search_method(task, schedule)
-            network, fitted = task.trained(self.method_, schedule)
-        self.network_ = network.double().eval()
-        self.history_ = fitted.history
-        self.best_epoch_ = fitted.best_epoch
 
     @own_defaults()
     def _outputs(self, X: Any) -> tuple[Tensor, Tensor]:  # noqa: N803
@@ -389,3 +408,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         inputs = self._inputs(columns)
         with torch_threads_for(len(inputs)):
             return in_batches(self.network_, inputs.to(self.device_, torch.float64))
+
+
+def _pair(columns: Columns, labels: NDArray[np.float64]) -> tuple[Columns, Tensor]:
+    return columns, torch.from_numpy(labels)
