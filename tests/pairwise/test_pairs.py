@@ -250,3 +250,17 @@ def test_bins_are_centred_at_multiples_of_the_width() -> None:
     labels = torch.tensor([[0.3, 0.349], [0.36, -0.04], [0.2501, 1.0]])
     assert bin_numbers(labels, 0.1).tolist() == [[3, 3], [4, 0], [3, 10]]
     assert equal_labels(torch.tensor([[1, 2], [1, 3], [1, 2]])).int().tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
+
+
+@pytest.mark.parametrize("engine", ["dense", "blockwise", "windowed"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pushes_beyond_the_logarithm_of_an_empty_sum(engine: str, dtype: torch.dtype) -> None:
+    """The push of a pair counts, and no other: it alone makes the loss of a huge distance scale."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(40, 8, generator=generator, dtype=dtype)
+    labels, predictions = (50 * torch.rand(40, generator=generator, dtype=dtype) for _ in range(2))
+    scaled = [
+        conr_loss(features, labels, predictions, window=1.0, distance_scale=scale, engine=engine) / scale
+        for scale in (1e12, 1e30)
+    ]
+    torch.testing.assert_close(scaled[1], scaled[0], rtol=1e-5, atol=0)

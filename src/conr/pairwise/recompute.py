@@ -122,7 +122,7 @@ class _Set(NamedTuple):
 
     def masked_logits(self) -> Tensor:
         """Logits that are about -1e30 outside the set, (t, r, c)."""
-        return torch.add(self.logits, self.mask - 1, alpha=-NOTHING)
+        return torch.where(self.mask == 0, NOTHING, self.logits + (self.mask - 1))  # a NaN in the mask stays
 
 
 class _Walk(NamedTuple):
