@@ -14,7 +14,8 @@
 ``python -m benchmarks.claims faces --data DIR``, where DIR is the folder or the zip archive of UTKFace, and
 ``python -m benchmarks.claims digits`` go on where they were stopped, also on another machine: trials and choice are in
 ``results/claims/DATASET/tuning.json`` and ``settings.yaml``, the runs in ``*.runs.jsonl`` there, what they are and
-found. ``--only search``, ``runs``, ``frontiers`` or ``ablations`` runs one part. No picture is written.
+found; Ctrl-C keeps what is finished. ``--only search``, ``runs``, ``frontiers`` or ``ablations`` runs one part. No
+picture is written.
 """
 
 import argparse
@@ -95,6 +96,14 @@ def _with(study: Study, settings: Settings, tasks: Sequence[Task]) -> list[Task]
     return with_method_settings(tasks, {study.dataset.name: dict(settings)})
 
 
+def keep(part: str, folders: Sequence[Path], results: Path) -> list[Path]:
+    """Write what is committed of finished runs, and return their folders."""
+    done = collect(folders, results / f"{part}{SUFFIX}")
+    if part != "frontiers":
+        collect_dynamics(done, results / (DYNAMICS if part == "runs" else f"{part}-{DYNAMICS}"))
+    return done
+
+
 def main() -> int:
     """Search, compare, draw the frontiers, ablate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -133,15 +142,16 @@ def main() -> int:
             continue
         root, path = given.out / part, results / f"{part}{SUFFIX}"
         restore(path, root, given.data)
-        folders = run_with_bars(console, tasks, root, settings={}, jobs=given.jobs)
-        done = collect(folders, path)
+        try:
+            folders = run_with_bars(console, tasks, root, settings={}, jobs=given.jobs)
+        except KeyboardInterrupt:
+            keep(part, [root / task.title / task.name / f"seed-{task.seed}" for task in tasks], results)
+            raise
+        done = keep(part, folders, results)
         some_failed |= show_failures(console, folders)
         for group in load_runs(done):
             console.print(terminal_table(group))
-        if part != "frontiers":
-            collect_dynamics(done, results / (DYNAMICS if part == "runs" else f"{part}-{DYNAMICS}"))
-            continue
-        for frontier in frontiers(measure(tasks, folders)):
+        for frontier in frontiers(measure(tasks, folders)) if part == "frontiers" else []:
             console.print(f"{frontier.method}: ConR saves {frontier.gain:.2f} {frontier.unit} at equal many-shot error")
             write_frontier(frontier, results / frontier.axis)
     return some_failed
