@@ -245,11 +245,11 @@ def test_every_method_of_the_grid_trains(method: str, rows: tuple[Array, Array])
 
 
 def test_a_first_stage_without_criterion_is_not_judged_by_its_head(rows: tuple[Array, Array]) -> None:
-    model = ConRRegressor("rnc-pretraining", early_stopping=True, **SMALL).fit(*rows)
+    model = ConRRegressor("rnc-pretraining", **SMALL).fit(*rows)
     first, second = model.history_[: SMALL["max_epochs"]], model.history_[SMALL["max_epochs"] :]
-    assert all("mae" not in record for record in first)
+    assert all("bmae" not in record for record in first)
     assert len(second) > 0
-    assert all("mae" in record for record in second)
+    assert all("bmae" in record for record in second)
     assert model.best_epoch_ > len(first)
 
 
@@ -275,12 +275,13 @@ def test_weights_of_samples(rows: tuple[Array, Array]) -> None:
         ConRRegressor(**SMALL).fit(inputs, labels, -np.ones(240))
 
 
-def test_the_validation_part_is_balanced_and_is_not_trained_on(rows: tuple[Array, Array]) -> None:
+def test_the_validation_part_has_a_share_of_each_bin_and_is_not_trained_on(rows: tuple[Array, Array]) -> None:
     inputs, labels = rows
-    model = ConRRegressor(early_stopping=True, **SMALL).fit(inputs, labels)
-    trained = int(model.density_.counts.sum())
-    assert 10 <= 240 - trained <= 80
-    assert set(model.history_[0]) == {"epoch", "loss", "mae"}
+    model = ConRRegressor(**SMALL).fit(inputs, labels)
+    every = model.bins_.index(torch.from_numpy(labels)).bincount(minlength=len(model.density_.counts))
+    assert 10 <= 240 - int(model.density_.counts.sum()) <= 24
+    torch.testing.assert_close(model.density_.counts, (every - every // 10).to(model.density_.counts))
+    assert set(model.history_[0]) == {"epoch", "loss", "bmae"}
     model = ConRRegressor(early_stopping=False, **SMALL).fit(inputs, labels)
     assert int(model.density_.counts.sum()) == 240
     assert set(model.history_[0]) == {"epoch", "loss"}
@@ -293,7 +294,7 @@ def test_training_ends_early_at_the_best_epoch(rows: tuple[Array, Array]) -> Non
     settings = {**SMALL, "max_epochs": 50, "patience": 3, "learning_rate": 0.02}
     model = ConRRegressor(**settings).fit(inputs[60:], labels[60:], eval_set=[(inputs[:60], wrong)])
     assert len(model.history_) == model.best_epoch_ + 3 < 50
-    errors = [record["mae"] for record in model.history_]
+    errors = [record["bmae"] for record in model.history_]
     assert np.argmin(errors) + 1 == model.best_epoch_
     with pytest.raises(ValueError, match=r"eval_set: expected a pair \(X, y\)"):
         ConRRegressor(**SMALL).fit(inputs, labels, eval_set=(inputs, labels, labels))  # type: ignore[arg-type]
@@ -442,9 +443,9 @@ def test_evaluation_is_that_of_the_metrics(rows: tuple[Array, Array]) -> None:
     found = model.evaluate(inputs, labels)
     errors = np.abs(model.predict(inputs) - labels)
     assert list(found) == ["all", *REGIONS]
-    assert found["all"]["mae"] == pytest.approx(errors.mean())
+    assert found["all"]["bmae"] == pytest.approx(errors.mean())
     region = model.density_.regions(torch.from_numpy(labels)).numpy()
-    assert found["few"]["mae"] == pytest.approx(errors[region == REGIONS.index("few")].mean())
+    assert found["few"]["bmae"] == pytest.approx(errors[region == REGIONS.index("few")].mean())
     assert sum(found[name]["count"] for name in REGIONS) == found["all"]["count"] == 240
     assert model.evaluate(inputs, labels + 100)["all"]["count"] == 240  # beyond the bins
 

@@ -49,8 +49,8 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
 
     Args:
         method: methods joined with ``+``, those of ``conr bench`` on tables. "auto" chooses among "vanilla", "sqinv",
-            "lds", "conr" and "sqinv+conr" by the balanced error of the ``eval_set`` or of a validation part, in about
-            the time of two trainings (successive halving); the chosen one then trains as if it were named.
+            "lds", "conr" and "sqinv+conr" by the balanced error of the validation part, in about the time of two
+            trainings (successive halving); the chosen one then trains as if it were named.
         window: labels within it count as alike for ConR, in label units; with several targets, in standard deviations.
             "auto" is the rule of `conr.density.suggest_settings` for standardised labels, here and for the next three.
         beta: coefficient of ConR, relative to a criterion on standardised labels.
@@ -77,14 +77,13 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         weight_decay: of AdamW.
         batch_size: rows per step; "auto" is 128 up to 10,000 training rows and grows to 1024.
         max_epochs: largest number of passes over the training rows; "auto" makes about 2500 steps, in 40 to 300 epochs.
-        early_stopping: whether a validation part is taken from the training rows, balanced over label bins
-            (`conr.data.balanced_split`); its error chooses the epoch and ends training early. By default training goes
-            to the end on all rows, since that part would take up to a third of the rarest. An ``eval_set`` of `fit`
-            chooses and ends in any case. Of a part below ten rows nothing is chosen.
-        validation_fraction: share of rows for it, in (0, 0.5].
+        early_stopping: whether the epoch with the lowest validation error is kept, and training ends early. The
+            validation part is the ``eval_set`` of `fit`, or a share of the training rows of each label bin, rounded
+            down: the rarest bins lose none. If that would be fewer than ten rows, the last epoch is kept.
+        validation_fraction: share of the rows of a bin for it, in (0, 0.5].
         patience: epochs without a lower validation error after which training ends; "auto" is a third of
             ``max_epochs``, at least 10.
-        monitor: the validation error: "mae", "bmae" (mean over label bins) or "few" (of few-shot rows).
+        monitor: the validation error: "bmae" (mean over label bins), "mae" or "few" (of few-shot rows).
         time_limit: seconds after which training ends, with the best epoch so far; the cosine then ends there. No limit
             if None.
         device: of torch, as "cpu" or "cuda:1"; "auto" is a GPU if there is one.
@@ -153,10 +152,10 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         weight_decay: float = 1e-3,
         batch_size: int | str = AUTO,
         max_epochs: int | str = AUTO,
-        early_stopping: bool = False,
+        early_stopping: bool = True,
         validation_fraction: float = 0.1,
         patience: int | str = AUTO,
-        monitor: str = "mae",
+        monitor: str = "bmae",
         time_limit: float | None = None,
         device: str = AUTO,
         random_state: Any = None,

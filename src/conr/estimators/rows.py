@@ -13,7 +13,6 @@ from sklearn.utils.validation import _check_sample_weight, check_array, validate
 from torch import Tensor
 
 from conr.density import GROUPS, REGIONS, Bins, LabelDensity
-from conr.density.splits import balanced_split
 from conr.methods.scale import flat
 from conr.metrics.shot import regression_metrics
 from conr.tables.columns import NUMBER, Columns, Kind, number_columns
@@ -182,23 +181,20 @@ def errors_by_region(predictions: Tensor, labels: Tensor, density: LabelDensity)
 def validation_rows(
     labels: NDArray[np.float64], used: NDArray[np.int64], bins: Bins, *, share: float, seed: int
 ) -> NDArray[np.int64]:
-    """Rows that choose the best epoch: about equally many of each label bin, at most a third of a bin.
+    """Rows that choose the best epoch: a share of each label bin, rounded down, so that the rarest bins stay whole.
 
     Args:
         labels: shape (n, k).
         used: rows to choose from.
         bins: of the labels.
-        share: of the rows.
+        share: of the rows of a bin.
         seed: of the draw.
 
     Returns:
         Sorted rows; none if that would be fewer than ten.
     """
-    values = flat(torch.from_numpy(labels[used]))
-    occupied = len(bins.index(values).bincount().nonzero())
-    most = max(1, round(share * len(used) / occupied))
-    try:
-        chosen = balanced_split(values, bins, most=most, seed=seed)["val"]
-    except ValueError:  # no bin has three rows
-        return used[:0]
+    index = bins.index(flat(torch.from_numpy(labels[used]))).numpy()
+    random = np.random.default_rng(seed)
+    members = (random.permutation(np.flatnonzero(index == occupied)) for occupied in np.unique(index))
+    chosen = np.sort(np.concatenate([rows[: int(share * len(rows))] for rows in members]))
     return used[chosen] if len(chosen) >= FEWEST_VALIDATION_ROWS else used[:0]
