@@ -120,8 +120,7 @@ def pairs(errors: Mapping[str, Errors]) -> list[tuple[Errors, Errors]]:
 def frontier(folder: Path) -> str:
     """Mean few-shot error that ConR saves at equal many-shot error, per kind of reweighting."""
     rows = []
-    for axis, title in FRONTIERS.items():
-        content = json.loads((folder / axis / "frontier.json").read_text(encoding="utf-8"))
+    for title, content in _frontiers(folder).items():
         points = {
             name: ", ".join(f"{one['many']:.2f} / {one['few']:.2f}" for one in content[name])
             for name in ("without", "beside")
@@ -130,6 +129,12 @@ def frontier(folder: Path) -> str:
     return markdown_table(
         ["reweighting", "many / few without ConR", "with ConR", "saved at equal many-shot error"], rows
     )
+
+
+def _frontiers(folder: Path) -> dict[str, Any]:
+    """Content of the frontiers that have been run, by title."""
+    files = {title: folder / axis / "frontier.json" for axis, title in FRONTIERS.items()}
+    return {title: json.loads(file.read_text(encoding="utf-8")) for title, file in files.items() if file.is_file()}
 
 
 def features(folder: Path) -> str:
@@ -247,8 +252,9 @@ def _draw_windows(folder: Path, figure: Figure) -> None:
 
 
 def _draw_frontiers(folder: Path, figure: Figure) -> None:
-    for axes, (axis, title) in zip(figure.subplots(1, 2), FRONTIERS.items(), strict=True):
-        content = json.loads((folder / axis / "frontier.json").read_text(encoding="utf-8"))
+    found = _frontiers(folder)
+    subplots = figure.subplots(1, len(found), squeeze=False)[0]
+    for axes, (title, content) in zip(subplots, found.items(), strict=True):
         for name, label, color in (("without", "without ConR", WITHOUT), ("beside", "with ConR", WITH)):
             draw_curve(axes, [Strength(**one) for one in content[name]], color=color, label=label)
         axes.set(xlabel="many-shot MAE", ylabel="few-shot MAE", title=title)

@@ -46,6 +46,8 @@ def test_a_frontier_has_a_row_per_kind_of_reweighting(study: Path) -> None:
     assert len(rows) == len(claims_tables.FRONTIERS)
     assert "5.00 / 20.00, 5.50 / 19.50, 6.00 / 19.00" in rows[0]
     assert rows[0].endswith("| 1.25 |")
+    (study / "sampling" / "frontier.json").unlink()  # not run yet
+    assert claims_tables.frontier(study).splitlines()[2:] == rows[:1]
 
 
 def test_pictures_are_drawn_of_the_parts_that_have_been_run(study: Path, tmp_path: Path) -> None:
