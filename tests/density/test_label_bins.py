@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,6 +95,7 @@ def test_more_labels_than_torchs_quantiles_take() -> None:
 
 def test_a_width_is_one_number_or_one_per_dimension() -> None:
     labels = torch.rand(50, 2)
-    assert label_bins(labels, width=np.float32(0.5)).shape == label_bins(labels, width=[0.5, 0.5]).shape
+    narrow: Any = np.float32(0.5)
+    assert label_bins(labels, width=narrow).shape == label_bins(labels, width=[0.5, 0.5]).shape
     with pytest.raises(ValueError, match="width: expected 2 numbers, one per label dimension, got 3"):
         label_bins(labels, width=[1, 2, 3])

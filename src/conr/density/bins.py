@@ -271,7 +271,7 @@ def _equal_edges(first: float, last: float, step: float) -> list[float]:
 
 def per_dimension(value: float | Sequence[float], dimensions: int, name: str) -> list[float]:
     """A number for each label dimension: the same one, or as many as are given."""
-    values = [float(value)] * dimensions if isinstance(value, Real) else [float(one) for one in value]
+    values = [float(value)] * dimensions if isinstance(value, (float, Real)) else [float(one) for one in value]
     if len(values) != dimensions:
         raise ValueError(f"{name}: expected {dimensions} numbers, one per label dimension, got {len(values)}")
     return values
@@ -283,7 +283,7 @@ def _range(
     if labels is None:
         if low is None or high is None:
             raise ValueError("labels: expected labels, or both low and high, got none")
-        dimensions = 1 if isinstance(low, Real) else len(low)
+        dimensions = 1 if isinstance(low, (float, Real)) else len(low)
     else:
         columns = finite_columns(labels)  # (n, k)
         dimensions = columns.shape[1]
