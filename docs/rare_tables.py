@@ -135,8 +135,8 @@ def _missing(found: Found) -> str:
     counts = {method: sum(one == method for _, one, _ in found) for method in METHODS}
     some = ", ".join(f"`{method}` {count}" for method, count in counts.items() if 0 < count < planned)
     none = ", ".join(f"`{method}`" for method, count in counts.items() if not count)
-    parts = [f"of {planned} runs there are of {some}" if some else "", f"there are none yet of {none}" if none else ""]
-    return f"**Not finished: {'; '.join(filter(None, parts))}.** " if some or none else ""
+    parts = [f"runs so far, of {planned} each: {some}" if some else "", f"not begun: {none}" if none else ""]
+    return f"**Not finished; {'; '.join(filter(None, parts))}.** " if some or none else ""
 
 
 def _found(folder: Path) -> Found:

@@ -124,18 +124,18 @@ def test_predict_takes_other_rows_without_a_target(run: Path, prices: Path) -> N
 def test_predict_bounds_what_the_validation_split_has_shown(run: Path, prices: Path) -> None:
     assert main(["predict", "--run", str(run), "--interval", "0.8", *QUIET]) == 0
     rows = latest_rows(run)
-    assert list(rows[0]) == ["id", "label", "prediction", "lower", "upper"]
+    assert list(rows[0]) == ["id", "label", "prediction", "low", "high"]
     known = split_predictions(run)
     bins = Table(path=str(prices), target="preis").splits.bins
     expected = RareIntervals(GivenPredictions(), 0.8, cv="prefit", bins=bins).fit(known.predictions, known.labels)
     assert len(expected.quantiles_) > 1  # a quantile per group of labels
     bounds = expected.predict_interval(np.array([float(row["prediction"]) for row in rows]))
-    found = np.array([[float(row["lower"]), float(row["upper"])] for row in rows])
+    found = np.array([[float(row["low"]), float(row["high"])] for row in rows])
     assert found == pytest.approx(bounds, rel=1e-4)
     new = prices.with_name("offen.csv")
     new.write_text("ort;fläche\nAachen;80,5\nKöln;\n", encoding="latin-1")
     assert main(["predict", "--run", str(run), "--interval=0.8", f"--data.predict_path={new}", *QUIET]) == 0
-    assert list(latest_rows(run)[0]) == ["id", "prediction", "lower", "upper"]
+    assert list(latest_rows(run)[0]) == ["id", "prediction", "low", "high"]
 
 
 @pytest.mark.parametrize(

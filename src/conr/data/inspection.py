@@ -114,7 +114,7 @@ def inspect_table(file: TableFile, *, many: int = 100, few: int = 20, label_unit
         more = [f"... and {len(problems) - _MOST_LISTED} more"] if len(problems) > _MOST_LISTED else []
         left_out = f"{switch('skip_bad')} leaves such rows and columns out"
         way_round = f"({left_out}, {option('ignore')} names columns that are no inputs)"
-        can_go = any(", row " in one or "none in any row" in one for one in problems)
+        can_go = any(words in one for one in problems for words in (", row ", "none in any row", "different texts"))
         raise ValueError("\n".join([*problems[:_MOST_LISTED], *more, *([way_round] if can_go else [])]))
     content = file.content()
     bins, every = content.bins, content.labels.float()

@@ -189,7 +189,7 @@ class PredictionWriter(BasePredictionWriter):
 
     Args:
         path: the file; it must not exist.
-        interval: share of labels that two more columns, ``lower`` and ``upper``, are to bound; none if None.
+        interval: share of labels that two more columns, ``low`` and ``high``, are to bound; none if None.
     """
 
     def __init__(self, path: Path, interval: float | None = None) -> None:
@@ -241,7 +241,7 @@ class PredictionWriter(BasePredictionWriter):
             ]
             for position, index in enumerate(order)
         )
-        ends = [] if bounds is None else ["lower", "upper"]
+        ends = [] if bounds is None else ["low", "high"]
         write_csv(self.path, ["id", *label_columns, *(f"prediction{name}" for name in names), *ends], table)
 
 

@@ -186,7 +186,7 @@ class RunOptions(LightningCLI):
                 "--interval",
                 type=float | None,
                 default=None,
-                help="also write lower and upper: bounds that cover this share of labels, rare ones as well, from the "
+                help="also write low and high: bounds that cover this share of labels, rare ones as well, from the "
                 "errors on the validation split",
             )
 
