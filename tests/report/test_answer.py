@@ -106,6 +106,12 @@ def test_nothing_rare_has_no_answer(make_run: MakeRun, tmp_path: Path) -> None:
     assert 'id="answer"' not in write_report([tmp_path], tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def test_median_shot_labels_are_the_common_ones_of_a_small_table(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("vanilla", 0, (10.0, None, 8.0, 30.0), kept=False)
+    answer = answers(tmp_path)["digits"]
+    assert answer.sentence == "Rare labels are missed by 30.00 degrees, common ones by 8.00 degrees."
+
+
 def test_many_datasets_have_tables_instead(make_run: MakeRun, tmp_path: Path) -> None:
     for number in range(5):
         make_run("vanilla", dataset=f"digits-{number}", kept=False)

@@ -16,7 +16,8 @@ from conr.runs.choice import read_choice
 MOST_ANSWERED = 4
 """Datasets of a page that has such a screen; with more, its tables come first."""
 
-_TITLES = {"few": "Rare labels", "many": "Common labels"}
+_RARE, _COMMON = "Rare labels", "Common labels"
+_REGIONS = ("few", "median", "many")  # from rare to common
 _MOST_SPANS, _MOSTLY = 2, 0.8
 _CHOICE_COLOR = "#1f83cb"
 
@@ -63,7 +64,7 @@ def answers_table(groups: Sequence[DatasetRuns]) -> TextTable:
             ]
             rows.append([bars[0].name, *entries])
         parts.append((dataset, rows))
-    return TextTable.of("What happened to the rare labels", ("error", *_TITLES.values()), parts=parts)
+    return TextTable.of("What happened to the rare labels", ("error", _RARE, _COMMON), parts=parts)
 
 
 class _Side(NamedTuple):
@@ -71,7 +72,7 @@ class _Side(NamedTuple):
 
     name: str
     color: str
-    errors: Mapping[str, Spread]  # of the regions "few" and "many"
+    errors: Mapping[str, Spread]  # by shot region
 
 
 def find_answers(
@@ -79,6 +80,7 @@ def find_answers(
 ) -> dict[str, Answer]:
     """The answers of a page by dataset; without those that have no error over rare or over common labels.
 
+    Rare labels are few-shot. Common ones are many-shot, or median-shot where a table is too small for many-shot ones.
     Where a dataset has several methods, the baseline is compared with the one that is best on rare labels; a single
     model that chose among candidates is compared with boosting.
 
@@ -101,15 +103,19 @@ def _answer(group: DatasetRuns, styles: MethodStyles, about: str) -> Answer | No
     if metric.higher_is_better:
         return None
     sides, note, picture = _sides(group, styles)
-    errors = [side.errors[region].mean for side in sides for region in _TITLES]
-    if not np.isfinite(errors).all():
+    known = [region for region in _REGIONS if np.isfinite([side.errors[region].mean for side in sides]).all()]
+    if len(known) < 2 or "few" not in known:
         return None
+    titles = {"few": _RARE, known[-1]: _COMMON}
+    errors = [side.errors[region].mean for side in sides for region in titles]
     decimals, unit = shown_decimals(metric, errors), unit_of(metric, group)
 
     def text(error: float) -> str:
         return f"{number_text(error, decimals)} {unit}".strip()
 
-    lines = tuple(_line(group, region, sides, text=text, longest=max(errors) or 1.0) for region in _TITLES)
+    lines = tuple(
+        _line(group, region, title, sides, text=text, longest=max(errors) or 1.0) for region, title in titles.items()
+    )
     title = f"{group.dataset}: {sides[-1].name}"
     if len(sides) == 1:
         few, many = (line.bars[0].text for line in lines)
@@ -130,7 +136,7 @@ def _sides(group: DatasetRuns, styles: MethodStyles) -> tuple[list[_Side], str, 
         before, after = rows[BEFORE], choice["leaderboard"][0]
         names = "boosting", "RareRegressor"
         sides = [
-            _Side(name, color, {region: _one(row[region]) for region in _TITLES})
+            _Side(name, color, {region: _one(row[region]) for region in _REGIONS})
             for name, color, row in zip(names, (BASELINE_COLOR, _CHOICE_COLOR), (before, after), strict=True)
         ]
         drawn = _drawn(trade_off_picture(choice, group.first.label["unit"]))
@@ -138,7 +144,7 @@ def _sides(group: DatasetRuns, styles: MethodStyles) -> tuple[list[_Side], str, 
     name = headline_metric(group).name
     shown = [row for row in group.rows if row.method in group.highlighted]
     sides = [
-        _Side(row.method, styles.color(row.method), {region: row.metrics[region][name] for region in _TITLES})
+        _Side(row.method, styles.color(row.method), {region: row.metrics[region][name] for region in _REGIONS})
         for row in shown
     ]
     seeds = {row.seeds for row in shown}
@@ -155,7 +161,7 @@ def _drawn(picture: Picture) -> Picture | None:
 
 
 def _line(
-    group: DatasetRuns, region: str, sides: Sequence[_Side], *, text: Callable[[float], str], longest: float
+    group: DatasetRuns, region: str, title: str, sides: Sequence[_Side], *, text: Callable[[float], str], longest: float
 ) -> Line:
     errors = [side.errors[region] for side in sides]
     bars = tuple(
@@ -169,7 +175,7 @@ def _line(
         # NaN for a single seed or a single choice, which is within nothing.
         if abs(after.mean - before.mean) > np.nan_to_num(np.hypot(before.std, after.std)):
             verdict = "better" if after.mean < before.mean else "worse"
-    return Line(_TITLES[region], _which(group, region), bars, change, verdict)
+    return Line(title, _which(group, region), bars, change, verdict)
 
 
 def _movement(line: Line) -> str:
