@@ -20,11 +20,11 @@ def test_numbers_of_numpy_are_numbers() -> None:
     real = {"learning_rate": 0.01, "weight_decay": 0.01, "dropout": 0.25, "validation_fraction": 0.25}
     real |= {"window": 1.0, "beta": 0.5, "temperature": 0.25, "distance_scale": 0.5, "bin_width": 0.5}
     expected = ConRRegressor(**SMALL | whole | real | {"many": 5, "few": 2}).fit(ROWS, LABELS).predict(ROWS)
-    given = {name: np.int64(value) for name, value in whole.items()}
+    given: dict[str, Any] = {name: np.int64(value) for name, value in whole.items()}
     given |= {name: np.float64(value) for name, value in real.items()} | {"many": np.int32(5), "few": np.int8(2)}
     model = ConRRegressor(**SMALL | given).fit(ROWS, LABELS)
     np.testing.assert_array_equal(model.predict(ROWS), expected)
-    narrow = {"learning_rate": np.float32(0.01), "bin_width": np.float32(0.5), "bin_count": np.int64(4)}
+    narrow: dict[str, Any] = {"learning_rate": np.float32(0.01), "bin_width": np.float32(0.5), "bin_count": np.int64(4)}
     for name, value in narrow.items():
         assert np.isfinite(ConRRegressor(**SMALL | {name: value}).fit(ROWS, LABELS).predict(ROWS)).all()
     with pytest.raises(TypeError, match=r"width: expected a whole number, got 8\.5"):

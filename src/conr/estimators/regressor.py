@@ -250,7 +250,8 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
             return self._task(columns.take(rows), labels[rows], own, held_out, seed=seed, started=started)
 
         task, schedule = task_of(np.setdiff1d(used, part), held_out)
-        self.method_, self.search_ = self.method, []
+        self.method_ = self.method
+        self.search_: list[dict[str, Any]] = []
         if self.method == AUTO:
             with torch_threads_for(len(task.train.labels)):
                 self.method_, self.search_ = search_method(task, schedule)
