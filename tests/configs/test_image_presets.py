@@ -70,7 +70,7 @@ def _check_test_and_predictions(folder: Path, samples: int) -> None:
     with (folder / "predictions.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == samples
-    assert all(float(row["lower"]) <= float(row["upper"]) for row in rows)
+    assert all(float(row["low"]) <= float(row["high"]) for row in rows)
     errors = [abs(float(row["label"]) - float(row["prediction"])) for row in rows]
     assert sum(errors) / samples == pytest.approx(result["metrics"]["all"]["mae"], rel=1e-4)
 

@@ -1,8 +1,8 @@
 """The verb ``table``: fit a model on a file, predict another file, evaluate on a third."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -274,8 +274,12 @@ def _check_free(path: Path) -> None:
             f"--out: expected a new file or folder, found {path}: nothing is overwritten, choose another name"
         )
     above = next(one for one in path.absolute().parents if one.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):  # said before a training, not after it
-        raise ValueError(f"--out: expected a folder that files can be written to, found {above}")
+    try:
+        TemporaryDirectory(dir=above).cleanup()  # said before a training, not after it
+    except OSError as error:
+        raise ValueError(
+            f"--out: expected a folder that files can be written to, found {above}: {error.strerror}"
+        ) from error
 
 
 def _print_metrics(console: "Console", metrics: Mapping[str, Mapping[str, float]], title: str) -> None:
