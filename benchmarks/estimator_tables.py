@@ -47,18 +47,20 @@ TABLES: dict[str, dict[str, Any]] = {
     "heat": {"path": "imbalanced-tabular/heat.csv", "target": 0, "header": True},
 }
 BASELINES = ("hgb", "hgb+sqinv", "hgb+oversample")
-PLAIN: dict[str, Any] = {"embedding": "none", "members": 1, "scaling": "standard", "dropout": 0.0}
+MONITOR: dict[str, Any] = {"monitor": "mae"}
+"""The error that chooses the epoch of every network here, as it chooses the iteration of boosting."""
+PLAIN: dict[str, Any] = {"embedding": "none", "members": 1, "scaling": "standard", "dropout": 0.0, **MONITOR}
 """A plain multi-layer perceptron: no embeddings, no ensemble, standardised inputs."""
 NETWORKS: dict[str, dict[str, Any]] = {
-    "ConRRegressor sqinv+conr": {"method": "sqinv+conr"},
-    "ConRRegressor sqinv": {"method": "sqinv"},
+    "ConRRegressor sqinv+conr": {"method": "sqinv+conr", **MONITOR},
+    "ConRRegressor sqinv": {"method": "sqinv", **MONITOR},
     "MLP vanilla": {"method": "vanilla", **PLAIN},
     "MLP sqinv+conr": {"method": "sqinv+conr", **PLAIN},
 }
 
 SEARCH_TABLES = ("heat", "concrete", "airfoil", "Accel", "fuelCons")
 SEARCH_SEEDS = 2
-START: dict[str, Any] = {"dropout": 0.1}
+START: dict[str, Any] = {"dropout": 0.1, **MONITOR}
 """What the defaults were when the search began, where they have changed since."""
 CANDIDATES: tuple[dict[str, Any], ...] = (
     {},

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from scipy.stats import spearmanr
 
 from conr.runs.atomic import write_text
@@ -15,6 +14,7 @@ from conr.runs.history import read_history
 from conr.runs.outputs import Outputs, evenly_chosen
 from conr.runs.results import RESULT
 from conr.runs.runs import Run, read_runs, write_runs
+from conr.runs.yaml_text import yaml_text
 
 DYNAMICS = "dynamics.json"
 SCHEMA = "conr.claims_dynamics/1"
@@ -43,7 +43,7 @@ def restore(path: Path, out: Path, root: str | None) -> None:
         config = run.config
         if root is not None:
             config["data"]["init_args"]["root"] = root
-        write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        write_text(folder / CONFIG, yaml_text(config))
         run.result.write(folder)
 
 

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from conr.report.aggregate import DatasetRuns, load_runs
 from conr.report.answer import Answer, find_answers
 from conr.report.choice import choice_parts
@@ -19,6 +17,7 @@ from conr.report.summary import headline_metric, metric_table, shown_metrics, su
 from conr.report.tables import NOTHING, Entry, TextTable, significant_text
 from conr.runs.failures import Failure, find_failures
 from conr.runs.runs import Run
+from conr.runs.yaml_text import yaml_text
 
 MAIN_METRICS = 3
 
@@ -168,7 +167,7 @@ def _left_out(group: DatasetRuns) -> list[str]:
 
 def configuration_text(run: Run) -> str | None:
     """The resolved configuration of a run as YAML, None if it kept none."""
-    return None if run.config is None else yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True)
+    return None if run.config is None else yaml_text(run.config)
 
 
 def configuration_differences(group: DatasetRuns) -> dict[str, list[str]]:
