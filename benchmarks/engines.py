@@ -40,7 +40,7 @@ SQUARE = ("plain", "vectorised", "supcon", "dense")  # hold n x n numbers
 DISTURBED = 0.15
 """Share of the processors from which on other programs spoil a measurement; a short one is then made again."""
 
-SLOW_SECONDS = 1.0
+SLOW_SECONDS = 4.0
 """Forms that take longer run twice, after one run that does not count; the others in turn, five times or more."""
 
 MOST_BYTES = 8e9
