@@ -1,13 +1,11 @@
 """`ConRRegressor` against gradient boosting and a plain network on six tables.
 
     python -m benchmarks.estimator_tables DATA
-    python -m benchmarks.estimator_tables DATA --search
 
 DATA is a folder with ``imbalanced-tabular/{Abalone,Accel,fuelCons,heat}.csv`` and ``uci/{airfoil,concrete}.csv``.
 Splits, bins and metrics are those of `conr.data.Table`, one draw per seed; the validation split chooses the best epoch
 (boosting: iteration) of every method alike. Results go to ``benchmarks/results/estimator_tables.json`` one by one, so
-that a killed run goes on where it was. ``--search`` trains the candidates for the defaults of the estimator and
-measures them on the validation split alone (``estimator_search.json``): test rows are never read there.
+that a killed run goes on where it was. `benchmarks.estimator_defaults` chose the defaults, without test rows.
 """
 
 import argparse
@@ -16,8 +14,7 @@ import platform
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,29 +54,6 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "MLP vanilla": {"method": "vanilla", **PLAIN},
     "MLP sqinv+conr": {"method": "sqinv+conr", **PLAIN},
 }
-
-SEARCH_TABLES = ("heat", "concrete", "airfoil", "Accel", "fuelCons")
-SEARCH_SEEDS = 2
-START: dict[str, Any] = {"dropout": 0.1, **MONITOR}
-"""What the defaults were when the search began, where they have changed since."""
-CANDIDATES: tuple[dict[str, Any], ...] = (
-    {},
-    {"scaling": "standard"},
-    {"dropout": 0.0},
-    {"scaling": "standard", "dropout": 0.0},
-    {"method": "sqinv"},
-    {"scaling": "standard", "embedding": "none"},
-    {"method": "inv+conr"},
-    {"learning_rate": 8e-3},
-    {"method": "lds+conr"},
-    {"learning_rate": 2e-3},
-    {"embedding": "periodic"},
-    {"members": 16},
-    {"weight_decay": 1e-2},
-    {"monitor": "bmae"},
-    {"beta": 0.1},
-)
-"""Changes of the start; the first is none."""
 
 
 def splits(data: Path, name: str, seed: int) -> Table:
@@ -148,23 +122,10 @@ def tasks(seeds: int) -> Iterator[dict[str, Any]]:
             yield from ({"table": name, "method": method, "seed": seed} for method in (*BASELINES, *NETWORKS))
 
 
-def search_tasks() -> Iterator[dict[str, Any]]:
-    for seed in range(SEARCH_SEEDS):
-        for change in CANDIDATES:
-            yield from ({"table": name, "change": change, "seed": seed} for name in SEARCH_TABLES)
-
-
 def run(data: Path, task: dict[str, Any]) -> dict[str, Any]:
     if task["method"] in BASELINES:
         return baseline(data, task["table"], task["method"], task["seed"])
     return network(data, task["table"], NETWORKS[task["method"]], task["seed"])
-
-
-def search(data: Path, task: dict[str, Any]) -> dict[str, Any]:
-    table = splits(data, task["table"], task["seed"])
-    model, seconds = fitted(table, {**START, **task["change"]}, task["seed"])
-    metrics = measured(model, table, table.splits.val)
-    return {"validation": metrics, "seconds": round(seconds, 2), "best_epoch": model.best_epoch_}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -184,34 +145,28 @@ def environment() -> dict[str, Any]:
     }
 
 
-def finished(
-    work: Callable[[Path, dict[str, Any]], dict[str, Any]], data: Path, task: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def finished(data: Path, task: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """A task and its result, computed with one thread."""
     warnings.filterwarnings("ignore", message=".*does not have many workers")
     torch.set_num_threads(1)
-    return task, work(data, task)
+    return task, run(data, task)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with imbalanced-tabular/ and uci/")
-    parser.add_argument("--search", action="store_true", help="try the candidates for the defaults, on validation rows")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     options = parser.parse_args()
-    path = RESULTS / ("estimator_search.json" if options.search else "estimator_tables.json")
+    path = RESULTS / "estimator_tables.json"
     record = read(path)
-    if options.search:
-        record["start"] = START
-    done = [{key: run[key] for key in run if key in {"table", "method", "change", "seed"}} for run in record["runs"]]
-    todo = [task for task in (search_tasks() if options.search else tasks(options.seeds)) if task not in done]
-    work = partial(finished, search if options.search else run, options.data)
-    for task, result in Parallel(n_jobs=options.jobs, return_as="generator_unordered")(map(delayed(work), todo)):
+    done = [{key: run[key] for key in ("table", "method", "seed")} for run in record["runs"]]
+    todo = [task for task in tasks(options.seeds) if task not in done]
+    calls = (delayed(finished)(options.data, task) for task in todo)
+    for task, result in Parallel(n_jobs=options.jobs, return_as="generator_unordered")(calls):
         record["runs"].append({**task, **result})
         write_text(path, json.dumps(record, indent=1) + "\n")
-        metrics = result.get("metrics") or result["validation"]
-        few, balanced = metrics["few"]["mae"], metrics["all"]["bmae"]
+        few, balanced = result["metrics"]["few"]["mae"], result["metrics"]["all"]["bmae"]
         print(*task.values(), f"few {few:.4f} bmae {balanced:.4f} in {result['seconds']} s", flush=True)
 
 

@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 import numpy as np
+from benchmarks.claims.ideas import IDEAS
 from benchmarks.claims.records import DYNAMICS, MAPPED
 from benchmarks.claims.study import BOUND, UNWEIGHTED, WINDOWS
 from docs.page_tables import markdown_table
@@ -15,12 +16,15 @@ from matplotlib.figure import Figure
 
 from conr.bench.frontier import Strength, draw_curve
 from conr.density.regions import GROUPS
+from conr.report.histogram import draw_histogram
 from conr.report.style import REGION_COLORS, label_colors, write_png
 from conr.runs.results import RunResult
 from conr.runs.runs import SUFFIX, read_runs
 
 WITHOUT, WITH = "#7a7a7a", "#1f83cb"
+FRONT = {"vanilla": WITHOUT, "conr": WITH, "sqinv": "#d55e00"}
 FRONTIERS = {"power": "weights N^-p, strength p", "sampling": "balanced sampling, strength"}
+_SHOTS = ("many", "median", "few")
 _WIDE = 7.2
 
 
@@ -177,6 +181,27 @@ def ablations(folder: Path) -> str:
     )
 
 
+def ideas(folder: Path) -> str:
+    """Other pictures within a window that a picture meets in a batch; then validation errors of what was tried."""
+    content = json.loads((folder / IDEAS).read_text(encoding="utf-8"))
+    met = [[f"{row['window']:g}", *(f"{row[region]:.2f}" for region in _SHOTS)] for row in content["positives"]]
+    tried = [
+        [run["idea"], *(f"{run['validation'][region]:.2f}" for region in ("all", *_SHOTS))] for run in content["runs"]
+    ]
+    heads = [f"{region}-shot" for region in _SHOTS]
+    return "\n".join(
+        (
+            f"Other pictures within the window that a picture meets in a batch of {content['batch']}, by its own age:",
+            "",
+            markdown_table(["window", *heads], met),
+            "",
+            "Validation errors, one seed, half the epochs of a run:",
+            "",
+            markdown_table(["tried", "all", *heads], tried),
+        )
+    )
+
+
 def draw(folder: Path, out: Path) -> list[Path]:
     """Draw the pictures of one study, those of its parts that have been run.
 
@@ -186,6 +211,7 @@ def draw(folder: Path, out: Path) -> list[Path]:
     """
     runs, dynamics = f"runs{SUFFIX}", DYNAMICS
     drawn = (
+        _Drawn("front", runs, _draw_front, _WIDE, 2.6),
         _Drawn("added", runs, _draw_added, _WIDE, 2.4),
         _Drawn("features", dynamics, _draw_features, _WIDE, 2.2),
         _Drawn("training", dynamics, _draw_training, _WIDE, 2.6),
@@ -199,9 +225,33 @@ def draw(folder: Path, out: Path) -> list[Path]:
     ]
 
 
+def _draw_front(folder: Path, figure: Figure) -> None:
+    """Training labels, and the error by shot region: without any method, with ConR, and with weights."""
+    runs = read_runs([folder / f"runs{SUFFIX}"])
+    bins = next(one.result.bins for one in runs if one.result.method == "vanilla")
+    label = runs[0].result.label
+    left, right = figure.subplots(1, 2)
+    draw_histogram(
+        left,
+        edges=bins["edges"][0],
+        counts=bins["train_counts"],
+        regions=bins["regions"],
+        label=f"{label['name']} ({label['unit']})",
+    )
+    errors = _errors(folder / f"runs{SUFFIX}")
+    for place, (method, color) in enumerate(FRONT.items()):
+        values = [errors[method].values[region] for region in _SHOTS]
+        means, spreads = [fmean(one) for one in values], [stdev(one) for one in values]
+        places = np.arange(3) + 0.28 * (place - 1)
+        right.bar(places, means, 0.26, yerr=spreads, color=color, ecolor="#444", error_kw={"lw": 0.8}, label=method)
+    right.set_xticks(range(3), ["many-shot", "median-shot", "few-shot"])
+    right.set(ylabel=f"MAE ({label['unit']})", title=f"test error, {len(errors['vanilla'].values['few'])} seeds")
+    right.legend(fontsize=8.5, loc="upper left")
+
+
 def _draw_added(folder: Path, figure: Figure) -> None:
     errors = _errors(folder / f"runs{SUFFIX}")
-    for axes, region in zip(figure.subplots(1, 3, sharey=True), ("many", "median", "few"), strict=True):
+    for axes, region in zip(figure.subplots(1, 3, sharey=True), _SHOTS, strict=True):
         for row, (plain, both) in enumerate(pairs(errors)):
             before, after = plain.mean(region), both.mean(region)
             axes.plot([before, after], [row, row], color=WITHOUT, linewidth=1, zorder=1)
@@ -244,7 +294,7 @@ def _draw_training(folder: Path, figure: Figure) -> None:
 def _draw_windows(folder: Path, figure: Figure) -> None:
     errors = _errors(folder / f"ablations{SUFFIX}")
     axes = figure.subplots()
-    for region in ("many", "median", "few"):
+    for region in _SHOTS:
         means = [errors[f"conr,window={window:g}"].mean(region) for window in WINDOWS]
         axes.plot(WINDOWS, means, color=REGION_COLORS[region], marker="o", markersize=4, label=f"{region}-shot")
     axes.set(xlabel="window", ylabel="MAE", ylim=(0, None))

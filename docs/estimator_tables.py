@@ -1,4 +1,4 @@
-"""The tables about `conr.estimators` as Markdown, from the files that ``benchmarks/estimator_tables.py`` writes."""
+"""The tables about `conr.estimators` as Markdown, from result files of benchmarks."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -72,55 +72,50 @@ def comparison(path: Path) -> str:
     return "\n".join(lines)
 
 
-def search(path: Path) -> str:
-    """Changes of the validation errors by each change of the start, over the tables and seeds it was trained on.
+def defaults(path: Path) -> str:
+    """Changes of the validation errors by each candidate for the defaults, against the first one.
 
     Args:
-        path: result file of ``--search``.
+        path: result file of ``benchmarks/estimator_defaults.py``.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no run of the start on a table and seed that a candidate was trained on.
+        ValueError: a candidate that lacks a table and seed that the first one has.
     """
-    record = json.loads(path.read_text(encoding="utf-8"))
-    runs: list[Run] = record["runs"]
-    start = ", ".join(f"{name} {value}" for name, value in record["start"].items())
-    found = {_cell(run): run for run in runs}
-    tables = list(dict.fromkeys(run["table"] for run in runs))
+    cases: list[Run] = json.loads(path.read_text(encoding="utf-8"))["cases"]
+    tables = list(dict.fromkeys(case["table"] for case in cases))
+    found: dict[str, dict[tuple[str, int], Run]] = {}
+    for case in cases:
+        found.setdefault(json.dumps(case["candidate"]), {})[case["table"], case["seed"]] = case
+    first = next(iter(found.values()))
+    settings = [json.loads(candidate) for candidate in found]
     lines = [
-        f"Start: the defaults with {start}. Entries are the change of {' / '.join(MEASURES)} against it in percent,",
-        "geometric means over seeds (their number is in brackets if it is above 1).",
+        f"Changes of {' / '.join(MEASURES)} against the first line in percent: geometric means over",
+        f"{len({seed for _, seed in first})} seeds; of all tables, and of the processor time, over tables, too.",
         "",
-        f"| changed | {' | '.join(tables)} | processor seconds |",
-        "|---|" + "---:|" * (len(tables) + 1),
+        f"| {' | '.join([*settings[0], 'time', 'all tables', *tables])} |",
+        "|---" * len(settings[0]) + "|---:" * (len(tables) + 2) + "|",
     ]
-    for change in dict.fromkeys(json.dumps(run["change"]) for run in runs):
-        settings = json.loads(change)
-        entries = [_changes(found, change, table, path) if settings else "0 / 0" for table in tables]
-        cost = fmean(float(run["seconds"]) for cell, run in found.items() if cell[0] == change)
-        name = ", ".join(f"{key} {value}" for key, value in settings.items()) or "nothing"
-        lines.append(f"| {name} | {' | '.join(entries)} | {cost:.0f} |")
+    for values, runs in zip(settings, found.values(), strict=True):
+        if set(runs) != set(first):
+            raise ValueError(f"{path}: expected runs of {values} on {len(first)} tables and seeds, got {len(runs)}")
+        seconds = geometric_mean([run["seconds"] / first[cell]["seconds"] for cell, run in runs.items()])
+        entries = [f"{100 * (seconds - 1):+.0f}", _changes(runs, first)]
+        entries += [_changes({cell: run for cell, run in runs.items() if cell[0] == one}, first) for one in tables]
+        lines.append(f"| {' | '.join([*map(str, values.values()), *entries])} |")
     return "\n".join(lines)
 
 
-def _changes(found: dict[tuple[str, str, int], Run], change: str, table: str, path: Path) -> str:
-    """Of each measure; nothing if the change was not tried on the table."""
-    seeds = [seed for known, one, seed in found if (known, one) == (change, table)]
-    for seed in seeds:
-        if ("{}", table, seed) not in found:
-            raise ValueError(f"{path}: expected a run of the start for table and seed {(table, seed)}, got none")
-    if not seeds:
-        return ""
+def _changes(runs: dict[tuple[str, int], Run], first: dict[tuple[str, int], Run]) -> str:
+    """Of each measure."""
     entries = []
     for measure in MEASURES.values():
-        errors = {key: measure({"metrics": run["validation"]}) for key, run in found.items()}
-        ratio = geometric_mean([errors[change, table, seed] / errors["{}", table, seed] for seed in seeds])
-        entries.append(f"{100 * (ratio - 1):+.0f}")
-    return " / ".join(entries) + (f" ({len(seeds)})" if len(seeds) > 1 else "")
-
-
-def _cell(run: Run) -> tuple[str, str, int]:
-    return json.dumps(run["change"]), run["table"], run["seed"]
+        ratios = [
+            measure({"metrics": run["validation"]}) / measure({"metrics": first[cell]["validation"]})
+            for cell, run in runs.items()
+        ]
+        entries.append(f"{100 * (geometric_mean(ratios) - 1):+.0f}")
+    return " / ".join(entries)
 
 
 def _ranks(

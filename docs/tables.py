@@ -4,7 +4,7 @@ A table stands between ``<!-- KIND: PATHS -->`` and ``<!-- /KIND -->``; PATHS ar
 project's root. KIND is ``table`` (headline metric of each dataset), one of the tables of a comparison (``grid``,
 ``paired``, ``where``, ``ranks``, ``cost``, ``published``), ``trade-off`` for a picture per dataset, which goes to
 ``docs/images/PAGE/``, one of the tables of a single page, whose path is a file or folder (``estimator``,
-``estimator-search``, ``memory``, ``sts-b-metrics``, ``sts-b-tuning``, ``dense-memory``, ``start``, ``demo-epochs``,
+``estimator-defaults``, ``memory``, ``sts-b-metrics``, ``sts-b-tuning``, ``dense-memory``, ``start``, ``demo-epochs``,
 ``claims`` and ``rare-means`` and their kin), or ``engines``, a table of `benchmarks.engines_page` by its name. A
 number within a sentence stands between ``<!-- change: PATH DATASET METHOD METHOD -->`` and ``<!-- /change -->``; see
 `docs.page_tables.change`.
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 _PICTURES = "trade-off"
 _OF_FILES = {
     "estimator": estimator_tables.comparison,
-    "estimator-search": estimator_tables.search,
+    "estimator-defaults": estimator_tables.defaults,
     "memory": memory_table.comparison,
     "sts-b-metrics": page_tables.sts_b_metrics,
     "sts-b-tuning": page_tables.sts_b_tuning,
@@ -38,6 +38,7 @@ _OF_FILES = {
     "claims-frontiers": claims_tables.frontier,
     "claims-features": claims_tables.features,
     "claims-ablations": claims_tables.ablations,
+    "claims-ideas": claims_tables.ideas,
     **rare_tables.KINDS,
 }
 _KINDS = "|".join(("table", *TABLES, *_OF_FILES, _PICTURES))

@@ -76,6 +76,19 @@ def test_a_run_takes_the_settings() -> None:
     assert suggested["window"] < window < 1.01 * suggested["window"]
 
 
+def test_no_inspection_overwrites_another(capsys: pytest.CaptureFixture[str]) -> None:
+    fish()
+    words = ["inspect", "fish.csv", "--target=gewicht", "--ignore", "empty"]
+    assert main(words) == main([*words, "--few=10"]) == main([*words, "--out=here"]) == 0
+    first, second = (Path(f"runs/inspection/{name}/inspection.json").read_text() for name in ("fish", "fish-2"))
+    assert json.loads(first)["bins"]["regions"] != json.loads(second)["bins"]["regions"]
+    settings = Path("here/settings.yaml")
+    settings.write_text("mine")
+    assert main([*words, "--out=here"]) == 2
+    assert "--out: expected a new file or folder, found here" in capsys.readouterr().err
+    assert settings.read_text() == "mine"
+
+
 def test_an_outlier_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     fish(changes={9: "1;sea;1;12345678"})
     assert main(["inspect", "fish.csv", "--target", "gewicht", "--ignore", "empty", "--out=here"]) == 0

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from benchmarks.claims.__main__ import ablation_tasks, comparison, frontier_tasks
+from benchmarks.claims.ideas import positives
 from benchmarks.claims.records import collect, collect_dynamics, restore
 from benchmarks.claims.search import Trial, best_mix, chosen, first_trial, run_trial, stage_trials
 from benchmarks.claims.study import BOUND, METHODS, MIXES, POWERS, SEARCH, SEARCHED, TRIALS, WINDOWS, digits, faces
@@ -110,3 +112,14 @@ def test_a_trial_trains_on_validation(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not list(tmp_path.rglob("result.json"))
     again = run_trial(found, method, 4, options, tmp_path / "runs")
     assert again.validation == trial.validation
+
+
+def test_positives_are_those_of_all_pictures_within_the_window() -> None:
+    counts, regions = [5, 1, 0, 2], ["many", "few", "few", "median"]
+    ages = np.repeat(np.arange(4), counts)
+    for row in positives(counts, regions, batch=3):
+        near = np.abs(ages[:, None] - ages) <= row["window"]
+        met = 2 * (near.sum(axis=1) - 1) / (len(ages) - 1)  # two others of three, drawn without replacement
+        for region in ("many", "median", "few"):
+            own = np.array(regions)[ages] == region
+            assert row[region] == pytest.approx(met[own].mean(), abs=1e-3)

@@ -5,18 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.estimator_defaults import CANDIDATES
 from benchmarks.estimator_speed import summary
-from benchmarks.estimator_tables import (
-    BASELINES,
-    CANDIDATES,
-    NETWORKS,
-    SEARCH_SEEDS,
-    SEARCH_TABLES,
-    START,
-    TABLES,
-)
-from docs.estimator_tables import comparison, search
+from benchmarks.estimator_tables import BASELINES, NETWORKS, TABLES
+from docs.estimator_tables import comparison, defaults
 from docs.tables import ROOT
+
+from conr.estimators import ConRRegressor
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "how-to" / "scikit-learn.md"
@@ -36,30 +31,32 @@ def test_the_result_files_hold_runs_of_the_comparison() -> None:
     assert all(run["metrics"]["few"]["mae"] > 0 and run["seconds"] > 0 for run in runs)
 
 
-def test_the_search_read_validation_rows_alone() -> None:
-    record = json.loads((RESULTS / "estimator_search.json").read_text())
-    runs = record["runs"]
-    assert record["start"] == START
-    assert all(run["table"] in SEARCH_TABLES and run["seed"] in range(SEARCH_SEEDS) for run in runs)
-    assert all(run["change"] in CANDIDATES and "validation" in run and "metrics" not in run for run in runs)
+def test_the_defaults_were_chosen_on_validation_rows_alone() -> None:
+    cases = json.loads((RESULTS / "estimator_defaults.json").read_text())["cases"]
+    assert all(case["table"] in TABLES and case["candidate"] in CANDIDATES for case in cases)
+    assert all("validation" in case and "metrics" not in case for case in cases)
+    chosen = ConRRegressor().get_params()
+    assert {name: chosen[name] for name in ("scaling", "members", "learning_rate")} in [
+        {name: one[name] for name in ("scaling", "members", "learning_rate")} for one in CANDIDATES
+    ]
 
 
-def test_candidates_are_compared_with_the_start(tmp_path: Path) -> None:
-    def run(change: dict[str, Any], table: str, few: float) -> dict[str, Any]:
+def test_candidates_are_compared_with_the_first(tmp_path: Path) -> None:
+    def case(candidate: dict[str, Any], table: str, few: float) -> dict[str, Any]:
         found = _run(table, "", 0, few)
-        return {"table": table, "change": change, "seed": 0, "validation": found["metrics"], "seconds": few}
+        return {"table": table, "candidate": candidate, "seed": 0, "validation": found["metrics"], "seconds": few}
 
     path = tmp_path / "runs.json"
-    runs = [run({}, "one", 1.0), run({}, "two", 2.0), run({"beta": 1.0}, "one", 2.0)]
-    path.write_text(json.dumps({"start": {"beta": 0.1}, "runs": runs}))
-    made = search(path)
-    assert "Start: the defaults with beta 0.1." in made
-    assert "| changed | one | two | processor seconds |" in made
-    assert "| nothing | 0 / 0 | 0 / 0 | 2 |" in made
-    assert "| beta 1.0 | +100 / -11 |  | 2 |" in made
-    path.write_text(json.dumps({"start": {"beta": 0.1}, "runs": runs[1:]}))
-    with pytest.raises(ValueError, match=r"expected a run of the start for table and seed \('one', 0\), got none"):
-        search(path)
+    cases = [case({"members": 8}, "one", 1.0), case({"members": 8}, "two", 2.0), case({"members": 4}, "one", 2.0)]
+    cases.append(case({"members": 4}, "two", 2.0))
+    path.write_text(json.dumps({"cases": cases}))
+    made = defaults(path)
+    assert "| members | time | all tables | one | two |" in made
+    assert "| 8 | +0 | +0 / +0 | +0 / +0 | +0 / +0 |" in made
+    assert "| 4 | +41 | +41 / -6 | +100 / -11 | +0 / +0 |" in made
+    path.write_text(json.dumps({"cases": cases[:-1]}))
+    with pytest.raises(ValueError, match=r"expected runs of {'members': 4} on 2 tables and seeds, got 1"):
+        defaults(path)
 
 
 def test_ranks_means_and_what_is_not_complete(tmp_path: Path) -> None:

@@ -85,3 +85,12 @@ def test_random_labels_gain_nothing_by_the_choice() -> None:
     error_of_mean = np.std(np.subtract(promised, kept)) / np.sqrt(20)
     assert np.mean(looks) < np.mean(kept) - 3 * error_of_mean  # the best of many flatters itself
     assert abs(np.mean(promised) - np.mean(kept)) < 3 * error_of_mean
+
+
+def test_a_candidate_that_is_not_plain_replaces_the_start_only_if_other_rows_confirm_it() -> None:
+    errors = np.random.default_rng(1).normal(size=N)
+    luck = LABELS + errors * np.where(FOLD == 0, 0.5, 1.05)  # better over all rows, by one fold alone
+    plain = np.array([True, False])
+    assert blend(np.stack((LABELS + errors, luck)), rows()).argmax() == 1
+    assert blend(np.stack((LABELS + errors, luck)), rows(), plain=plain).tolist() == [1, 0]
+    assert blend(np.stack((LABELS + errors, LABELS + errors / 2)), rows(), plain=plain).argmax() == 1

@@ -82,7 +82,7 @@ def test_the_network_and_the_settings_are_the_estimator_s(run: Path, prices: Pat
     assert (len(data.splits.train), data.batch_size) == (len(rows), default_batch_size(len(rows)))
 
 
-@pytest.mark.parametrize(("given", "epochs", "patience"), [(-1, 300, 100), (20, 20, 10)])
+@pytest.mark.parametrize(("given", "epochs", "patience"), [(-1, 180, 60), (20, 20, 10)])
 def test_epochs_follow_the_rows_unless_they_are_given(given: int, epochs: int, patience: int, prices: Path) -> None:
     trainer = Trainer(max_epochs=given, accelerator="cpu", logger=False, enable_progress_bar=False)
     trainer.datamodule = Table(path=str(prices), target="preis")  # type: ignore[attr-defined]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from conr.cli.parsing import add_file_format, parse, verb_parser
+from conr.cli.parsing import add_file_format, check_free, parse, verb_parser
 from conr.tables.typed import as_setting, typed_column, typed_columns
 
 DESCRIPTION = """Look at the labels of a CSV or Parquet file before any training.
@@ -51,7 +51,7 @@ def inspect(options: Sequence[str]) -> int:
         parser.add_argument(f"--{name}", type=kind, default=None, help=summary)
     add_file_format(parser)
     parser.add_argument(
-        "--out", type=str | None, default=None, help="folder to write to (default: runs/inspection/NAME)"
+        "--out", type=str | None, default=None, help="new folder to write to (default: runs/inspection/NAME)"
     )
     chosen = vars(parse(parser, options))
     out = chosen.pop("out")
@@ -69,6 +69,7 @@ def inspect(options: Sequence[str]) -> int:
     from conr._progress import working
     from conr.data.inspection import inspect_table
     from conr.report.inspection import inspection_text, write_inspection
+    from conr.runs.atomic import free_path, write_folder
     from conr.tables.files import FileFormat
     from conr.tables.source import TableFile
 
@@ -82,15 +83,18 @@ def inspect(options: Sequence[str]) -> int:
         seed=given.get("data_seed", 0),
         **named("ignore", "categorical", "split_column", "bin_width", "bin_count", "most", "skip_bad"),
     )
+    folder = free_path(Path("runs") / "inspection" / file.path.stem) if out is None else Path(out)
+    check_free(folder)
     console = Console(highlight=False)
     with working("reading the table"):
         found = inspect_table(file, **named("many", "few", "label_unit"))
     for sentence in found.notes:
         console.print(sentence, markup=False, soft_wrap=True)
     console.print(inspection_text(found), soft_wrap=True)
-    folder = Path("runs") / "inspection" / file.path.stem if out is None else Path(out)
+    paths: list[Path] = []
     with working("drawing the labels"):
-        paths = write_inspection(found, folder, options=given)
+        placed = write_folder(folder, lambda inside: paths.extend(write_inspection(found, inside, options=given)))
+    paths = [placed / path.name for path in paths]
     for path in paths:
         console.print(f"written: {path.resolve()}", markup=False, soft_wrap=True)
     console.print(f"to train with these settings: conr fit --config {paths[-1]}", markup=False, soft_wrap=True)

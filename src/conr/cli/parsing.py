@@ -6,6 +6,8 @@ so that help and mistyped options are answered at once.
 
 import re
 from collections.abc import Collection, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
@@ -105,3 +107,22 @@ def split_settings(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 class _HelpFormatter(DefaultHelpFormatter):
     def _fill_text(self, text: str, width: int, indent: str) -> str:  # noqa: ARG002  argparse passes it
         return "".join(indent + line for line in text.splitlines(keepends=True))
+
+
+def check_free(path: Path) -> None:
+    """Require a path of ``--out`` where nothing is and where files can be written.
+
+    Raises:
+        ValueError: it is there, or its folder cannot be written to.
+    """
+    if path.exists():
+        raise ValueError(
+            f"--out: expected a new file or folder, found {path}: nothing is overwritten, choose another name"
+        )
+    above = next(one for one in path.absolute().parents if one.exists())
+    try:
+        TemporaryDirectory(dir=above).cleanup()  # said before a training, not after it
+    except OSError as error:
+        raise ValueError(
+            f"--out: expected a folder that files can be written to, found {above}: {error.strerror}"
+        ) from error

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from conr._checks import check_choice, check_seed
-from conr.cli.parsing import add_file_format, parse, split_settings, verb_parser
+from conr.cli.parsing import add_file_format, check_free, parse, split_settings, verb_parser
 from conr.tables.typed import typed_columns
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def _fit(words: list[str]) -> None:
     check_seed("seed", chosen.seed)
     path, targets = Path(chosen.file), typed_columns([chosen.target])
     folder = Path("models") / path.stem if chosen.out is None else Path(chosen.out)
-    _check_free(folder)
+    check_free(folder)
     console = Console()
     name = chosen.model or meant_regressor(settings, targets=len(targets))
     regressor = named_regressor(name, settings, random_state=chosen.seed)
@@ -144,7 +143,7 @@ def _predict(words: list[str]) -> None:
 
     path = Path(chosen.file)
     out = free_path(Path(f"{path.stem}-predictions.csv")) if chosen.out is None else Path(chosen.out)
-    _check_free(out)
+    check_free(out)
     with working("predicting"):
         model, rows = _model_and_rows(chosen, labels=False)
         names = ["prediction"] if len(model.targets) == 1 else [f"prediction of {name}" for name in model.targets]
@@ -178,7 +177,7 @@ def _evaluate(words: list[str]) -> None:
 
     path = Path(chosen.file)
     out = free_path(Path(f"{path.stem}-evaluation")) if chosen.out is None else Path(chosen.out)
-    _check_free(out)
+    check_free(out)
     with working("reading the table"):
         model, rows = _model_and_rows(chosen, labels=True)
     console = Console()
@@ -266,20 +265,6 @@ def _format(chosen: "Namespace", header: bool = True) -> "FileFormat":
         decimal=chosen.decimal,
         dates=chosen.dates,
     )
-
-
-def _check_free(path: Path) -> None:
-    if path.exists():
-        raise ValueError(
-            f"--out: expected a new file or folder, found {path}: nothing is overwritten, choose another name"
-        )
-    above = next(one for one in path.absolute().parents if one.exists())
-    try:
-        TemporaryDirectory(dir=above).cleanup()  # said before a training, not after it
-    except OSError as error:
-        raise ValueError(
-            f"--out: expected a folder that files can be written to, found {above}: {error.strerror}"
-        ) from error
 
 
 def _print_metrics(console: "Console", metrics: Mapping[str, Mapping[str, float]], title: str) -> None:

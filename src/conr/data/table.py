@@ -48,7 +48,8 @@ class Table(RegressionData):
         categories: "onehot": a column per category, or "ordinal": one column with the category's place in the alphabet.
         imputation: what stands for a missing number: "median", "mean" or "most_frequent" of its column. A missing
             category is a category of its own.
-        scaling: "quantile" (to a normal distribution), "standard" (mean 0, deviation 1) or "none".
+        scaling: "robust" (deviations from the median, none above 4), "standard" (mean 0, deviation 1), "quantile" (to a
+            normal distribution) or "none".
         bin_width: width of the label bins, in label units, one number or one per target; see `label_bins`.
         bin_count: number of label bins per target, of equal width; not together with ``bin_width``.
         most: largest number of rows per bin in val and in test; by default each gets about a tenth of all rows.
@@ -93,7 +94,7 @@ class Table(RegressionData):
         dates: str | None = None,
         categories: str = "onehot",
         imputation: str = "median",
-        scaling: str = "quantile",
+        scaling: str = "robust",
         bin_width: float | Sequence[float] | None = None,
         bin_count: int | None = None,
         most: int | None = None,

@@ -31,17 +31,21 @@ class JudgedRows(NamedTuple):
         return JudgedRows(self.labels[rows], self.fold[rows], self.shares[rows], self.common[rows])
 
 
-def blend(predictions: Floats, rows: JudgedRows, *, max_loss: float | None = None) -> Floats:
+def blend(
+    predictions: Floats, rows: JudgedRows, *, plain: NDArray[np.bool_] | None = None, max_loss: float | None = None
+) -> Floats:
     r"""Weights of candidates, by greedy selection with replacement.
 
-    The best single candidate is the start. A step tries to add each candidate to the mean of those that are in. In
-    each fold it is judged by the one that the *other* folds would add: the gain of the objective over all folds must
-    exceed its standard error, or the blend stays as it is. Then the one that all rows would add is added. Source:
-    Caruana et al., "Ensemble Selection from Libraries of Models", ICML 2004; the confirmation is ours.
+    The best single plain candidate is the start; the best of all takes its place if that is confirmed. A further step
+    tries to add each candidate to the mean of those that are in. A step is confirmed so: in each fold it is judged by
+    the candidate that the *other* folds would take, and the gain of the objective over all folds must exceed its
+    standard error. Then the one that all rows would take is taken; else the blend stays as it is. Source: Caruana et
+    al., "Ensemble Selection from Libraries of Models", ICML 2004; the confirmation is ours.
 
     Args:
         predictions: of each candidate, shape (candidates, n).
         rows: to judge them on, of two folds or more.
+        plain: candidates that may be the start, shape (candidates,); all if None.
         max_loss: how much larger the error over the common rows may be than that of the candidate that is best there,
             as a share; the excess and its standard error together stay below it. No limit if None.
 
@@ -54,15 +58,9 @@ def blend(predictions: Floats, rows: JudgedRows, *, max_loss: float | None = Non
     errors = np.abs(predictions - rows.labels)  # (candidates, n)
     best = np.argmin(errors @ rows.common)
     reference = errors[best]  # (n,)
-    fine = _within(errors, reference, rows.common, max_loss)
-    fine[best] = True
-    added = int(np.argmin(np.where(fine, errors @ shares, np.inf)))
-    counts = np.zeros(len(predictions))
-    counts[added] = 1
-    total, current = predictions[added].copy(), errors[added]
-    for size in range(2, _MOST + 1):
-        tried = np.abs((total + predictions) / size - rows.labels)  # (candidates, n)
-        fine = _within(tried, reference, rows.common, max_loss)
+
+    def better(tried: Floats, current: Floats, fine: NDArray[np.bool_]) -> int | None:
+        """The candidate whose errors (candidates, n) are to replace the current ones (n,); None if not confirmed."""
         gains = current - tried  # (candidates, n)
         by_fold = np.stack([gains[:, fold == one] @ shares[fold == one] for one in range(len(names))])
         gain = by_fold.sum(axis=0)  # (candidates,)
@@ -70,27 +68,46 @@ def blend(predictions: Floats, rows: JudgedRows, *, max_loss: float | None = Non
         confirmed = gains[picked[fold], np.arange(len(fold))]  # (n,)
         mean = float(shares @ confirmed)
         if not fine.any() or mean <= np.sqrt(shares**2 @ (confirmed - mean) ** 2):
+            return None
+        return int(np.argmax(np.where(fine, gain, -np.inf)))
+
+    fine = _within(errors, reference, rows.common, max_loss)
+    fine[best] = True
+    first = fine & plain if plain is not None and (fine & plain).any() else fine
+    added = int(np.argmin(np.where(first, errors @ shares, np.inf)))
+    replacing = better(errors, errors[added], fine)
+    if replacing is not None:
+        added = replacing
+    counts = np.zeros(len(predictions))
+    counts[added] = 1
+    total, current = predictions[added].copy(), errors[added]
+    for size in range(2, _MOST + 1):
+        tried = np.abs((total + predictions) / size - rows.labels)  # (candidates, n)
+        found = better(tried, current, _within(tried, reference, rows.common, max_loss))
+        if found is None:
             break
-        added = int(np.argmax(np.where(fine, gain, -np.inf)))
-        counts[added] += 1
-        total += predictions[added]
-        current = tried[added]
+        counts[found] += 1
+        total += predictions[found]
+        current = tried[found]
     weights: Floats = counts / counts.sum()
     return weights
 
 
-def held_out_blend(predictions: Floats, rows: JudgedRows, *, max_loss: float | None = None) -> Floats:
+def held_out_blend(
+    predictions: Floats, rows: JudgedRows, *, plain: NDArray[np.bool_] | None = None, max_loss: float | None = None
+) -> Floats:
     """Predictions (n,) of blends that were chosen without the row's fold: what the choice is worth on new rows.
 
     Args:
         predictions: of each candidate, shape (candidates, n).
         rows: of three folds or more.
+        plain: as of `blend`.
         max_loss: as of `blend`.
     """
     found = np.empty(len(rows.labels))
     for fold in np.unique(rows.fold):
         own = rows.fold == fold
-        found[own] = blend(predictions[:, ~own], rows.some(~own), max_loss=max_loss) @ predictions[:, own]
+        found[own] = blend(predictions[:, ~own], rows.some(~own), plain=plain, max_loss=max_loss) @ predictions[:, own]
     return found
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from conr.density import GROUPS, REGIONS
 from conr.density.label_density import LabelDensity
@@ -115,15 +116,18 @@ class Judge:
         return [{"name": BLEND, **self.errors(blend[0]), "weight": 1.0, "seconds": blend[1]}, *rows]
 
 
-def frontier(predictions: Floats, judge: Judge, *, chosen: float | None) -> Frontier:
+def frontier(
+    predictions: Floats, judge: Judge, *, plain: NDArray[np.bool_] | None = None, chosen: float | None
+) -> Frontier:
     """Blends by limit, each judged on rows that did not choose it.
 
     Args:
         predictions: of each candidate, shape (candidates, n).
         judge: of the rows.
+        plain: candidates that may start a blend, shape (candidates,); all if None.
         chosen: the limit that was asked for.
     """
     limits = sorted({*LIMITS, chosen}, key=lambda limit: np.inf if limit is None else limit)
-    errors = [judge.errors(held_out_blend(predictions, judge.rows, max_loss=limit)) for limit in limits]
+    errors = [judge.errors(held_out_blend(predictions, judge.rows, plain=plain, max_loss=limit)) for limit in limits]
     columns = {name: [one[name] for one in errors] for name in ERRORS}
     return Frontier(limit=limits, **columns, chosen=limits.index(chosen))

@@ -43,10 +43,10 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
     Each candidate is fitted once per fold (`conr.rare.BinnedKFold`) on the other folds, and predicts the fold that it
     has not seen. Its predictions compete uncorrected, and corrected by a linear and an isotonic map with three powers
     of rarity weights (`conr.rare.Rebalanced` has the derivation), each fold by a map that has not seen it. Greedy
-    selection chooses a blend of all of these: first the best single one, then one after the other as long as the gain
-    on rows that did not choose exceeds its standard error. The candidates in the blend are then fitted on all rows as
-    well. New rows are predicted half by these models, which have seen every rare label, and half by the mean of the
-    folds' models.
+    selection chooses a blend of all of these: first the best uncorrected one, then what lowers the error in its place
+    or beside it, as long as the gain on rows that did not choose exceeds its standard error. The candidates in the
+    blend are then fitted on all rows as well. New rows are predicted half by these models, which have seen every rare
+    label, and half by the mean of the folds' models.
 
     A row that is alone in its label bin takes no part in the choice: the models that predict it have seen no label
     like it, but the models for new rows have.
@@ -349,7 +349,8 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
                 versions[f"{name}{ending}"] = (name, version)
             seconds[name] = sum(one.seconds for one in found)
         stacked = np.stack([version.held_out for _, version in versions.values()])  # (versions, n)
-        weights = blend(stacked, judge.rows, max_loss=self.max_loss_on_many)
+        plain = np.array([name in fitted for name in versions])  # a correction must prove itself
+        weights = blend(stacked, judge.rows, plain=plain, max_loss=self.max_loss_on_many)
         self.blend_ = [
             BlendPart(name, version.correction, float(weight))
             for (name, version), weight in zip(versions.values(), weights, strict=True)
@@ -361,13 +362,13 @@ class RareRegressor(RegressorMixin, TableInput):  # type: ignore[misc]
             if any(part.candidate == name for part in self.blend_)
         }
         self.labels_ = labels
-        self.held_out_ = held_out_blend(stacked, judge.rows, max_loss=self.max_loss_on_many)
+        self.held_out_ = held_out_blend(stacked, judge.rows, plain=plain, max_loss=self.max_loss_on_many)
         self.leaderboard_ = judge.leaderboard(
             {name: (version.held_out, seconds[base]) for name, (base, version) in versions.items()},
             dict(zip(versions, weights.tolist(), strict=True)),
             blend=(self.held_out_, sum(seconds.values())),
         )
-        self.tradeoff_ = frontier(stacked, judge, chosen=self.max_loss_on_many)
+        self.tradeoff_ = frontier(stacked, judge, plain=plain, chosen=self.max_loss_on_many)
         inside = (f"{row['name']} {row['weight']:.2f}" for row in self.leaderboard_[1:] if row["weight"])
         self._report(f"blend: {', '.join(inside)}")
 

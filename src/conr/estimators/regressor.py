@@ -63,7 +63,8 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         few: a label's bin with fewer training rows is few-shot.
         preprocess: whether to impute, scale and encode the inputs. If not, X must be a matrix of finite numbers, and
             goes to the network as it is.
-        scaling: of numbers: "quantile" (to a normal distribution), "standard" (mean 0, deviation 1) or "none".
+        scaling: of numbers: "robust" (deviations from the median, none above 4), "standard" (mean 0, deviation 1),
+            "quantile" (to a normal distribution) or "none"; see `conr.tables.encoding.Encoding`.
         categorical: numeric columns to treat as categories, by name or position. Texts and categorical dtypes always
             are.
         new_categories: a category that was not in training counts as none of the known ones with a warning
@@ -76,7 +77,8 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         learning_rate: at the start; it falls to zero along a cosine over ``max_epochs``.
         weight_decay: of AdamW.
         batch_size: rows per step; "auto" is 128 up to 10,000 training rows and grows to 1024.
-        max_epochs: largest number of passes over the training rows; "auto" makes about 2500 steps, in 40 to 300 epochs.
+        max_epochs: largest number of passes over the training rows; "auto" makes about 1500 steps, in 24 to
+            180 epochs; without ``early_stopping`` 2500, in 40 to 300.
         early_stopping: whether the epoch with the lowest validation error is kept, and training ends early. The
             validation part is the ``eval_set`` of `fit`, or a share of the training rows of each label bin, rounded
             down: the rarest bins lose none. If that would be fewer than ten rows, the last epoch is kept.
@@ -140,15 +142,15 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         many: int = 100,
         few: int = 20,
         preprocess: bool = True,
-        scaling: str = "quantile",
+        scaling: str = "robust",
         categorical: Sequence[int | str] | None = None,
         new_categories: str = "ignore",
         embedding: str = "piecewise",
-        members: int = 8,
+        members: int = 4,
         width: int = 128,
         depth: int = 2,
         dropout: float = 0.0,
-        learning_rate: float = 4e-3,
+        learning_rate: float = 6e-3,
         weight_decay: float = 1e-3,
         batch_size: int | str = AUTO,
         max_epochs: int | str = AUTO,

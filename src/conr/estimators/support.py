@@ -53,7 +53,8 @@ def training_schedule(settings: Any, rows: int, seed: int, started: float) -> Sc
     if settings.time_limit is not None:
         check_number("time_limit", settings.time_limit, low=0)
     batch_size = automatic("batch_size", settings.batch_size, default_batch_size(rows))
-    max_epochs = automatic("max_epochs", settings.max_epochs, default_epochs(rows, batch_size))
+    usual = default_epochs(rows, batch_size, to_end=not settings.early_stopping)
+    max_epochs = automatic("max_epochs", settings.max_epochs, usual)
     return Schedule(
         max_epochs=max_epochs,
         patience=automatic("patience", settings.patience, default_patience(max_epochs)),

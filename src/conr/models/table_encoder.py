@@ -65,7 +65,7 @@ class TableEncoder(nn.Module):
         self,
         *,
         embedding: str = "piecewise",
-        members: int = 8,
+        members: int = 4,
         width: int = 128,
         depth: int = 2,
         dropout: float = 0.0,

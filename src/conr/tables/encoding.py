@@ -58,7 +58,7 @@ class Encoding:
         ValueError: an unknown word.
     """
 
-    def __init__(self, *, scaling: str = "quantile", imputation: str = "median", categories: str = "onehot") -> None:
+    def __init__(self, *, scaling: str = "robust", imputation: str = "median", categories: str = "onehot") -> None:
         check_choice("scaling", scaling, SCALINGS)
         check_choice("imputation", imputation, IMPUTATIONS)
         check_choice("categories", categories, CATEGORIES)
