@@ -8,8 +8,7 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 import numpy as np
-from benchmarks.claims.ideas import IDEAS
-from benchmarks.claims.records import DYNAMICS, MAPPED
+from benchmarks.claims.records import DYNAMICS, IDEAS, MAPPED
 from benchmarks.claims.study import BOUND, UNWEIGHTED, WINDOWS
 from docs.page_tables import markdown_table
 from matplotlib.figure import Figure
@@ -22,7 +21,9 @@ from conr.runs.results import RunResult
 from conr.runs.runs import SUFFIX, read_runs
 
 WITHOUT, WITH = "#7a7a7a", "#1f83cb"
-FRONT = {"vanilla": WITHOUT, "conr": WITH, "sqinv": "#d55e00"}
+FRONT = "faces"
+"""The study whose picture stands on the front page."""
+_LEADING = {"vanilla": WITHOUT, "conr": WITH, "sqinv": "#d55e00"}
 FRONTIERS = {"power": "weights N^-p, strength p", "sampling": "balanced sampling, strength"}
 _SHOTS = ("many", "median", "few")
 _WIDE = 7.2
@@ -211,7 +212,7 @@ def draw(folder: Path, out: Path) -> list[Path]:
     """
     runs, dynamics = f"runs{SUFFIX}", DYNAMICS
     drawn = (
-        _Drawn("front", runs, _draw_front, _WIDE, 2.6),
+        *([_Drawn("front", runs, _draw_front, _WIDE, 2.6)] if folder.name == FRONT else []),
         _Drawn("added", runs, _draw_added, _WIDE, 2.4),
         _Drawn("features", dynamics, _draw_features, _WIDE, 2.2),
         _Drawn("training", dynamics, _draw_training, _WIDE, 2.6),
@@ -239,11 +240,11 @@ def _draw_front(folder: Path, figure: Figure) -> None:
         label=f"{label['name']} ({label['unit']})",
     )
     errors = _errors(folder / f"runs{SUFFIX}")
-    for place, (method, color) in enumerate(FRONT.items()):
+    for place, method in enumerate(one for one in _LEADING if one in errors):
         values = [errors[method].values[region] for region in _SHOTS]
-        means, spreads = [fmean(one) for one in values], [stdev(one) for one in values]
-        places = np.arange(3) + 0.28 * (place - 1)
-        right.bar(places, means, 0.26, yerr=spreads, color=color, ecolor="#444", error_kw={"lw": 0.8}, label=method)
+        spreads = [stdev(one) if len(one) > 1 else 0.0 for one in values]
+        look: dict[str, Any] = {"color": _LEADING[method], "ecolor": "#444", "error_kw": {"lw": 0.8}, "label": method}
+        right.bar(np.arange(3) + 0.28 * (place - 1), list(map(fmean, values)), 0.26, yerr=spreads, **look)
     right.set_xticks(range(3), ["many-shot", "median-shot", "few-shot"])
     right.set(ylabel=f"MAE ({label['unit']})", title=f"test error, {len(errors['vanilla'].values['few'])} seeds")
     right.legend(fontsize=8.5, loc="upper left")

@@ -90,8 +90,8 @@ def defaults(path: Path) -> str:
     first = next(iter(found.values()))
     settings = [json.loads(candidate) for candidate in found]
     lines = [
-        f"Changes of {' / '.join(MEASURES)} against the first line in percent: geometric means over",
-        f"{len({seed for _, seed in first})} seeds; of all tables, and of the processor time, over tables, too.",
+        f"Changes of {' / '.join(MEASURES)} against the first line in percent, geometric means over",
+        f"{len({seed for _, seed in first})} seeds; 'time' and 'all tables' are means over the tables as well.",
         "",
         f"| {' | '.join([*settings[0], 'time', 'all tables', *tables])} |",
         "|---" * len(settings[0]) + "|---:" * (len(tables) + 2) + "|",

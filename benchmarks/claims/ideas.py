@@ -4,8 +4,8 @@
 
 Each idea is a training of half a run's epochs with the seed of the search, as a trial of `benchmarks.claims.search`;
 no test split is read. Written one by one to ``results/claims/faces/ideas.json``, so that a killed run goes on:
-validation errors of the epoch with the lowest one over all labels, and for how many labels of a batch's rare pictures
-another picture within a window is to be expected.
+validation errors of the epoch with the lowest one over all labels, and how many other pictures within a window a
+picture of a shot region meets in a batch.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import yaml
 
+from benchmarks.claims.records import IDEAS
 from benchmarks.claims.search import SETTINGS, TRIAL_SEED
 from benchmarks.claims.study import WINDOW, WINDOWS, Options, Study, faces
 from benchmarks.timing import environment
@@ -29,7 +30,6 @@ from conr.runs.history import read_history
 from conr.runs.runs import SUFFIX, read_runs
 
 RESULTS = Path(__file__).parents[2] / "results" / "claims" / "faces"
-IDEAS = "ideas.json"
 SCHEMA = "conr.claims_ideas/1"
 BATCH = 64
 _CONR = "model.regularizers.conr"
@@ -39,14 +39,16 @@ TRIED: dict[str, tuple[str, Options]] = {
     "weights alone": ("sqinv", {}),
     "with ConR as chosen": ("sqinv+conr", {}),
     "ten times the coefficient": ("sqinv+conr", _STRONGER),
-    "and a window of 10 years": ("sqinv+conr", {**_STRONGER, WINDOW: 10.0}),
-    "and pushes by 1 / count": ("sqinv+conr", {**_STRONGER, f"{_CONR}.density.init_args.scheme": "inverse"}),
+    "ten times, and a window of 10 years": ("sqinv+conr", {**_STRONGER, WINDOW: 10.0}),
+    "ten times, and pushes by 1 / count": ("sqinv+conr", {**_STRONGER, f"{_CONR}.density.init_args.scheme": "inverse"}),
     "weights alone, batches of 256": ("sqinv", _LARGER),
-    "with ConR, batches of 256": ("sqinv+conr", {**_LARGER, **_STRONGER}),
+    "with ConR, batches of 256": ("sqinv+conr", _LARGER),
+    "ten times, batches of 256": ("sqinv+conr", {**_LARGER, **_STRONGER}),
     "balanced batches alone": ("balanced-sampling", {}),
-    "balanced batches with ConR": ("balanced-sampling+conr", _STRONGER),
+    "balanced batches with ConR": ("balanced-sampling+conr", {}),
+    "balanced batches with ten times ConR": ("balanced-sampling+conr", _STRONGER),
 }
-"""Method, and what differs from its chosen settings; ConR has everywhere those that were chosen beside weights."""
+"""Method, and what differs from its chosen settings, for ConR those beside weights: a coefficient of 0.1."""
 REGIONS = ("all", "many", "median", "few")
 
 
@@ -112,8 +114,9 @@ def main() -> None:
     for name in TRIED:
         if any(run["idea"] == name for run in runs):
             continue
-        runs.append(trial(study, settings, name, given.out))
-        print(runs[-1], flush=True)
+        made = trial(study, settings, name, given.out)
+        runs = sorted([*runs, made], key=lambda run: list(TRIED).index(run["idea"]))
+        print(made, flush=True)
         content = {"schema": SCHEMA, "seed": TRIAL_SEED, "ran_on": environment(), "batch": BATCH}
         content |= {"positives": positives(bins["train_counts"], bins["regions"], BATCH), "runs": runs}
         write_text(path, json.dumps(content, indent=1) + "\n")

@@ -16,7 +16,7 @@ from conr.runs.results import RESULT
 from conr.runs.runs import Run, read_runs, write_runs
 from conr.runs.yaml_text import yaml_text
 
-DYNAMICS = "dynamics.json"
+DYNAMICS, IDEAS = "dynamics.json", "ideas.json"
 SCHEMA = "conr.claims_dynamics/1"
 LOGGED = ("collapse", "collapse_many", "collapse_few", "anchors", "positives", "negatives")
 PAIRS_OF = 800

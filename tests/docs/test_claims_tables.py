@@ -55,8 +55,8 @@ def test_pictures_are_drawn_of_the_parts_that_have_been_run(study: Path, tmp_pat
     names = [file.name for file in claims_tables.draw(study, tmp_path / "out")]
     assert names == [f"{study.name}-windows.png", f"{study.name}-frontiers.png"]
     assert all((tmp_path / "out" / name).stat().st_size > 5000 for name in names)
-    runs = tmp_path / "of-runs"
+    runs = tmp_path / claims_tables.FRONT
     runs.mkdir()
     for name in (f"runs{SUFFIX}", DYNAMICS):
         shutil.copy(FACES / name, runs / name)
-    assert len(claims_tables.draw(runs, tmp_path / "faces")) == 4
+    assert len(claims_tables.draw(runs, tmp_path / "pictures")) == 4

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.estimator_defaults import CANDIDATES
+from benchmarks.estimator_defaults import CANDIDATES, LENGTH
 from benchmarks.estimator_speed import summary
 from benchmarks.estimator_tables import BASELINES, NETWORKS, TABLES
 from docs.estimator_tables import comparison, defaults
 from docs.tables import ROOT
 
 from conr.estimators import ConRRegressor
+from conr.methods.lengths import default_epochs
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "how-to" / "scikit-learn.md"
@@ -36,9 +37,11 @@ def test_the_defaults_were_chosen_on_validation_rows_alone() -> None:
     assert all(case["table"] in TABLES and case["candidate"] in CANDIDATES for case in cases)
     assert all("validation" in case and "metrics" not in case for case in cases)
     chosen = ConRRegressor().get_params()
-    assert {name: chosen[name] for name in ("scaling", "members", "learning_rate")} in [
-        {name: one[name] for name in ("scaling", "members", "learning_rate")} for one in CANDIDATES
-    ]
+    last = dict(CANDIDATES[-1])
+    length = last.pop(LENGTH)
+    assert {name: chosen[name] for name in last} == last
+    for rows in (500, 5000):
+        assert default_epochs(rows, 128) == pytest.approx(length * default_epochs(rows, 128, to_end=True), abs=1)
 
 
 def test_candidates_are_compared_with_the_first(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 import conr
 from conr.density import REGIONS, Bins, ConRSettings, suggest_settings
 from conr.estimators import ConRRegressor
+from conr.estimators.fitting import Schedule
 from conr.estimators.table_task import TableTask
 from conr.methods.presets import method_names
 from conr.tables.columns import Columns
@@ -298,6 +299,24 @@ def test_training_ends_early_at_the_best_epoch(rows: tuple[Array, Array]) -> Non
     assert np.argmin(errors) + 1 == model.best_epoch_
     with pytest.raises(ValueError, match=r"eval_set: expected a pair \(X, y\)"):
         ConRRegressor(**SMALL).fit(inputs, labels, eval_set=(inputs, labels, labels))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("number", "shown", "epochs"), [(80, False, 300), (80, True, 180), (240, False, 180)])
+def test_training_is_longer_without_validation_rows(
+    number: int, shown: bool, epochs: int, rows: tuple[Array, Array], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """80 rows have no validation part of ten; nothing is trained here."""
+
+    class EnoughError(Exception):
+        pass
+
+    def trained(_task: TableTask, _method: str, schedule: Schedule) -> Any:
+        raise EnoughError(schedule.max_epochs)
+
+    monkeypatch.setattr(TableTask, "trained", trained)
+    x, y = rows[0][:number], rows[1][:number]
+    with pytest.raises(EnoughError, match=f"^{epochs}$"):
+        ConRRegressor(device="cpu").fit(x, y, eval_set=(x, y) if shown else None)
 
 
 def test_training_ends_when_time_is_up(rows: tuple[Array, Array]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conr.runs.atomic import write_csv, write_folder
+from conr.runs.atomic import free_path, write_csv, write_folder
 
 
 def test_what_a_spreadsheet_would_calculate_is_text(tmp_path: Path) -> None:
@@ -33,3 +33,15 @@ def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
     second = write_folder(folder, lambda inside: (inside / "two").write_text("2"))
     assert second == tmp_path / "models" / "a-2"
     assert [[file.name for file in path.iterdir()] for path in (folder, second)] == [["one"], ["two"]]
+
+
+def test_a_free_name_keeps_the_ending_of_a_file_and_the_dots_of_a_folder(tmp_path: Path) -> None:
+    file, folder, link = tmp_path / "a.b.csv", tmp_path / "a.b", tmp_path / "gone"
+    assert free_path(file) == file
+    file.touch()
+    (tmp_path / "a.b-2.csv").touch()
+    assert free_path(file).name == "a.b-3.csv"
+    folder.mkdir()
+    assert free_path(folder).name == "a.b-2"
+    link.symlink_to("nowhere")
+    assert free_path(link).name == "gone-2"

@@ -82,6 +82,23 @@ def test_robust_scaling_is_nearly_linear_inside_and_bends_outliers() -> None:
     assert found[1, 1] > 3.9  # the quartiles are one number: deviations of the mean square
 
 
+def test_robust_scaling_keeps_a_second_group_of_values_apart() -> None:
+    random = np.random.default_rng(0)
+    columns = np.concatenate((random.uniform(0, 1e-3, 560), random.uniform(1000, 2000, 140)))[:, None]
+    encoding = Encoding(scaling="robust").fit(number_columns(columns, ["a"]))
+    found = encoding.transform(matrix([[0], [1000], [1100], [1500], [2000]]))[:, 0]
+    assert (np.diff(found) > 0.01).all()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.49, 0.51])
+def test_robust_scaling_does_not_count_missing_values(share: float) -> None:
+    values = np.random.default_rng(0).normal(size=4000)
+    values[: round(4000 * share)] = np.nan
+    encoding = Encoding(scaling="robust").fit(number_columns(values[:, None], ["a"]))
+    found = encoding.transform(matrix([[1.0]]))[0, 0]
+    assert found == pytest.approx(1 / np.hypot(1, 0.25), abs=0.06)
+
+
 @pytest.mark.parametrize("scaling", ["quantile", "standard", "robust", "none"])
 @pytest.mark.parametrize("categories", ["onehot", "ordinal"])
 def test_the_state_is_the_whole_encoding(scaling: str, categories: str) -> None:

@@ -15,6 +15,8 @@ weights and ConR settings; writes inspection.json, inspection.png and settings.y
   conr inspect houses.csv --target price
   conr inspect concrete.data --header false --target -1 --out runs/concrete
   conr fit --config runs/inspection/houses/settings.yaml
+
+A second inspection of the file goes to houses-2.
 """
 
 _WIDTHS: Any = float | list[float] | None

@@ -4,6 +4,7 @@ It is built when its verb runs, and knows names and types of options alone: what
 so that help and mistyped options are answered at once.
 """
 
+import os
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -115,7 +116,7 @@ def check_free(path: Path) -> None:
     Raises:
         ValueError: it is there, or its folder cannot be written to.
     """
-    if path.exists():
+    if os.path.lexists(path):
         raise ValueError(
             f"--out: expected a new file or folder, found {path}: nothing is overwritten, choose another name"
         )
@@ -124,5 +125,5 @@ def check_free(path: Path) -> None:
         TemporaryDirectory(dir=above).cleanup()  # said before a training, not after it
     except OSError as error:
         raise ValueError(
-            f"--out: expected a folder that files can be written to, found {above}: {error.strerror}"
+            f"--out: expected a place that can be written to, got {path}, and {above} cannot: {error.strerror}"
         ) from error

@@ -48,7 +48,7 @@ class Table(RegressionData):
         categories: "onehot": a column per category, or "ordinal": one column with the category's place in the alphabet.
         imputation: what stands for a missing number: "median", "mean" or "most_frequent" of its column. A missing
             category is a category of its own.
-        scaling: "robust" (deviations from the median, none above 4), "standard" (mean 0, deviation 1), "quantile" (to a
+        scaling: "robust" (from the median, squashed to -4 to 4), "standard" (mean 0, deviation 1), "quantile" (to a
             normal distribution) or "none".
         bin_width: width of the label bins, in label units, one number or one per target; see `label_bins`.
         bin_count: number of label bins per target, of equal width; not together with ``bin_width``.

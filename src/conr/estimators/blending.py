@@ -45,7 +45,8 @@ def blend(
     Args:
         predictions: of each candidate, shape (candidates, n).
         rows: to judge them on, of two folds or more.
-        plain: candidates that may be the start, shape (candidates,); all if None.
+        plain: candidates that may be the start, shape (candidates,); all if None, or if none of them keeps to
+            ``max_loss``.
         max_loss: how much larger the error over the common rows may be than that of the candidate that is best there,
             as a share; the excess and its standard error together stay below it. No limit if None.
 

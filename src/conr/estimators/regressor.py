@@ -63,7 +63,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         few: a label's bin with fewer training rows is few-shot.
         preprocess: whether to impute, scale and encode the inputs. If not, X must be a matrix of finite numbers, and
             goes to the network as it is.
-        scaling: of numbers: "robust" (deviations from the median, none above 4), "standard" (mean 0, deviation 1),
+        scaling: of numbers: "robust" (from the median, squashed to -4 to 4), "standard" (mean 0, deviation 1),
             "quantile" (to a normal distribution) or "none"; see `conr.tables.encoding.Encoding`.
         categorical: numeric columns to treat as categories, by name or position. Texts and categorical dtypes always
             are.
@@ -78,7 +78,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         weight_decay: of AdamW.
         batch_size: rows per step; "auto" is 128 up to 10,000 training rows and grows to 1024.
         max_epochs: largest number of passes over the training rows; "auto" makes about 1500 steps, in 24 to
-            180 epochs; without ``early_stopping`` 2500, in 40 to 300.
+            180 epochs; without validation rows 2500, in 40 to 300.
         early_stopping: whether the epoch with the lowest validation error is kept, and training ends early. The
             validation part is the ``eval_set`` of `fit`, or a share of the training rows of each label bin, rounded
             down: the rarest bins lose none. If that would be fewer than ten rows, the last epoch is kept.
@@ -371,7 +371,7 @@ class ConRRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regressor
         targets = torch.from_numpy(labels)
         self._scale = LabelScale.of(targets)
         self.density_ = LabelDensity(many=self.many, few=self.few).fit(flat(targets), self.bins_)
-        schedule = training_schedule(self, len(targets), seed, started)
+        schedule = training_schedule(self, len(targets), seed, started, to_end=held_out is None)
         self.settings_ = conr_settings(
             targets,
             self.bins_,

@@ -38,7 +38,7 @@ def check_names(cls: type, settings: Mapping[str, Any]) -> None:
             raise TypeError(f"{cls.__name__}: expected one of its arguments, got {name!r}{hint}")
 
 
-def training_schedule(settings: Any, rows: int, seed: int, started: float) -> Schedule:
+def training_schedule(settings: Any, rows: int, seed: int, started: float, *, to_end: bool = False) -> Schedule:
     """The schedule of an estimator's arguments, "auto" resolved.
 
     Args:
@@ -46,6 +46,7 @@ def training_schedule(settings: Any, rows: int, seed: int, started: float) -> Sc
         rows: for training.
         seed: of the order of rows, and of all else that is random.
         started: time, as of `time.monotonic`, from which a time limit counts.
+        to_end: whether there are no validation rows, which makes it longer.
 
     Raises:
         TypeError, ValueError: an argument outside its range; the message names it.
@@ -53,7 +54,7 @@ def training_schedule(settings: Any, rows: int, seed: int, started: float) -> Sc
     if settings.time_limit is not None:
         check_number("time_limit", settings.time_limit, low=0)
     batch_size = automatic("batch_size", settings.batch_size, default_batch_size(rows))
-    usual = default_epochs(rows, batch_size, to_end=not settings.early_stopping)
+    usual = default_epochs(rows, batch_size, to_end=to_end)
     max_epochs = automatic("max_epochs", settings.max_epochs, usual)
     return Schedule(
         max_epochs=max_epochs,

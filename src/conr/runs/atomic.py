@@ -82,11 +82,15 @@ def _shown(cell: object) -> object:
 
 
 def free_path(path: Path) -> Path:
-    """The path itself if nothing is there, else the first of ``NAME-2``, ``NAME-3``, ... that is free."""
+    """The path itself if nothing is there, else the first of ``NAME-2``, ``NAME-3``, ... that is free.
+
+    The number goes before the ending of a file, ``NAME-2.csv``. What is there as a folder has no ending.
+    """
     candidate, attempt = path, 1
-    while candidate.exists():
+    while os.path.lexists(candidate):
         attempt += 1
-        candidate = path.with_stem(f"{path.stem}-{attempt}")
+        name = f"{path.name}-{attempt}" if path.is_dir() else f"{path.stem}-{attempt}{path.suffix}"
+        candidate = path.with_name(name)
     return candidate
 
 

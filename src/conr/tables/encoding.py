@@ -21,6 +21,7 @@ _MOST_QUANTILES = 1000
 _MOST = 1e30  # of an input
 _ROBUST_END = 4.0  # deviations that no number lies beyond after "robust"
 _QUARTILE = 0.6745  # of the standard normal distribution
+_PERCENTILE = 2.3263  # the first and the last percentile of the normal distribution lie this far from its middle
 _EDGE = 1e-7  # as far as a quantile goes into the tails of the normal distribution: 5.2 deviations
 
 
@@ -42,9 +43,10 @@ class Encoding:
     Args:
         scaling: "quantile" (to a normal distribution), "standard" (mean 0, deviation 1), "robust" or "none". Robust is
             $z / \sqrt{1 + (z / 4)^2}$ of deviations z from the median, where the deviation is the quartile range over
-            that of the normal distribution (the standard deviation if the quartiles are one number): nearly linear
-            among most rows, and no value is further than 4 from the middle. After Holzmüller et al., "Better by
-            Default", NeurIPS 2024, who divide by the range and have 3.
+            that of the normal distribution, but at least a quarter of the same for the range from the first to the
+            last percentile, so that a second group of values stays apart (the standard deviation if the quartiles are
+            one number): nearly linear among most rows, and no value is further than 4 from the middle. After
+            Holzmüller et al., "Better by Default", NeurIPS 2024, who divide by the range and have 3.
         imputation: what stands for a missing number: "median", "mean" or "most_frequent" of its column.
         categories: "onehot" or "ordinal".
 
@@ -97,9 +99,9 @@ class Encoding:
             self.arrays["means"] = filled.mean(axis=0)
             self.arrays["deviations"] = np.where(deviations > 0, deviations, 1.0)
         elif self.scaling == "robust" and filled.size:
-            low, middle, high = np.quantile(filled, (0.25, 0.5, 0.75), axis=0)
-            deviations = np.where(high > low, (high - low) / (2 * _QUARTILE), _deviations(filled))
-            self.arrays["means"] = middle
+            present = [one[~np.isnan(one)] if not np.isnan(one).all() else np.zeros(1) for one in numbers.T]
+            deviations = np.array([_robust_deviation(one) for one in present])
+            self.arrays["means"] = np.array([np.median(one) for one in present])
             self.arrays["deviations"] = np.where(deviations > 0, deviations, 1.0)
         return self
 
@@ -230,12 +232,25 @@ class Encoding:
         return np.stack(columns, axis=1)
 
 
+def _robust_deviation(values: NDArray[np.float64]) -> float:
+    """Of values (n,): by their quartiles, by their outer percentiles if these lie far out, else the standard one."""
+    unit = _unit(np.abs(values).max())
+    outer, low, high, end = np.quantile(values / unit, (0.01, 0.25, 0.75, 0.99))
+    if high == low:
+        return float(_deviations(values[:, None])[0])
+    return float(max((high - low) / (2 * _QUARTILE), (end - outer) / (2 * _PERCENTILE * _ROBUST_END)) * unit)
+
+
 def _deviations(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     """Standard deviation of each column of (n, p); squares of the largest numbers would be infinite."""
-    largest = np.abs(numbers).max(axis=0)
-    scale = np.where((largest > 1e-100) & (largest < 1e100), 1.0, np.where(largest > 0, largest, 1.0))  # (p,)
-    deviations: NDArray[np.float64] = (numbers / scale).std(axis=0) * scale
+    unit = _unit(np.abs(numbers).max(axis=0))  # (p,)
+    deviations: NDArray[np.float64] = (numbers / unit).std(axis=0) * unit
     return deviations
+
+
+def _unit(largest: Any) -> Any:
+    """What to divide by where squares of numbers this large, or differences, are no finite numbers."""
+    return np.where((largest > 1e-100) & (largest < 1e100), 1.0, np.where(largest > 0, largest, 1.0))
 
 
 def _is_list_of(kind: type, values: Any) -> bool:
