@@ -105,7 +105,8 @@ def test_a_changed_number_is_refused(saved: Path) -> None:
     path = saved / "model.json"
     whole = path.read_text()
     for number in re.findall(r"(?<=: )\d[\d.]*", whole):
-        path.write_text(whole.replace(f": {number}", f": {number[:-1]}{(int(number[-1]) + 1) % 10}", 1))
+        # The first digit, as the seventeenth may be no difference.
+        path.write_text(whole.replace(f": {number}", f": {(int(number[0]) + 1) % 10}{number[1:]}", 1))
         with pytest.raises(
             ValueError, match=r"model\.json: (?:expected what was saved, got a desc|version: |expected v)"
         ):
