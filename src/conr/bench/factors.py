@@ -53,7 +53,7 @@ AXES = FACTORS | {
     "power": Factor(f"{_DENSITY}.init_args.power", "power of the counts in the weights"),
     "sampling": Factor("sampling_power", "power of balanced sampling"),
 }
-"""What a grid varies: settings of ConR, and how strong weights by counts and balanced sampling are."""
+"""Axes of a grid: settings of ConR, and the strengths of weights by counts and of balanced sampling."""
 
 _BESIDE = {"power": ((f"{_DENSITY}.init_args.scheme", "power"),)}
 _NEEDS = {
@@ -139,7 +139,7 @@ def _variants(task: Task, config: Mapping[str, Any], grid: Grid) -> Iterator[Tas
 
 
 def _varies(name: str, config: Mapping[str, Any]) -> bool:
-    """Whether a preset has a setting."""
+    """Tell if a preset has a setting."""
     if name == "sampling":
         return "sampling_power" in config
     if name == "power":

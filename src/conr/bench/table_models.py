@@ -20,7 +20,7 @@ from conr.tables.encoding import Encoding
 ABSOLUTE, SQUARED = "absolute_error", "squared_error"
 
 INPUTS, FRAME, FILLED, COLUMNS = "inputs", "frame", "filled frame", "columns"
-"""What a model reads: the inputs of the networks; a DataFrame with NaN and categories; one without NaN; `Columns`."""
+"""Inputs of a model: those of networks; a DataFrame with NaN and categories; one without NaN; `Columns`."""
 
 
 class Making(NamedTuple):

@@ -13,7 +13,7 @@ MODES = {1: "L", 3: "RGB"}
 """Pillow's name of the colour mode, by number of channels."""
 
 _TURNING = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
-"""What Pillow finds in a file that may say how it was held."""
+"""Entries of a file that tell how the camera was held, by the names that Pillow gives them."""
 
 LARGEST_USUAL = 224
 """Pixels along each side that `usual_size` gives at most."""

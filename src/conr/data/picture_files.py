@@ -63,7 +63,7 @@ class ZipMember(NamedTuple):
 
 
 PictureFile = str | ZipMember
-"""Where a picture lies: a path, or a member of an archive."""
+"""Place of a picture: a path, or a member of an archive."""
 
 
 def list_pictures(root: Path, folder: str, suffix: str = ".jpg") -> dict[str, PictureFile]:

@@ -113,7 +113,7 @@ def held_out_blend(
 
 
 def _within(errors: Floats, reference: Floats, common: Floats, max_loss: float | None) -> NDArray[np.bool_]:
-    """Whether errors (candidates, n) over the common rows keep to the limit, shape (candidates,)."""
+    """Tell, shape (candidates,), if errors (candidates, n) over the common rows keep to the limit."""
     if max_loss is None or not common.any():
         return np.ones(len(errors), dtype=bool)
     shares = common / common.sum()

@@ -15,7 +15,7 @@ PARTS = ("year", "month", "day of week", "days")
 """Numbers that a column of dates becomes; days are counted from 1970."""
 
 FIRST = {"day-first": "day.month.year", "month-first": "month/day/year", "year-first": "year-month-day"}
-"""What a user may say of dates that leave it open, and the order that it means."""
+"""Orders that a user may name for dates that leave it open, and their places of day, month and year."""
 
 _FORMATS = {  # of strptime
     "year-month-day": ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%Y-%m", "%Y/%m", "%y-%m-%d"),

@@ -249,7 +249,7 @@ def _deviations(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _unit(largest: Any) -> Any:
-    """What to divide by where squares of numbers this large, or differences, are no finite numbers."""
+    """Divisor of numbers this large, whose squares or differences would not be finite; else 1."""
     return np.where((largest > 1e-100) & (largest < 1e100), 1.0, np.where(largest > 0, largest, 1.0))
 
 

@@ -34,7 +34,7 @@ _CURRENCIES = frozenset((
     "NOK", "NZD", "PLN", "RON", "RUB", "SEK", "SGD", "THB", "TRY", "USD", "ZAR", "kr", "Kr", "Rs", "Fr", "z\u0142",
     "~", "\u2248",
 ))  # fmt: skip
-"""What may stand before a number; about is none, but can be left out, too."""
+"""Words and signs that may stand before a number: currencies, and "about", which can be left out as they can."""
 _WITH_POINT = frozenset((
     "$", "US$", "USD", "\u00a3", "GBP", "\u00a5", "JPY", "CNY", "\u20b9", "INR", "Rs", "\u20a9", "KRW", "\u20aa",
     "ILS", "A$", "AUD", "NZ$", "NZD", "HK$", "HKD", "S$", "SGD", "MXN", "\u0e3f", "THB",
