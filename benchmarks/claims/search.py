@@ -82,7 +82,7 @@ def chosen(trials: Sequence[Trial]) -> dict[str, Options]:
     own["sqinv+conr"] = _beside(own["sqinv+conr"], own["sqinv"])
     for mix in best_mix(trials):
         if {"conr", "sqinv"} <= set(mix.split("+")):
-            own[mix] = own["sqinv+conr"]
+            own[mix] = dict(own["sqinv+conr"])
     return {EVERY: network, **own}
 
 
