@@ -108,6 +108,7 @@ def main() -> None:
     bins = next(
         run.result.bins for run in read_runs([given.results / f"runs{SUFFIX}"]) if run.result.method == "vanilla"
     )
+    met = positives(bins["train_counts"], bins["regions"], BATCH)
     UTKFace(root=given.data, size=32, skip_bad=True).prepare_files()
     path = given.results / IDEAS
     runs = json.loads(path.read_text())["runs"] if path.is_file() else []
@@ -118,7 +119,7 @@ def main() -> None:
         runs = sorted([*runs, made], key=lambda run: list(TRIED).index(run["idea"]))
         print(made, flush=True)
         content = {"schema": SCHEMA, "seed": TRIAL_SEED, "ran_on": environment(), "batch": BATCH}
-        content |= {"positives": positives(bins["train_counts"], bins["regions"], BATCH), "runs": runs}
+        content |= {"positives": met, "runs": runs}
         write_text(path, json.dumps(content, indent=1) + "\n")
 
 
