@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from conr._checks import check_choice, check_number
+from conr._checks import check_number
 from conr.bench.baselines import applying_settings, is_baseline, run_baseline
 from conr.bench.settings import check_settings
 from conr.bench.tasks import Task, task_epochs
-from conr.bench.workers import BACKENDS, LOKY, run_apart
+from conr.bench.workers import LOCAL, check_backend, run_apart
 from conr.methods.presets import preset_config
 from conr.runs.failures import FAILURE, Failure
 from conr.runs.folder import CONFIG, LAST_CHECKPOINT
@@ -28,7 +28,7 @@ def run_grid(
     *,
     options: Mapping[str, Any] | None = None,
     jobs: int = 1,
-    backend: str = LOKY,
+    backend: str = LOCAL,
     report: Report | None = None,
 ) -> list[Path]:
     """Train and test every task that has no result yet.
@@ -41,7 +41,8 @@ def run_grid(
         root: folder of all runs: a task goes to ROOT/DATASET/METHOD/seed-SEED.
         options: settings that differ from the preset, such as ``{"trainer.max_epochs": 2}``; the same for all.
         jobs: processes; each gets its share of the cores.
-        backend: joblib's: "loky" on this machine, "ray" on a cluster of Ray, whose nodes share the folder ``root``.
+        backend: "local", on this machine, or "ray", on a cluster of Ray, whose nodes share the folder ``root``. A
+            script of yours that runs several jobs on this machine calls this below ``if __name__ == "__main__":``.
         report: told of the progress of each task.
 
     Returns:
@@ -52,7 +53,7 @@ def run_grid(
         ImportError: the backend is not installed.
     """
     check_number("jobs", jobs, low=1)
-    check_choice("backend", backend, BACKENDS)
+    backend = check_backend(backend)
     shared = tuple((options or {}).items())
     chosen = [replace(task, options=(*shared, *task.options)) for task in tasks]
     folders = [_folder(task, root) for task in chosen]
@@ -75,7 +76,7 @@ def run_grid(
         else:
             (folder / FAILURE).unlink(missing_ok=True)
             waiting.append(number)
-    if jobs == 1 and backend == LOKY:
+    if jobs == 1 and backend == LOCAL:
         for number in waiting:
             _run_here(chosen[number], folders[number], partial(tell, number))
     elif waiting:

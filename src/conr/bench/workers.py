@@ -1,30 +1,34 @@
-"""Tasks of a grid in processes of their own: joblib's backends, progress, and what to do when a process dies."""
+"""Tasks of a grid in processes of their own: where these come from, progress, and what to do when one dies."""
 
+import multiprocessing
 import os
+import signal
 import threading
-import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import BrokenExecutor
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, cpu_count, delayed, parallel_config
 
+from conr._checks import check_choice
 from conr._extras import require
 from conr._notes import show_warnings_as_notes
 from conr.runs.atomic import write_text
 from conr.runs.failures import FAILURE, Failure
 from conr.runs.results import RESULT
 
-LOKY, RAY = "loky", "ray"
-BACKENDS = (LOKY, RAY)
+LOCAL, RAY = "local", "ray"
+BACKENDS = (LOCAL, RAY)
 
 Recorded = Callable[[Any, Path, Callable[[int], None]], None]
 """Runs a task into a folder and tells of its epochs; what goes wrong is left there as a failure."""
 
 _RUNNING = ".epochs"
-_WATCH = "conr: ends with its parent"
 _SECONDS = 0.5
+_IMPORTED_ONCE = ["conr.bench.grid"]
 
 
 def run_apart(
@@ -38,14 +42,17 @@ def run_apart(
     """Run tasks in several processes.
 
     Progress goes through a file in each run's folder: nothing has to be reached but the folders, which all processes
-    share anyway. When a process is killed (out of memory, for one), loky ends all; the tasks that were running are
-    recorded as failed, and the others go on.
+    share anyway. When a process is killed (out of memory, for one), all end; the tasks that were running are recorded
+    as failed, and the others go on.
+
+    Processes of this machine are forked from one that has imported torch and Lightning and done nothing else: they
+    start at once, and share what the libraries need. Where a system cannot, they import it themselves.
 
     Args:
         work: by number: a task, its folder, and how many epochs it has.
-        run: what runs a task.
+        run: what runs a task; a function of a module.
         jobs: processes.
-        backend: "loky" or "ray".
+        backend: "local" or "ray".
         report: told the number of a task and how many of its epochs have ended since the last call.
     """
     prepare_backend(backend)
@@ -54,17 +61,32 @@ def run_apart(
     ended = threading.Event()
     watch = threading.Thread(target=_tell_progress, args=(work, report, ended))
     watch.start()
-    parent = os.getpid() if backend == LOKY else None
     try:
         while waiting := [(task, folder) for task, folder, _ in work.values() if not _has_ended(folder)]:
             try:
-                with parallel_config(backend, n_jobs=jobs):
-                    Parallel()(delayed(_run_in_worker)(run, task, folder, parent) for task, folder in waiting)
+                if backend == RAY:
+                    with parallel_config(RAY, n_jobs=jobs):
+                        Parallel()(delayed(_run_in_worker)(run, task, folder) for task, folder in waiting)
+                else:
+                    _run_on_this_machine(run, waiting, jobs)
             except BrokenExecutor as error:
                 _record_lost(waiting, error)
     finally:
         ended.set()
         watch.join()
+
+
+def check_backend(backend: str) -> str:
+    """Require a known backend; returns its name of today.
+
+    Raises:
+        ValueError: an unknown one.
+    """
+    if backend == "loky":
+        warnings.warn("backend 'loky' is now called 'local', and goes in 0.4", FutureWarning, stacklevel=3)
+        return LOCAL
+    check_choice("backend", backend, BACKENDS)
+    return backend
 
 
 def prepare_backend(backend: str) -> None:
@@ -84,10 +106,49 @@ def prepare_backend(backend: str) -> None:
         ray.init(log_to_driver=False)
 
 
-def _run_in_worker(run: Recorded, task: Any, folder: Path, parent: int | None) -> None:
-    if parent is not None:
-        show_warnings_as_notes()
-        _end_with(parent)
+def _run_on_this_machine(run: Recorded, waiting: Sequence[tuple[Any, Path]], jobs: int) -> None:
+    forks = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if forks else "spawn")
+    if forks:
+        context.set_forkserver_preload(_IMPORTED_ONCE)
+    end, open_end = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(
+        jobs, context, initializer=_begin_worker, initargs=(end, max(1, cpu_count() // jobs), dict(os.environ))
+    )
+    try:
+        for future in [pool.submit(_run_in_worker, run, task, folder) for task, folder in waiting]:
+            future.result()
+    except BaseException:
+        open_end.close()  # ends the workers, too
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for connection in (end, open_end):
+            connection.close()
+
+
+def _begin_worker(end: Connection, threads: int, environment: Mapping[str, str]) -> None:
+    """Prepare a process that ends with its parent and has a share of the cores."""
+    os.environ.update(environment)  # a forked process has that of the first grid
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this process
+    threading.Thread(target=_end_with_parent, args=(end,), daemon=True).start()
+    show_warnings_as_notes()
+    import torch  # noqa: PLC0415  slow to load, and the command's own process does without it
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415  as torch
+
+    threads = min(threads, torch.get_num_threads())
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # of libraries that are loaded later
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
+
+
+def _end_with_parent(end: Connection) -> None:
+    """End this process when its parent dies, or closes the pipe: another process takes its folder over."""
+    wait([end])
+    os._exit(1)
+
+
+def _run_in_worker(run: Recorded, task: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     running = folder / _RUNNING
     running.write_text("0")
@@ -99,21 +160,10 @@ def _write_epochs(path: Path, epochs: int) -> None:
     write_text(path, str(epochs))
 
 
-def _end_with(parent: int) -> None:
-    """End this process soon after its parent was killed: the parent's successor takes its folder over."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_SECONDS)
-        os._exit(1)
-
-    if os.getppid() == parent and all(thread.name != _WATCH for thread in threading.enumerate()):
-        threading.Thread(target=watch, name=_WATCH, daemon=True).start()
-
-
 def _record_lost(waiting: list[tuple[Any, Path]], error: BrokenExecutor) -> None:
     lost = [(task, folder) for task, folder in waiting if (folder / _RUNNING).is_file()]
     if not lost:
+        error.add_note('A script that runs a grid in several processes needs `if __name__ == "__main__":` around it.')
         raise error
     for task, folder in lost:
         (folder / _RUNNING).unlink()

@@ -110,7 +110,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--seeds", type=int, default=5, help="runs of each method")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="runs at the same time")
     parser.add_argument(
-        "--backend", type=str, default="loky", help="where they run: loky, on this machine, or ray, on a cluster"
+        "--backend", type=str, default="local", help="where they run: local, on this machine, or ray, on a cluster"
     )
     parser.add_argument("--out", type=str, default="runs/bench", help="folder of the runs and of report.html")
     parser.add_argument(

@@ -17,7 +17,7 @@ def run_with_bars(
     *,
     settings: dict[str, str] | dict[str, int],
     jobs: int,
-    backend: str = "loky",
+    backend: str = "local",
 ) -> list[Path]:
     """Run a grid, with a bar per dataset that knows the time left; returns the folder of each task."""
     epochs: dict[str, int] = {}
