@@ -24,6 +24,8 @@ WITHOUT, WITH = "#7a7a7a", "#1f83cb"
 FRONT = "faces"
 """The study whose picture stands on the front page."""
 _LEADING = {"vanilla": WITHOUT, "conr": WITH, "sqinv": "#d55e00"}
+BESIDE, ALONE = "beside weights", "alone"
+_CURVES = {BESIDE: WITH, ALONE: "#d55e00"}
 FRONTIERS = {"power": "weights N^-p, strength p", "sampling": "balanced sampling, strength"}
 _SHOTS = ("many", "median", "few")
 _WIDE = 7.2
@@ -123,23 +125,29 @@ def pairs(errors: Mapping[str, Errors]) -> list[tuple[Errors, Errors]]:
 
 
 def frontier(folder: Path) -> str:
-    """Mean few-shot error that ConR saves at equal many-shot error, per kind of reweighting."""
+    """Errors at each strength of a reweighting, and the few-shot error that ConR saves at equal many-shot error."""
     rows = []
-    for title, content in _frontiers(folder).items():
-        points = {
-            name: ", ".join(f"{one['many']:.2f} / {one['few']:.2f}" for one in content[name])
-            for name in ("without", "beside")
-        }
-        rows.append([title, points["without"], points["beside"], f"{content['gain']:.2f}"])
-    return markdown_table(
-        ["reweighting", "many / few without ConR", "with ConR", "saved at equal many-shot error"], rows
-    )
+    for title, curves in _frontiers(folder).items():
+        chosen = curves.get(BESIDE) or curves[ALONE]
+        rows.append([title, "without ConR", _points(chosen["without"]), ""])
+        for name, content in curves.items():
+            rows.append([title, f"with ConR as chosen {name}", _points(content["beside"]), f"{content['gain']:.2f}"])
+    return markdown_table(["reweighting", "", "many / few at each strength", "saved at equal many-shot error"], rows)
 
 
-def _frontiers(folder: Path) -> dict[str, Any]:
-    """Content of the frontiers that have been run, by title."""
-    files = {title: folder / axis / "frontier.json" for axis, title in FRONTIERS.items()}
-    return {title: json.loads(file.read_text(encoding="utf-8")) for title, file in files.items() if file.is_file()}
+def _points(strengths: Sequence[Mapping[str, float]]) -> str:
+    return ", ".join(f"{one['many']:.2f} / {one['few']:.2f}" for one in strengths)
+
+
+def _frontiers(folder: Path) -> dict[str, dict[str, Any]]:
+    """Content of the frontiers that have been run, by title of the reweighting and by how ConR was chosen."""
+    found: dict[str, dict[str, Any]] = {}
+    for axis, title in FRONTIERS.items():
+        for name, place in ((BESIDE, axis), (ALONE, f"alone-{axis}")):
+            file = folder / place / "frontier.json"
+            if file.is_file():
+                found.setdefault(title, {})[name] = json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 def features(folder: Path) -> str:
@@ -305,9 +313,12 @@ def _draw_windows(folder: Path, figure: Figure) -> None:
 def _draw_frontiers(folder: Path, figure: Figure) -> None:
     found = _frontiers(folder)
     subplots = figure.subplots(1, len(found), squeeze=False)[0]
-    for axes, (title, content) in zip(subplots, found.items(), strict=True):
-        for name, label, color in (("without", "without ConR", WITHOUT), ("beside", "with ConR", WITH)):
-            draw_curve(axes, [Strength(**one) for one in content[name]], color=color, label=label)
+    for axes, (title, curves) in zip(subplots, found.items(), strict=True):
+        without = next(iter(curves.values()))["without"]
+        drawn = [("without ConR", WITHOUT, without)]
+        drawn += [(f"ConR as chosen {name}", _CURVES[name], content["beside"]) for name, content in curves.items()]
+        for label, color, points in drawn:
+            draw_curve(axes, [Strength(**one) for one in points], color=color, label=label)
         axes.set(xlabel="many-shot MAE", ylabel="few-shot MAE", title=title)
         axes.legend(fontsize=8.5)
 

@@ -8,14 +8,15 @@
    comparison's; no test split is seen. A trial on faces has half the epochs of a run.
 2. Comparison: three seeds of each method, five of the main ones, the best mix and the bound: no method, but as many
    training labels spread as evenly as possible.
-3. Frontiers: weights N^-p and balanced sampling at strengths from 0 to 1, with and without ConR, two seeds.
+3. Frontiers: weights N^-p and balanced sampling at strengths from 0 to 1, without ConR, with ConR as chosen beside
+   weights and, as ``frontiers-alone``, as chosen alone, two seeds.
 4. Ablations of ConR: windows, and every push and anchor weight 1, two seeds.
 
 ``python -m benchmarks.claims faces --data DIR``, where DIR is the folder or the zip archive of UTKFace, and
 ``python -m benchmarks.claims digits`` go on where they were stopped, also on another machine: trials and choice are in
 ``results/claims/DATASET/tuning.json`` and ``settings.yaml``, the runs in ``*.runs.jsonl`` there, what they are and
-found; Ctrl-C keeps what is finished. ``--only search``, ``runs``, ``frontiers`` or ``ablations`` runs one part. No
-picture is written.
+found; Ctrl-C keeps what is finished. ``--only search``, ``runs``, ``frontiers``, ``frontiers-alone`` or ``ablations``
+runs one part. No picture is written.
 """
 
 import argparse
@@ -54,7 +55,8 @@ from conr.report import load_runs, terminal_table
 from conr.runs.runs import SUFFIX
 
 RESULTS = Path(__file__).parents[2] / "results" / "claims"
-PARTS = ("search", "runs", "frontiers", "ablations")
+FRONTIERS, ALONE = "frontiers", "frontiers-alone"
+PARTS = ("search", "runs", FRONTIERS, ALONE, "ablations")
 
 Settings = Mapping[str, Options]
 
@@ -70,9 +72,8 @@ def comparison(study: Study, settings: Settings, mix: Sequence[str], methods: Se
     return sorted(_with(study, settings, [*kept, *bound]), key=lambda task: task.seed)
 
 
-def frontier_tasks(study: Study, settings: Settings) -> list[Task]:
-    """Weights by counts and balanced sampling at several strengths, with and without ConR as chosen beside weights."""
-    conr = settings["sqinv+conr"]
+def frontier_tasks(study: Study, settings: Settings, conr: Options) -> list[Task]:
+    """Weights by counts and balanced sampling at several strengths, with and without ConR of these settings."""
     without_strength = {EVERY: settings[EVERY], "sqinv+conr": conr, "balanced-sampling+conr": conr}
     tasks = []
     for axis, method in (("power", "sqinv"), ("sampling", "balanced-sampling")):
@@ -99,9 +100,21 @@ def _with(study: Study, settings: Settings, tasks: Sequence[Task]) -> list[Task]
 def keep(part: str, folders: Sequence[Path], results: Path) -> list[Path]:
     """Write what is committed of finished runs, and return their folders."""
     done = collect(folders, results / f"{part}{SUFFIX}")
-    if part != "frontiers":
+    if part not in {FRONTIERS, ALONE}:
         collect_dynamics(done, results / (DYNAMICS if part == "runs" else f"{part}-{DYNAMICS}"))
     return done
+
+
+def write_curves(part: str, tasks: Sequence[Task], folders: Sequence[Path], results: Path) -> None:
+    """Write the frontiers of finished tasks, each to a folder of its own."""
+    for frontier in frontiers(measure(tasks, folders)):
+        print(f"{frontier.method}: ConR saves {frontier.gain:.2f} {frontier.unit} at equal many-shot error")
+        write_frontier(frontier, results / f"{'alone-' if part == ALONE else ''}{frontier.axis}")
+
+
+def folders_of(tasks: Sequence[Task], root: Path) -> list[Path]:
+    """Where a grid keeps these runs."""
+    return [root / task.title / task.name / f"seed-{task.seed}" for task in tasks]
 
 
 def main() -> int:
@@ -133,7 +146,8 @@ def main() -> int:
     mix = best_mix(recorded_trials(results))
     parts = {
         "runs": [task for task in comparison(study, settings, mix, methods) if task.seed < given.seeds],
-        "frontiers": frontier_tasks(study, settings),
+        FRONTIERS: frontier_tasks(study, settings, settings["sqinv+conr"]),
+        ALONE: [task for task in frontier_tasks(study, settings, settings["conr"]) if "conr" in task.method],
         "ablations": ablation_tasks(study, settings),
     }
     some_failed = 0
@@ -145,15 +159,18 @@ def main() -> int:
         try:
             folders = run_with_bars(console, tasks, root, settings={}, jobs=given.jobs)
         except KeyboardInterrupt:
-            keep(part, [root / task.title / task.name / f"seed-{task.seed}" for task in tasks], results)
+            keep(part, folders_of(tasks, root), results)
             raise
         done = keep(part, folders, results)
         some_failed |= show_failures(console, folders)
         for group in load_runs(done):
             console.print(terminal_table(group))
-        for frontier in frontiers(measure(tasks, folders)) if part == "frontiers" else []:
-            console.print(f"{frontier.method}: ConR saves {frontier.gain:.2f} {frontier.unit} at equal many-shot error")
-            write_frontier(frontier, results / frontier.axis)
+        if part in {FRONTIERS, ALONE}:
+            restore(results / f"{FRONTIERS}{SUFFIX}", given.out / FRONTIERS, given.data)
+            without = [task for task in parts[FRONTIERS] if "conr" not in task.method]
+            beside = [task for task in tasks if "conr" in task.method]
+            curves = [*folders_of(without, given.out / FRONTIERS), *folders_of(beside, root)]
+            write_curves(part, [*without, *beside], curves, results)
     return some_failed
 
 

@@ -10,20 +10,19 @@ picture of a shot region meets in a batch.
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 
 from benchmarks.claims.records import IDEAS
-from benchmarks.claims.search import SETTINGS, TRIAL_SEED
+from benchmarks.claims.search import SETTINGS, TRIAL_SEED, train_trial
 from benchmarks.claims.study import WINDOW, WINDOWS, Options, Study, faces
 from benchmarks.timing import environment
-from conr.bench import EVERY, Task
-from conr.bench.grid import train_task
+from conr.bench import EVERY
 from conr.data import UTKFace
 from conr.runs.atomic import write_text
 from conr.runs.history import read_history
@@ -54,16 +53,12 @@ REGIONS = ("all", "many", "median", "few")
 
 def trial(study: Study, settings: dict[str, Options], name: str, root: Path) -> dict[str, Any]:
     """Train without the test split; validation errors by shot region of the best epoch."""
-    torch.set_num_threads(1)
     method, own = TRIED[name]
-    found = study.dataset
-    options = {**dict(found.options), "trainer.max_epochs": f"{study.trial_epochs}", **settings[EVERY]}
+    options = dict(settings[EVERY])
     for part in ("sqinv", "sqinv+conr"):
         if part.split("+")[-1] in method.split("+"):
             options |= settings[part]
-    task = Task(found.preset, method, TRIAL_SEED, tuple({**options, **own}.items()), name.replace(" ", "-"))
-    folder = root / "ideas" / task.name.replace("/", "-") / f"seed-{TRIAL_SEED}"
-    train_task(task, folder, lambda _: None)
+    folder = train_trial(study, method, options | own, re.sub("[ /]", "-", name), root / "ideas")
     history = read_history(folder)
     best = int(np.argmin([value for _, value in history["val/mae"]]))
     names = {region: "val/mae" if region == "all" else f"val/mae_{region}" for region in REGIONS}

@@ -96,15 +96,21 @@ def _beside(settings: Mapping[str, Any], known: Mapping[str, Any]) -> Options:
     return {name: value for name, value in settings.items() if name not in known or known[name] != value}
 
 
-def run_trial(study: Study, method: str, trial: int, options: Options, root: Path) -> Trial:
-    """Train without the test split, or go on with a training that was stopped."""
+def train_trial(study: Study, method: str, options: Options, name: str, root: Path) -> Path:
+    """Train without the test split, or go on with a training that was stopped; returns its folder."""
     torch.set_num_threads(1)
     found = study.dataset
     settings = dict(found.options) | {"trainer.max_epochs": f"{study.trial_epochs}"} | options
-    task = Task(found.preset, method, TRIAL_SEED, tuple(settings.items()), f"trial-{trial}")
-    folder = root / "trials" / found.name / task.name / f"seed-{TRIAL_SEED}"
-    started = time.monotonic()
+    task = Task(found.preset, method, TRIAL_SEED, tuple(settings.items()), name)
+    folder = root / found.name / task.name / f"seed-{TRIAL_SEED}"
     train_task(task, folder, lambda _: None)
+    return folder
+
+
+def run_trial(study: Study, method: str, trial: int, options: Options, root: Path) -> Trial:
+    """Train as `train_trial` does; the validation error of the best epoch."""
+    started = time.monotonic()
+    folder = train_trial(study, method, options, f"trial-{trial}", root / "trials")
     seconds = time.monotonic() - started
     first = study.trial_epochs if "rrt" in method.split("+") else 0  # the head's epochs count
     values = [value for epoch, value in read_history(folder)["val/mae"] if epoch >= first]

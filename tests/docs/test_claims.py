@@ -70,7 +70,7 @@ def test_the_tasks_of_the_plan(tmp_path: Path) -> None:
     assert {task.title for task in tasks} == {study.dataset.name}
     both = next(task for task in tasks if task.name == "sqinv+conr")
     assert {LR: 2e-3, POWER: 0.75, WINDOW: 5.0}.items() <= dict(both.options).items()
-    frontier = frontier_tasks(study, settings)
+    frontier = frontier_tasks(study, settings, settings["sqinv+conr"])
     strengths = [dict(task.options).get(POWER) for task in frontier if task.method == "sqinv" and task.seed == 0]
     assert strengths == [None, *(power for power in POWERS if power != 0.5)]  # the preset's own is 0.5
     beside = {task.method for task in frontier if dict(task.options).get(WINDOW) == 5.0}

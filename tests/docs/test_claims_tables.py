@@ -42,13 +42,19 @@ def test_ablations_have_a_row_per_variant(study: Path) -> None:
     assert rows[1] == "| window=2 | 1 | 11.00 | 11.00 | 11.00 | 11.00 | 0.250 |"
 
 
-def test_a_frontier_has_a_row_per_kind_of_reweighting(study: Path) -> None:
+def test_a_frontier_has_a_row_per_kind_of_reweighting_and_choice_of_conr(study: Path) -> None:
     rows = claims_tables.frontier(study).splitlines()[2:]
-    assert len(rows) == len(claims_tables.FRONTIERS)
-    assert "5.00 / 20.00, 5.50 / 19.50, 6.00 / 19.00" in rows[0]
-    assert rows[0].endswith("| 1.25 |")
+    assert len(rows) == 2 * len(claims_tables.FRONTIERS)
+    assert rows[0].endswith("| without ConR | 5.00 / 20.00, 5.50 / 19.50, 6.00 / 19.00 |  |")
+    assert rows[1].endswith("| with ConR as chosen beside weights | 5.00 / 20.00, 5.50 / 19.50, 6.00 / 19.00 | 1.25 |")
     (study / "sampling" / "frontier.json").unlink()  # not run yet
-    assert claims_tables.frontier(study).splitlines()[2:] == rows[:1]
+    assert claims_tables.frontier(study).splitlines()[2:] == rows[:2]
+    alone = study / "alone-power"
+    alone.mkdir()
+    (alone / "frontier.json").write_text((study / "power" / "frontier.json").read_text().replace("1.25", "2.5"))
+    (row,) = claims_tables.frontier(study).splitlines()[4:]
+    assert "with ConR as chosen alone" in row
+    assert row.endswith("| 2.50 |")
 
 
 def test_pictures_are_drawn_of_the_parts_that_have_been_run(study: Path, tmp_path: Path) -> None:
