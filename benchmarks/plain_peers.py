@@ -38,7 +38,7 @@ def plain_ranksim(features: Tensor, labels: Tensor, *, interpolation: float) -> 
     for i in range(n):
         by_label = _rank(-(labels - labels[i]).abs())  # (n,)
         by_features = _BlackBoxRank.apply(similarity[i], interpolation)  # (n,)
-        total = total + F.mse_loss(by_features, by_label)
+        total = total + F.mse_loss(by_features, by_label.to(by_features.dtype))
     return total
 
 

@@ -1,5 +1,6 @@
 """scikit-learn's checks of an estimator, as one test."""
 
+from importlib.metadata import version
 from typing import Any
 
 from sklearn.utils.estimator_checks import check_estimator
@@ -13,4 +14,7 @@ def failed_checks(estimator: Any) -> dict[str, Any]:
     """
     results = check_estimator(estimator, on_skip=None, on_fail=None)
     assert sum(one["status"] == "passed" for one in results) > 40
-    return {one["check_name"]: one["exception"] for one in results if one["status"] == "failed"}
+    failed = {one["check_name"]: one["exception"] for one in results if one["status"] == "failed"}
+    if version("scikit-learn") < "1.9":
+        failed.pop("check_positive_only_tag_during_fit", None)  # there the check itself fails with whole numbers
+    return failed

@@ -5,10 +5,15 @@ import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 
+# Tuples, because a union cannot be traced by torch.compile before torch 2.7; NumPy's numbers are Real or Integral.
+_REAL = (int, float, Real)
+_WHOLE = (int, Integral)
+_PAIR = (tuple, list)
+
 
 def check_number(name: str, value: float, *, low: float = -math.inf, open_low: bool = False) -> None:
     """Require a finite number, at least ``low`` (more than ``low`` if ``open_low``)."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Real):  # NumPy's, too
+    if isinstance(value, bool) or not isinstance(value, _REAL):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
     if not -math.inf < value < math.inf:  # math.isfinite would break a compiled graph
         raise ValueError(f"{name}: expected a finite number, got {value}")
@@ -26,7 +31,7 @@ def check_share(name: str, value: float, *, open_high: bool = False) -> None:
 def check_whole(name: str, value: int, *, low: int) -> None:
     """Require a whole number of at least ``low``."""
     check_number(name, value, low=low)
-    if not isinstance(value, int | Integral):
+    if not isinstance(value, _WHOLE):
         raise TypeError(f"{name}: expected a whole number, got {value}")
 
 
@@ -45,7 +50,7 @@ def check_seed(name: str, value: int) -> None:
 
 def check_range(name: str, value: Sequence[float]) -> None:
     """Require two finite numbers, 0 < low <= high."""
-    if not isinstance(value, tuple | list) or len(value) != 2:
+    if not isinstance(value, _PAIR) or len(value) != 2:
         raise TypeError(f"{name}: expected two numbers, got {value!r:.80}")
     for one in value:
         check_number(name, one)

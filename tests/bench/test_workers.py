@@ -1,10 +1,13 @@
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,9 +18,10 @@ from conr.runs.failures import FAILURE
 
 SCRIPT = """
 from pathlib import Path
-from conr.bench import grid_tasks, run_grid
+from tests.bench.test_workers import apart, write_what_it_sees
 
-run_grid(grid_tasks(["abalone"], ["vanilla"], 2), Path("runs"), jobs=2)
+print("begins")
+apart(write_what_it_sees, Path("runs"))
 """
 
 
@@ -41,11 +45,13 @@ def apart(run: Callable[[str, Path, Callable[[int], None]], None], root: Path) -
     run_apart(work, run=run, jobs=2, backend="local", report=lambda *_: None)
 
 
-@pytest.mark.parametrize("seen", ["once", "again"])
+@pytest.mark.parametrize("seen", ["once", "again", "None"])
 def test_workers_have_the_environment_of_now_and_a_share_of_the_cores(
     seen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SEEN", seen)
+    monkeypatch.delenv("SEEN", raising=False)
+    if seen != "None":
+        monkeypatch.setenv("SEEN", seen)
     apart(write_what_it_sees, tmp_path)
     share = max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // 2))
     for number in range(2):
@@ -53,28 +59,66 @@ def test_workers_have_the_environment_of_now_and_a_share_of_the_cores(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
-def test_an_interrupt_ends_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_ends_the_workers(tmp_path: Path) -> None:
     def interrupt() -> None:
         wait_for(lambda: all((tmp_path / f"{number}/task{number}").is_file() for number in range(2)))
-        os.kill(os.getpid(), 2)
+        os.kill(os.getpid(), signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background process ignores it
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        apart(wait_long, tmp_path)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            apart(wait_long, tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
     thread.join()
     workers = [int((tmp_path / f"{number}/task{number}").read_text()) for number in range(2)]
     wait_for(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
 
 
-def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["script", "input", "long folder"])
+def test_a_script_needs_no_guard_and_no_file(start: str, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
+    temporary = tmp_path / ("t" * 80 if start == "long folder" else "t")
+    temporary.mkdir()
     done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-" if start == "input" else "script.py"],
+        cwd=tmp_path,
+        input=SCRIPT,
+        env=os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
-    assert done.returncode == 1
-    assert 'needs `if __name__ == "__main__":` around it' in done.stderr
-    assert not list(tmp_path.rglob("failure.json"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "begins\n"
+    assert len(list(tmp_path.rglob("seen"))) == 2
+
+
+def in_a_process(root: Path) -> None:
+    """What a process of its own does after its parent has run a grid."""
+    apart(write_what_it_sees, root)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_process_runs_a_grid_too(tmp_path: Path) -> None:
+    apart(write_what_it_sees, tmp_path / "here")
+    process = multiprocessing.get_context("fork").Process(target=in_a_process, args=(tmp_path / "there",))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
+    assert len(list(tmp_path.rglob("seen"))) == 4
+
+
+def test_a_daemonic_process_runs_one_task_after_the_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("conr.bench.workers.multiprocessing.current_process", lambda: SimpleNamespace(daemon=True))
+    monkeypatch.setattr("conr.bench.grid.run_recorded", lambda *given: given[1].mkdir(parents=True))
+    with pytest.warns(UserWarning, match="jobs: expected 1 in a daemonic process"):
+        folders = run_grid(grid_tasks(["abalone"], ["vanilla"], 2), tmp_path, jobs=2)
+    assert all(folder.is_dir() for folder in folders)
 
 
 def test_the_earlier_name_of_the_backend_still_works(tmp_path: Path) -> None:

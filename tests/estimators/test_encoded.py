@@ -1,3 +1,5 @@
+from importlib.metadata import version
+
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -5,6 +7,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from conr.estimators import EncodedRegressor
 
 
+@pytest.mark.skipif(version("scikit-learn") < "1.9", reason="earlier boosting takes other quantiles")
 def test_positions_among_quantiles_are_the_bins_that_boosting_would_take() -> None:
     random = np.random.default_rng(0)
     inputs = random.normal(size=(500, 3))

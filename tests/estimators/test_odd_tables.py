@@ -46,6 +46,6 @@ def test_a_bin_width_for_each_target() -> None:
 
 
 def test_a_whole_number_beyond_all_floats_is_named() -> None:
-    table = pd.DataFrame({"a": ROWS[:, 0], "b": [10**400] * 80})
+    table = pd.DataFrame({"a": ROWS[:, 0], "b": pd.Series([10**400] * 80, dtype=object)})
     with pytest.raises(ValueError, match=r"column 'b': expected numbers, got 1000.*… in row 0"):
         ConRRegressor(**SMALL).fit(table, LABELS)

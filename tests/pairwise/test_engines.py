@@ -1,5 +1,7 @@
 import itertools
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -343,3 +345,11 @@ def test_bad_input_is_answered_with_what_was_expected(change: dict[str, Any], me
     }
     with pytest.raises(ValueError, match=message):
         conr_loss(**good | change)
+
+
+def test_an_early_triton_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("conr.pairwise.triton_engine.find_spec", lambda _: object())
+    monkeypatch.setitem(sys.modules, "conr.pairwise.triton_kernels", SimpleNamespace(INTERPRETED=False))
+    monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(__version__="3.4.0"))
+    with pytest.raises(ImportError, match=r"'triton' needs triton 3\.5, which comes with torch 2\.9, got 3\.4\.0"):
+        conr_loss(*make_batch(1)[:3], window=1.0, engine="triton")

@@ -1,6 +1,7 @@
 """The kernels compile for a GPU that is not there: Triton brings its own assembler for NVIDIA's."""
 
 import math
+from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from conr.pairwise import triton_kernels
-from conr.pairwise.triton_engine import Tiles
+from conr.pairwise.triton_engine import LEAST_TRITON, Tiles
 
 H100 = GPUTarget("cuda", 90, 32)
 SHARED_BYTES = {
@@ -25,7 +26,12 @@ INTEGERS = {"rows", "columns", "spans", "span"}
 INTEGER_POINTERS = {"row_order", "column_order", "firsts", "lasts", "near", "counts"}
 KEYS = ("labels", "predictions", "window")
 
-pytestmark = pytest.mark.skipif(triton_kernels.INTERPRETED, reason="kernels run on the CPU here")
+pytestmark = [
+    pytest.mark.skipif(triton_kernels.INTERPRETED, reason="kernels run on the CPU here"),
+    pytest.mark.skipif(
+        tuple(map(int, version("triton").split(".")[:2])) < LEAST_TRITON, reason="needs triton 3.5, as the engine says"
+    ),
+]
 
 
 def types(names: list[str], constants: dict[str, Any], features: str, keys: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from conr._checks import check_number
 from conr.bench.baselines import applying_settings, is_baseline, run_baseline
 from conr.bench.settings import check_settings
 from conr.bench.tasks import Task, task_epochs
-from conr.bench.workers import LOCAL, check_backend, run_apart
+from conr.bench.workers import LOCAL, check_backend, is_daemon, run_apart
 from conr.methods.presets import preset_config
 from conr.runs.failures import FAILURE, Failure
 from conr.runs.folder import CONFIG, LAST_CHECKPOINT
@@ -41,8 +41,7 @@ def run_grid(
         root: folder of all runs: a task goes to ROOT/DATASET/METHOD/seed-SEED.
         options: settings that differ from the preset, such as ``{"trainer.max_epochs": 2}``; the same for all.
         jobs: processes; each gets its share of the cores.
-        backend: "local", on this machine, or "ray", on a cluster of Ray, whose nodes share the folder ``root``. A
-            script of yours that runs several jobs on this machine calls this below ``if __name__ == "__main__":``.
+        backend: "local", on this machine, or "ray", on a cluster of Ray, whose nodes share the folder ``root``.
         report: told of the progress of each task.
 
     Returns:
@@ -76,7 +75,7 @@ def run_grid(
         else:
             (folder / FAILURE).unlink(missing_ok=True)
             waiting.append(number)
-    if jobs == 1 and backend == LOCAL:
+    if backend == LOCAL and (jobs == 1 or is_daemon()):
         for number in waiting:
             _run_here(chosen[number], folders[number], partial(tell, number))
     elif waiting:

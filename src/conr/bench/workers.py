@@ -3,12 +3,16 @@
 import multiprocessing
 import os
 import signal
+import sys
+import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from joblib import Parallel, cpu_count, delayed, parallel_config
@@ -28,7 +32,9 @@ Recorded = Callable[[Any, Path, Callable[[int], None]], None]
 
 _RUNNING = ".epochs"
 _SECONDS = 0.5
-_IMPORTED_ONCE = ["conr.bench.grid"]
+_IMPORTED_ONCE = ["conr.bench.ignores_interrupts", "conr.bench.grid"]
+_OWNER = os.getpid()
+_LONGEST = 70  # of the folder of temporary files: a forking process listens at a socket there, whose path is limited
 
 
 def run_apart(
@@ -89,6 +95,14 @@ def check_backend(backend: str) -> str:
     return backend
 
 
+def is_daemon() -> bool:
+    """Tell if this process can have no processes of its own; runs then go one after the other, as a warning says."""
+    found = multiprocessing.current_process().daemon
+    if found:
+        warnings.warn("jobs: expected 1 in a daemonic process, which starts no others; runs go singly", stacklevel=3)
+    return found
+
+
 def prepare_backend(backend: str) -> None:
     """Make a backend known to joblib; Ray is started, or joined where a cluster runs.
 
@@ -107,16 +121,15 @@ def prepare_backend(backend: str) -> None:
 
 
 def _run_on_this_machine(run: Recorded, waiting: Sequence[tuple[Any, Path]], jobs: int) -> None:
-    forks = "forkserver" in multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if forks else "spawn")
-    if forks:
-        context.set_forkserver_preload(_IMPORTED_ONCE)
+    context = _context()
     end, open_end = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(
         jobs, context, initializer=_begin_worker, initargs=(end, max(1, cpu_count() // jobs), dict(os.environ))
     )
     try:
-        for future in [pool.submit(_run_in_worker, run, task, folder) for task, folder in waiting]:
+        with _without_script():
+            futures = [pool.submit(_run_in_worker, run, task, folder) for task, folder in waiting]
+        for future in futures:
             future.result()
     except BaseException:
         open_end.close()  # ends the workers, too
@@ -127,9 +140,32 @@ def _run_on_this_machine(run: Recorded, waiting: Sequence[tuple[Any, Path]], job
             connection.close()
 
 
+def _context() -> Any:
+    """How processes start: forked from one that has imported what they need, or, where that fails, each anew."""
+    forks = "forkserver" in multiprocessing.get_all_start_methods()
+    if not forks or len(tempfile.gettempdir()) > _LONGEST or os.getpid() != _OWNER:  # a forked process has no server
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_IMPORTED_ONCE)
+    return context
+
+
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """Keep new processes from importing the user's script, of which runs need nothing."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+
+
 def _begin_worker(end: Connection, threads: int, environment: Mapping[str, str]) -> None:
     """Prepare a process that ends with its parent and has a share of the cores."""
-    os.environ.update(environment)  # a forked process has that of the first grid
+    for name in os.environ.keys() - environment.keys():  # a forked process has the environment of the first grid
+        del os.environ[name]
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this process
     threading.Thread(target=_end_with_parent, args=(end,), daemon=True).start()
     show_warnings_as_notes()
@@ -163,7 +199,6 @@ def _write_epochs(path: Path, epochs: int) -> None:
 def _record_lost(waiting: list[tuple[Any, Path]], error: BrokenExecutor) -> None:
     lost = [(task, folder) for task, folder in waiting if (folder / _RUNNING).is_file()]
     if not lost:
-        error.add_note('A script that runs a grid in several processes needs `if __name__ == "__main__":` around it.')
         raise error
     for task, folder in lost:
         (folder / _RUNNING).unlink()

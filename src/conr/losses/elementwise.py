@@ -87,13 +87,20 @@ class MSE(SampleLoss):
         super().__init__(reduction=reduction)
 
 
+def _huber_loss(
+    predictions: Tensor, labels: Tensor, weights: Tensor | None = None, *, delta: float = 1.0, reduction: str = "mean"
+) -> Tensor:
+    # No partial function: torch.compile before 2.7 fails at one with settings.
+    return elementwise_loss(predictions, labels, weights, kind="huber", delta=delta, reduction=reduction)
+
+
 class Huber(SampleLoss):
     """Weighted Huber loss; see `elementwise_loss`.
 
     Delta may be "auto": half a standard deviation of the training labels (`conr.methods.resolve`).
     """
 
-    function = staticmethod(partial(elementwise_loss, kind="huber"))
+    function = staticmethod(_huber_loss)
 
     def __init__(self, *, delta: float | Auto = 1.0, reduction: str = "mean") -> None:
         super().__init__(delta=delta, reduction=reduction)

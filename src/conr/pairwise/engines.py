@@ -9,7 +9,7 @@ from conr._checks import check_choice
 from conr._torch import outside_graphs
 from conr.pairwise.dense import contrast_pairs
 from conr.pairwise.distances import check_distance, largest, real, wide_enough
-from conr.pairwise.pairs import Contrast, Prepared, Rule, Samples, sort_keys, spoilt
+from conr.pairwise.pairs import Contrast, Prepared, Rule, Samples, keys_of, sort_keys, spoilt
 from conr.pairwise.recompute import contrast_recomputed, exponentials_fit
 from conr.pairwise.similarities import unit_vectors
 from conr.pairwise.sweeps import Cut, Plan, Sweep, box_sweep, cut, full_area, full_sweep, interval_sweep
@@ -164,9 +164,9 @@ def _prepared(samples: Samples, others: Samples | None, rule: Rule) -> tuple[Pre
     """Both in the dtypes that distances and similarities are computed in."""
     parts = (samples, *([] if others is None else [others]))
     _check_pushes(max(largest(part.labels) for part in parts), samples, rule)
-    keys = [one for part in parts for one in part[1:]]
+    keys = [one for part in parts for one in keys_of(part)]
     dtype = torch.promote_types(samples.features.dtype, wide_enough(keys, rule.window, rule.distance_scale))
-    for one in (*samples[1:], *(() if others is None else others[1:])):
+    for one in keys:
         dtype = torch.promote_types(dtype, real(one).dtype)
     if others is not None:
         others = others._replace(features=others.features.to(samples.features.dtype))

@@ -32,6 +32,12 @@ class Samples(NamedTuple):
     predictions: Tensor  # (n, k)
 
 
+def keys_of(samples: Samples) -> tuple[Tensor, Tensor]:
+    """Labels and predictions, which are compared with the window."""
+    # A function: torch.compile before 2.7 knows no slices or properties of a named tuple.
+    return samples.labels, samples.predictions
+
+
 class Prepared(NamedTuple):
     """Samples as the engines compare them.
 
@@ -76,9 +82,11 @@ class Rule(NamedTuple):
     def prepare(self, samples: Samples, dtype: torch.dtype | None = None) -> Prepared:
         """Samples with their reaches; labels and predictions at least in a dtype, by default one that holds them."""
         if dtype is None:
-            dtype = wide_enough(samples[1:], self.window, self.distance_scale)
-        keys = [real(one, dtype) for one in samples[1:]]  # (n, k) each
-        reaches = [self._reach(one, given.dtype) for one, given in zip(keys, samples[1:], strict=True)]  # (n,) each
+            dtype = wide_enough(keys_of(samples), self.window, self.distance_scale)
+        keys = [real(one, dtype) for one in keys_of(samples)]  # (n, k) each
+        reaches = [
+            self._reach(one, given.dtype) for one, given in zip(keys, keys_of(samples), strict=True)
+        ]  # (n,) each
         return Prepared(samples.features, *keys, *reaches)
 
     def _reach(self, values: Tensor, given: torch.dtype) -> Tensor:
@@ -180,8 +188,8 @@ def find_pairs(
     )
     if positives:
         alike = torch.le(between, limit, out=take("positives", shape, like))  # (..., n, m)
-        if diagonal and alike.ndim == 2:
-            alike.fill_diagonal_(0)  # compiled without a warning, unlike the view of many diagonals
+        if diagonal and torch.compiler.is_compiling():  # torch 2.6 fills no diagonal of an unknown size
+            alike = alike * (1 - torch.eye(shape[-1], dtype=alike.dtype, device=alike.device))
         elif diagonal:
             alike.diagonal(dim1=-2, dim2=-1).zero_()
     if negatives:

@@ -61,14 +61,22 @@ def contrast_triton(
         return Contrast(*_Recomputed.apply(samples.features, None if others is None else others.features, problem))
 
 
+LEAST_TRITON = (3, 5)
+"""Earlier versions multiply no float64 matrices."""
+
+
 def check_triton(device: torch.device) -> None:
     """Require what the kernels need: Triton, and a GPU that holds the samples (or kernels that run on the CPU)."""
     if find_spec("triton") is None:
         raise ImportError(
             "engine: 'triton' needs the package triton, not installed here; it comes with torch for CUDA on Linux"
         )
+    import triton  # noqa: PLC0415 - slow to load
+
     from conr.pairwise.triton_kernels import INTERPRETED  # noqa: PLC0415 - loads Triton
 
+    if tuple(map(int, triton.__version__.split(".")[:2])) < LEAST_TRITON:
+        raise ImportError(f"engine: 'triton' needs triton 3.5, which comes with torch 2.9, got {triton.__version__}")
     if device.type != "cuda" and not INTERPRETED:
         seen = "" if torch.cuda.is_available() else ", and torch sees no GPU here"
         raise ValueError(f"engine: 'triton' needs samples on a GPU, got device {device}{seen}")
