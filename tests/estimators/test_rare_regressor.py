@@ -178,8 +178,9 @@ def test_what_is_finished_when_time_is_up_or_somebody_stops_it(capsys: pytest.Ca
     model = RareRegressor(three, bins=BINS, time_limit=0.3, verbose=1).fit(X, Y)
     assert model.unfinished_ == ["slow", "mean"]
     assert {name: len(models) for name, models in model.estimators_.items()} == {"line": 5}  # no time for all rows
-    first = capsys.readouterr().out.splitlines()[0]
+    first, *others = capsys.readouterr().out.splitlines()
     assert first.startswith("1 of 3, line: 0.")
+    assert others[:2] == [f"{name}: left out, it was not finished in time" for name in ("2 of 3, slow", "3 of 3, mean")]
     stopped = {"line": Ridge(), "stop": Slow(stop=True), "mean": Slow()}
     assert RareRegressor(stopped, bins=BINS).fit(X, Y).unfinished_ == ["stop", "mean"]
     with pytest.raises(KeyboardInterrupt):

@@ -106,7 +106,7 @@ def cross_fit(
         deadline: time, as of `time.time`, after which no fit starts, but for those of the first candidate, and networks
             end theirs.
         n_jobs: fits at the same time.
-        report: called with a line per finished candidate.
+        report: called with a line per candidate, finished or left out.
 
     Returns:
         Of each candidate that could be finished, what was fitted, in the order of ``held_out``.
@@ -139,7 +139,11 @@ def cross_fit(
         if len(done[first]) < len(held_out):
             raise
         report("stopped: continuing with the finished candidates")
-    return {name: found for name, found in done.items() if len(found) == len(held_out)}
+    complete = {name: found for name, found in done.items() if len(found) == len(held_out)}
+    for position, name in enumerate(candidates, start=1):
+        if name not in complete:
+            report(f"{position} of {len(candidates)}, {name}: left out, it was not finished in time")
+    return complete
 
 
 def fit_all_rows(
