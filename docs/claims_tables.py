@@ -128,11 +128,16 @@ def frontier(folder: Path) -> str:
     """Errors at each strength of a reweighting, and the few-shot error that ConR saves at equal many-shot error."""
     rows = []
     for title, curves in _frontiers(folder).items():
-        chosen = curves.get(BESIDE) or curves[ALONE]
-        rows.append([title, "without ConR", _points(chosen["without"]), ""])
+        rows.append([title, "without ConR", _points(_without(curves)), ""])
         for name, content in curves.items():
             rows.append([title, f"with ConR as chosen {name}", _points(content["beside"]), f"{content['gain']:.2f}"])
     return markdown_table(["reweighting", "", "many / few at each strength", "saved at equal many-shot error"], rows)
+
+
+def _without(curves: Mapping[str, Any]) -> list[dict[str, float]]:
+    """Strengths without ConR, which are the same however it was chosen."""
+    found: list[dict[str, float]] = next(iter(curves.values()))["without"]
+    return found
 
 
 def _points(strengths: Sequence[Mapping[str, float]]) -> str:
@@ -314,8 +319,7 @@ def _draw_frontiers(folder: Path, figure: Figure) -> None:
     found = _frontiers(folder)
     subplots = figure.subplots(1, len(found), squeeze=False)[0]
     for axes, (title, curves) in zip(subplots, found.items(), strict=True):
-        without = next(iter(curves.values()))["without"]
-        drawn = [("without ConR", WITHOUT, without)]
+        drawn = [("without ConR", WITHOUT, _without(curves))]
         drawn += [(f"ConR as chosen {name}", _CURVES[name], content["beside"]) for name, content in curves.items()]
         for label, color, points in drawn:
             draw_curve(axes, [Strength(**one) for one in points], color=color, label=label)

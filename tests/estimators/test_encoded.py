@@ -1,13 +1,12 @@
-from importlib.metadata import version
-
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
+from tests.versions import is_before
 
 from conr.estimators import EncodedRegressor
 
 
-@pytest.mark.skipif(version("scikit-learn") < "1.9", reason="earlier boosting takes other quantiles")
+@pytest.mark.skipif(is_before("scikit-learn", 1, 9), reason="earlier boosting takes other quantiles")
 def test_positions_among_quantiles_are_the_bins_that_boosting_would_take() -> None:
     random = np.random.default_rng(0)
     inputs = random.normal(size=(500, 3))

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -11,15 +10,14 @@ from tests.contracts.batches import Batch, make_batch
 from tests.oracles.conr import conr_per_anchor
 from tests.pairwise.interpreter import Run, interpreter_process
 from tests.tolerances import TOLERANCE
+from tests.versions import is_before
 from torch import Tensor
 
 from conr import conr_loss
 from conr.pairwise import Contrast, Rule, Samples, contrast
 from conr.pairwise.triton_engine import LEAST_TRITON
 
-pytestmark = pytest.mark.skipif(
-    tuple(map(int, version("triton").split(".")[:2])) < LEAST_TRITON, reason="needs triton 3.5, as the engine says"
-)
+pytestmark = pytest.mark.skipif(is_before("triton", *LEAST_TRITON), reason="needs triton 3.5, as the engine says")
 
 RULE = Rule(window=1.0, distance="l2", distance_scale=0.1, push="exp", temperature=0.4)
 EXACT = TOLERANCE[torch.float64]

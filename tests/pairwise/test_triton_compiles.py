@@ -1,7 +1,6 @@
 """The kernels compile for a GPU that is not there: Triton brings its own assembler for NVIDIA's."""
 
 import math
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 
 pytest.importorskip("triton", reason="Triton has no build for this system")
 
+from tests.versions import is_before
 from triton import compile as compile_kernel
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
@@ -28,9 +28,7 @@ KEYS = ("labels", "predictions", "window")
 
 pytestmark = [
     pytest.mark.skipif(triton_kernels.INTERPRETED, reason="kernels run on the CPU here"),
-    pytest.mark.skipif(
-        tuple(map(int, version("triton").split(".")[:2])) < LEAST_TRITON, reason="needs triton 3.5, as the engine says"
-    ),
+    pytest.mark.skipif(is_before("triton", *LEAST_TRITON), reason="needs triton 3.5, as the engine says"),
 ]
 
 

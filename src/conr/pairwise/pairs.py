@@ -81,12 +81,11 @@ class Rule(NamedTuple):
 
     def prepare(self, samples: Samples, dtype: torch.dtype | None = None) -> Prepared:
         """Samples with their reaches; labels and predictions at least in a dtype, by default one that holds them."""
+        given = keys_of(samples)
         if dtype is None:
-            dtype = wide_enough(keys_of(samples), self.window, self.distance_scale)
-        keys = [real(one, dtype) for one in keys_of(samples)]  # (n, k) each
-        reaches = [
-            self._reach(one, given.dtype) for one, given in zip(keys, keys_of(samples), strict=True)
-        ]  # (n,) each
+            dtype = wide_enough(given, self.window, self.distance_scale)
+        keys = [real(one, dtype) for one in given]  # (n, k) each
+        reaches = [self._reach(key, one.dtype) for key, one in zip(keys, given, strict=True)]  # (n,) each
         return Prepared(samples.features, *keys, *reaches)
 
     def _reach(self, values: Tensor, given: torch.dtype) -> Tensor:
