@@ -10,7 +10,7 @@ from conr._checks import check_number
 from conr.bench.baselines import applying_settings, is_baseline, run_baseline
 from conr.bench.settings import check_settings
 from conr.bench.tasks import Task, task_epochs
-from conr.bench.workers import LOCAL, check_backend, is_daemon, run_apart
+from conr.bench.workers import LOCAL, check_backend, possible_jobs, run_apart
 from conr.methods.presets import preset_config
 from conr.runs.failures import FAILURE, Failure
 from conr.runs.folder import CONFIG, LAST_CHECKPOINT
@@ -75,7 +75,7 @@ def run_grid(
         else:
             (folder / FAILURE).unlink(missing_ok=True)
             waiting.append(number)
-    if backend == LOCAL and (jobs == 1 or is_daemon()):
+    if backend == LOCAL and possible_jobs(jobs) == 1:
         for number in waiting:
             _run_here(chosen[number], folders[number], partial(tell, number))
     elif waiting:

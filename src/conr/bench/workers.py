@@ -95,12 +95,12 @@ def check_backend(backend: str) -> str:
     return backend
 
 
-def is_daemon() -> bool:
-    """Tell if this process can have no processes of its own; runs then go one after the other, as a warning says."""
-    found = multiprocessing.current_process().daemon
-    if found:
+def possible_jobs(jobs: int) -> int:
+    """As many processes as were asked for; 1 and a warning in a daemonic process, which can start no others."""
+    if jobs > 1 and multiprocessing.current_process().daemon:
         warnings.warn("jobs: expected 1 in a daemonic process, which starts no others; runs go singly", stacklevel=3)
-    return found
+        return 1
+    return jobs
 
 
 def prepare_backend(backend: str) -> None:
